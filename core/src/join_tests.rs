@@ -1,0 +1,101 @@
+use super::*;
+use crate::testing::commit;
+
+const MINUTE: i64 = 60_000_000;
+
+fn window(events: &[Event]) -> Window {
+    let mut window = Window::new();
+    for event in events {
+        window.take(event, EventId::of(event), i64::MAX, &mut Vec::new());
+    }
+    window
+}
+
+fn take(join: &mut Join, event: &Event, window: &Window) -> Step {
+    join.take(event.clone(), EventId::of(event), window)
+}
+
+fn at(host: &str, cursor: Option<u64>, time_us: i64) -> SourcePosition {
+    SourcePosition { host: host.into(), cursor, time_us }
+}
+
+/// An event made and seen at the same minute.
+fn seen(key: &str, minute: i64) -> Event {
+    commit(key, minute * MINUTE, "k", minute * MINUTE)
+}
+
+#[test]
+fn the_same_host_is_asked_for_its_sequence_and_others_for_a_time() {
+    let position = at("a", Some(9), 100 * MINUTE);
+    assert_eq!(ask(&position, "a", true, 0, i64::MAX), Ask::Sequence(9));
+    let by_time = |minutes: i64, last| Ask::Time { from_us: minutes * MINUTE, last };
+    assert_eq!(ask(&position, "a", false, 0, i64::MAX), by_time(98, false));
+    assert_eq!(ask(&position, "b", true, 0, i64::MAX), by_time(98, false));
+    assert_eq!(ask(&position, "b", true, 1, i64::MAX), by_time(96, false));
+    assert_eq!(ask(&position, "b", true, 3, i64::MAX), by_time(85, true));
+    assert_eq!(ask(&position, "b", true, 99, i64::MAX), by_time(85, true));
+    assert_eq!(ask(&position, "b", true, 0, 50 * MINUTE), by_time(48, false), "a time ahead of the clock");
+    assert_eq!(ask(&at("a", None, 100 * MINUTE), "a", true, 0, i64::MAX), by_time(98, false));
+}
+
+#[test]
+fn a_sequence_joins_at_its_own_event_only() {
+    let mut last = seen("a", 100);
+    last.cursor = Some(9);
+    let window = window(&[last.clone()]);
+    let mut join = Join::new(Ask::Sequence(9));
+    assert_eq!(take(&mut join, &last, &window), Step::Joined { held: vec![], known: last.clone() });
+    assert!(join.joined());
+    let mut other = seen("b", 101);
+    other.cursor = Some(9);
+    assert_eq!(take(&mut Join::new(Ask::Sequence(9)), &other, &window), Step::NotJoined, "new sequences");
+    last.cursor = Some(8);
+    assert_eq!(take(&mut Join::new(Ask::Sequence(9)), &last, &window), Step::NotJoined, "below what was asked for");
+}
+
+#[test]
+fn new_events_before_the_join_are_held_back_and_released_in_order() {
+    let (known, first, second) = (seen("a", 100), seen("b", 100), seen("c", 100));
+    let window = window(&[seen("o", 90), known.clone()]);
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false });
+    assert_eq!(take(&mut join, &seen("x", 97), &window), Step::Dropped, "before the time asked for");
+    assert_eq!(take(&mut join, &first, &window), Step::Held);
+    assert_eq!(take(&mut join, &second, &window), Step::Held);
+    let held = vec![first.clone(), second];
+    assert_eq!(take(&mut join, &known, &window), Step::Joined { held, known });
+    assert_eq!(take(&mut join, &seen("x", 97), &window), Step::Append(seen("x", 97)), "joined: nothing is dropped");
+}
+
+#[test]
+fn what_was_made_before_the_window_is_dropped_until_the_join() {
+    // A host whose clock leads by 20 minutes sends what was made 12 minutes before the window's oldest.
+    let window = window(&[seen("a", 100), seen("b", 105)]);
+    let mut join = Join::new(Ask::Time { from_us: 103 * MINUTE, last: false });
+    let old = commit("c", 88 * MINUTE, "k", 108 * MINUTE);
+    assert_eq!(take(&mut join, &old, &window), Step::Dropped);
+    let new = commit("c", 101 * MINUTE, "k", 121 * MINUTE);
+    assert_eq!(take(&mut join, &new, &window), Step::Held);
+}
+
+#[test]
+fn no_known_event_means_a_further_rewind_and_a_gap_at_the_limit() {
+    let window = window(&[seen("a", 100)]);
+    let event = seen("b", 101);
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false });
+    assert_eq!(take(&mut join, &event, &window), Step::Held);
+    assert_eq!(join.give_up(), None);
+    let mut join = Join::new(Ask::Time { from_us: 85 * MINUTE, last: true });
+    assert_eq!(take(&mut join, &event, &window), Step::Held);
+    assert_eq!(join.give_up(), Some(vec![event]));
+    assert!(join.joined());
+}
+
+#[test]
+fn what_is_held_back_is_bounded() {
+    let mut event = seen("b", 101);
+    event.bytes = vec![0; MAX_HELD_BYTES].into();
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    assert_eq!(take(&mut join, &event, &Window::new()), Step::Held);
+    event.bytes = vec![0; 1].into();
+    assert_eq!(take(&mut join, &event, &Window::new()), Step::NotJoined);
+}

@@ -1,0 +1,25 @@
+//! Where a source was read to.
+
+use std::fmt;
+
+/// A place in a source. Sequence numbers belong to one host; times are understood by every host, give or take its
+/// clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePosition {
+    /// Whose cursor it is: a host with its port, or the identity of a recording.
+    pub host: String,
+    /// Sequence number at that host, or line number of a recording; `None` where the host gives none.
+    pub cursor: Option<u64>,
+    /// The source time of the last event, in microseconds.
+    pub time_us: i64,
+}
+
+impl fmt::Display for SourcePosition {
+    /// `<host>|<cursor>`, as it stands in headers and in the status; the time where there is no cursor.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cursor {
+            Some(cursor) => write!(f, "{}|{cursor}", self.host),
+            None => write!(f, "{}|{}", self.host, self.time_us),
+        }
+    }
+}
