@@ -55,9 +55,9 @@ pub fn ask(position: &SourcePosition, host: &str, sequences: bool, rewinds: u32,
 #[derive(Debug, PartialEq)]
 pub enum Step {
     /// It is new: append it.
-    Append(Event),
+    Append(Box<Event>),
     /// It is in the window already.
-    Known(Event),
+    Known(Box<Event>),
     /// It is from before the time asked for, or was made before the window: dropped.
     Dropped,
     /// It is new, but the join is not seen yet: held back.
@@ -65,9 +65,9 @@ pub enum Step {
     /// The join is seen at this known event: append what was held back, in this order.
     Joined {
         /// What was held back.
-        held: Vec<Event>,
+        held: Vec<Box<Event>>,
         /// The known event.
-        known: Event,
+        known: Box<Event>,
     },
     /// The stream does not join: ask anew.
     NotJoined,
@@ -78,7 +78,7 @@ pub enum Step {
 pub struct Join {
     ask: Ask,
     joined: bool,
-    held: Vec<Event>,
+    held: Vec<Box<Event>>,
     held_bytes: usize,
 }
 
@@ -97,7 +97,7 @@ impl Join {
     }
 
     /// Takes the next event of the connection.
-    pub fn take(&mut self, event: Event, id: EventId, window: &Window) -> Step {
+    pub fn take(&mut self, event: Box<Event>, id: EventId, window: &Window) -> Step {
         if self.joined {
             return if window.contains(id) { Step::Known(event) } else { Step::Append(event) };
         }
@@ -111,7 +111,7 @@ impl Join {
         }
     }
 
-    fn by_time(&mut self, event: Event, id: EventId, window: &Window, from_us: i64) -> Step {
+    fn by_time(&mut self, event: Box<Event>, id: EventId, window: &Window, from_us: i64) -> Step {
         if event.time_us < from_us {
             return Step::Dropped;
         }
@@ -133,7 +133,7 @@ impl Join {
 
     /// No known event came in time. `Some` at the limit of the window: there is a gap, and the stream goes on with
     /// what was held back. `None`: not joined, ask anew.
-    pub fn give_up(&mut self) -> Option<Vec<Event>> {
+    pub fn give_up(&mut self) -> Option<Vec<Box<Event>>> {
         let limit = matches!(self.ask, Ask::Time { last: true, .. });
         limit.then(|| {
             self.joined = true;

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Runs a whole pipeline. Where the public network can not be reached, the simulated one of turbo-sim takes its place.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+reachable() {
+  for host in jetstream.us-east.bsky.network jetstream.us-west.bsky.network; do
+    timeout 5 bash -c "exec 3<>/dev/tcp/$host/443" 2>/dev/null && return 0
+  done
+  return 1
+}
+
+if reachable; then
+  echo "Reading the public Bluesky network into ./data/bluesky."
+  pipeline=manifests/quickstart.yaml packages=(-p turbo-worker)
+else
+  echo "The public Bluesky network can not be reached: reading a SIMULATED network instead, into ./data/simulated."
+  pipeline=manifests/simulated.yaml packages=(-p turbo-worker -p turbo-sim)
+fi
+echo "The first build takes some minutes; after that it starts at once."
+cargo build "${packages[@]}"
+
+if [[ $pipeline == manifests/simulated.yaml ]]; then
+  mkdir -p data/simulated
+  target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 >data/simulated/network.log 2>&1 &
+  simulator=$!
+  trap 'kill "$simulator" 2>/dev/null || true' EXIT
+fi
+echo "Look at http://${TURBO_LISTEN:-127.0.0.1:8080} while it runs; Ctrl-C commits what was read, and ends."
+target/debug/turbo run -f "$pipeline"

@@ -1,0 +1,68 @@
+//! The command line.
+
+use crate::telemetry::logging::LogFormat;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Reads the AT Protocol event stream, spreads it over shards and leaves it in the sinks.
+#[derive(Debug, Parser)]
+#[command(name = "turbo", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// How log lines look; they go to standard error. TURBO_LOG chooses levels (info).
+    #[arg(long, global = true, value_enum, default_value_t, env = "TURBO_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs a whole pipeline in this process.
+    Run(Run),
+    /// Checks a pipeline file, and says what is wrong with it.
+    Check(Check),
+    /// Prints the CustomResourceDefinition of the pipeline file, as YAML.
+    Schema,
+    /// Prints a reference page, made from the code.
+    Reference(Reference),
+}
+
+/// Options of `run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The pipeline file: a TurboPipeline manifest.
+    #[arg(short, long)]
+    pub file: PathBuf,
+    /// Where HTTP listens: health, metrics, statistics and a page. Port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", env = "TURBO_LISTEN")]
+    pub listen: SocketAddr,
+    /// The folder of secrets: `secret: {name, key}` is the file <name>/<key> in it.
+    #[arg(long, env = "TURBO_SECRETS")]
+    pub secrets: Option<PathBuf>,
+}
+
+/// Options of `check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// The pipeline file: a TurboPipeline manifest.
+    #[arg(short, long)]
+    pub file: PathBuf,
+}
+
+/// Options of `reference`.
+#[derive(Args, Debug)]
+pub struct Reference {
+    /// Which page.
+    #[arg(value_enum)]
+    pub page: Page,
+}
+
+/// The pages that are made from the code.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Page {
+    /// Every metric.
+    Metrics,
+}

@@ -1,0 +1,51 @@
+//! The commands: what each prints, and how it ends.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the edge to the terminal")]
+
+use crate::cli::{Check, Page, Run};
+use crate::pipeline;
+use anyhow::Context;
+use std::path::Path;
+use std::process::ExitCode;
+use turbo_crds::TurboPipeline;
+
+/// `turbo run`.
+pub fn run(options: &Run) -> anyhow::Result<()> {
+    let manifest = load(&options.file)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(pipeline::run(manifest, options.listen, options.secrets.as_deref()));
+    // Tasks have ended by now; a blocking call that has not is not waited for.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    outcome
+}
+
+/// `turbo check`.
+pub fn check(options: &Check) -> anyhow::Result<()> {
+    let manifest = load(&options.file)?;
+    println!("{}: {} is a valid pipeline", options.file.display(), manifest.metadata.name.unwrap_or_default());
+    Ok(())
+}
+
+/// `turbo schema`.
+pub fn schema() -> anyhow::Result<()> {
+    print!("{}", turbo_crds::crd_yaml()?);
+    Ok(())
+}
+
+/// `turbo reference`.
+pub fn reference(page: Page) -> anyhow::Result<()> {
+    match page {
+        Page::Metrics => print!("{}", crate::telemetry::metrics::reference()),
+    }
+    Ok(())
+}
+
+/// Says what went wrong, cause by cause.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("turbo: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn load(path: &Path) -> anyhow::Result<TurboPipeline> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{}: can not be read", path.display()))?;
+    turbo_crds::load(&text).map_err(|problems: turbo_crds::Problems| anyhow::anyhow!("{}:\n{problems}", path.display()))
+}

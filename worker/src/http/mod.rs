@@ -1,0 +1,112 @@
+//! HTTP: health, metrics, statistics, and a page that shows them.
+
+use crate::live::Live;
+use actix_web::dev::ServerHandle;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
+use actix_web::{App, HttpResponse, HttpServer, web};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What the handlers need.
+struct Context {
+    live: Arc<Live>,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+}
+
+/// A running server.
+pub struct Server {
+    handle: ServerHandle,
+    task: JoinHandle<std::io::Result<()>>,
+    address: SocketAddr,
+}
+
+/// A server that can not listen.
+#[derive(Debug, thiserror::Error)]
+#[error("--listen: {address}: {source}; give an address and a port that are free")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+impl Server {
+    /// Begins to listen. `stop` is the process's token: once it fires, `/health/ready` says no.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub fn listen(
+        address: SocketAddr,
+        live: Arc<Live>,
+        metrics: PrometheusHandle,
+        stop: CancellationToken,
+    ) -> Result<Self, ListenError> {
+        let context = web::Data::new(Context { live, metrics, stop });
+        let server = HttpServer::new(move || App::new().app_data(context.clone()).configure(routes))
+            .workers(1)
+            .disable_signals()
+            .shutdown_timeout(1)
+            .bind(address)
+            .map_err(|source| ListenError { address, source })?;
+        let address = server.addrs().first().copied().unwrap_or(address);
+        let server = server.run();
+        Ok(Self { handle: server.handle(), task: tokio::spawn(server), address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers what is under way, and ends.
+    pub async fn stop(self) {
+        self.handle.stop(true).await;
+        let _ = self.task.await;
+    }
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/", web::get().to(page))
+        .route("/stats", web::get().to(stats))
+        .route("/metrics", web::get().to(metrics))
+        .route("/health", web::get().to(live))
+        .route("/health/live", web::get().to(live))
+        .route("/health/startup", web::get().to(live))
+        .route("/health/ready", web::get().to(ready))
+        .route("/ready", web::get().to(ready));
+}
+
+async fn page() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_SECURITY_POLICY, "default-src 'self' 'unsafe-inline'"))
+        .body(include_str!("page.html"))
+}
+
+async fn stats(context: web::Data<Context>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(context.live.stats())
+}
+
+async fn metrics(context: web::Data<Context>) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(context.metrics.render())
+}
+
+/// The process answers. The shards are claimed before the server listens, so this is start-up's answer too.
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().body("ok\n")
+}
+
+/// The source was reached since the start, and the process does not stop.
+async fn ready(context: web::Data<Context>) -> HttpResponse {
+    if context.stop.is_cancelled() {
+        return HttpResponse::ServiceUnavailable().body("stopping\n");
+    }
+    if !context.live.ready() {
+        return HttpResponse::ServiceUnavailable().body(format!("{}\n", context.live.stats().summary));
+    }
+    HttpResponse::Ok().body("ok\n")
+}

@@ -1,0 +1,111 @@
+//! What ingest knows and appends: the window, the position, sequence numbers, and the batch in the making.
+
+use crate::log::{Batch, Entry, Gap, Item};
+use bytes::Bytes;
+use std::sync::Arc;
+use turbo_core::event::Event;
+use turbo_core::id::EventId;
+use turbo_core::position::SourcePosition;
+use turbo_core::shard::{Shard, Slices};
+use turbo_core::window::Window;
+
+/// Where ingest begins: what the catalog holds.
+#[derive(Default)]
+pub struct Start {
+    /// Where the source was read to.
+    pub position: Option<SourcePosition>,
+    /// What was taken lately.
+    pub window: Window,
+    /// The last log sequence given.
+    pub seq: u64,
+}
+
+/// What was taken, and the batch that is not handed to the log yet.
+pub(super) struct Appending {
+    pub(super) position: Option<SourcePosition>,
+    pub(super) window: Window,
+    slices: Arc<Slices>,
+    seq: u64,
+    batch: Batch,
+}
+
+impl Appending {
+    pub(super) fn new(start: Start, slices: Arc<Slices>) -> Self {
+        let Start { position, window, seq } = start;
+        Self { position, window, slices, seq, batch: Batch::default() }
+    }
+
+    /// Appends a new event to the batch; one that is in the window only moves the position.
+    pub(super) fn event(&mut self, event: Box<Event>, host: &str) {
+        let id = EventId::of(&event);
+        self.moved(&event, host);
+        if self.window.contains(id) {
+            return;
+        }
+        self.window.take(&event, id, now_us(), &mut self.batch.marks);
+        self.batch.bytes += event.bytes.len();
+        let shards = shards_of(&self.slices, &event);
+        self.entries(shards, Item::Event(event));
+    }
+
+    /// Appends what is no event.
+    pub(super) fn unreadable(&mut self, id: EventId, bytes: Bytes, reason: String) {
+        self.window.take_unreadable(id, &mut self.batch.marks);
+        self.batch.bytes += bytes.len() + reason.len();
+        self.entries(vec![self.slices.of_unreadable()], Item::Unreadable { bytes, reason });
+    }
+
+    /// The source was read to an event that is in the window.
+    pub(super) fn moved(&mut self, event: &Event, host: &str) {
+        match &mut self.position {
+            Some(position) if position.host == host => {
+                position.cursor = event.cursor;
+                position.time_us = event.time_us;
+            }
+            position => {
+                *position =
+                    Some(SourcePosition { host: host.to_owned(), cursor: event.cursor, time_us: event.time_us });
+            }
+        }
+    }
+
+    pub(super) fn gap(&mut self, gap: Gap) {
+        self.batch.gaps.push(gap);
+    }
+
+    /// Entries in the batch.
+    pub(super) fn len(&self) -> usize {
+        self.batch.entries.len()
+    }
+
+    /// The batch, if there is anything in it.
+    pub(super) fn finish(&mut self) -> Option<Batch> {
+        if self.batch.is_empty() {
+            return None;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.position.clone_from(&self.position);
+        batch.marks_from_us = self.window.oldest_us();
+        Some(batch)
+    }
+
+    fn entries(&mut self, shards: Vec<Shard>, item: Item) {
+        let item = Arc::new(item);
+        for shard in shards {
+            self.seq += 1;
+            self.batch.entries.push(Entry { seq: self.seq, shard, item: item.clone() });
+        }
+    }
+}
+
+fn shards_of(slices: &Slices, event: &Event) -> Vec<Shard> {
+    match &event.body {
+        turbo_core::event::Body::Commit(commit) => vec![slices.of_record(&event.key, &commit.collection)],
+        _ => slices.of_repository(&event.key).collect(),
+    }
+}
+
+/// The wall clock in microseconds since the Unix epoch.
+pub(super) fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}

@@ -1,0 +1,419 @@
+//! What goes on now: kept up to date by the parts, read by `/stats`, the page and the health checks.
+
+use crate::log::{Batch, Item};
+use crate::sinks::sqlite::{Claim, Committed};
+use crate::telemetry::events;
+use crate::telemetry::metrics as m;
+use metrics::{counter, gauge, histogram};
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use turbo_core::event::{Body, Event, Kind};
+use turbo_core::join::Ask;
+use turbo_core::shard::{Shard, Slices};
+use turbo_core::window::Window;
+
+/// Records kept for the page.
+const LATEST: usize = 20;
+/// Seconds over which rates are taken.
+const RATE_SECONDS: usize = 10;
+
+/// The shared state.
+pub struct Live {
+    began: Instant,
+    state: Mutex<State>,
+}
+
+/// How the source is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceState {
+    /// No connection yet, or a lost one.
+    #[default]
+    Waiting,
+    /// Connected; the join is not seen yet.
+    Joining,
+    /// Connected and reading.
+    Reading,
+    /// Read to its end.
+    Ended,
+}
+
+/// The source's part of the statistics.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Source {
+    /// The host that is read, or was tried last.
+    pub host: String,
+    /// How it is.
+    pub state: SourceState,
+    /// The last error, until the next connection.
+    pub error: Option<String>,
+    /// `<host>|<cursor>` of the last event.
+    pub position: Option<String>,
+    /// Source time of the last event in microseconds.
+    pub time_us: Option<i64>,
+    /// Its age in seconds.
+    pub lag_seconds: Option<f64>,
+    /// New events.
+    pub events: u64,
+    /// Events dropped because the dedup window held them.
+    pub known: u64,
+    /// Frames or lines that are no event.
+    pub unreadable: u64,
+    /// Parts of the source that were never seen.
+    pub gaps: u64,
+    /// Events in the dedup window.
+    pub window_events: usize,
+    /// How far the dedup window reaches back, in seconds.
+    pub window_seconds: f64,
+}
+
+/// A shard's part.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ShardState {
+    /// Slice.
+    pub slice: String,
+    /// Partition.
+    pub partition: u16,
+    /// Epoch of the claim.
+    pub epoch: i64,
+    /// Last log sequence committed.
+    pub position: u64,
+    /// Entries committed since the start of the process.
+    pub entries: u64,
+    /// Source time of the last one, in microseconds.
+    pub time_us: Option<i64>,
+}
+
+/// The log's part.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Log {
+    /// Entries that wait for their commit.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The limit.
+    pub max_bytes: u64,
+}
+
+/// A sink's part.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Sink {
+    /// `sqlite` or `archive`.
+    pub name: &'static str,
+    /// The last error, until the next success.
+    pub error: Option<String>,
+    /// Entries committed since the start of the process.
+    pub entries: u64,
+    /// Commits, or committed segments.
+    pub commits: u64,
+}
+
+/// One of the newest records, for the page.
+#[derive(Clone, Debug, Serialize)]
+pub struct Latest {
+    /// Repository.
+    pub did: String,
+    /// Collection.
+    pub collection: String,
+    /// Record key.
+    pub rkey: String,
+    /// What was done.
+    pub operation: &'static str,
+    /// Source time in microseconds.
+    pub time_us: i64,
+    /// The beginning of the record.
+    pub record: Option<String>,
+}
+
+/// Events a second, over the last seconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Rates {
+    /// New events read.
+    pub read: f64,
+    /// Entries committed.
+    pub committed: f64,
+}
+
+/// The statistics, as `/stats` gives them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stats {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// One sentence of what goes on now.
+    pub summary: String,
+    /// Age of the process in seconds.
+    pub uptime_seconds: f64,
+    /// Rates a second.
+    pub rates: Rates,
+    /// The source.
+    pub source: Source,
+    /// The log.
+    pub log: Log,
+    /// Every shard.
+    pub shards: Vec<ShardState>,
+    /// Every sink.
+    pub sinks: Vec<Sink>,
+    /// Dead letters written since the start of the process.
+    pub dead_letters: u64,
+    /// The newest records, newest first.
+    pub latest: Vec<Latest>,
+}
+
+#[derive(Default)]
+struct State {
+    pipeline: String,
+    source: Source,
+    log: Log,
+    shards: BTreeMap<Shard, ShardState>,
+    sqlite: Sink,
+    archive: Option<Sink>,
+    dead_letters: u64,
+    latest: VecDeque<Latest>,
+    samples: VecDeque<(Instant, u64, u64)>,
+    ready: bool,
+}
+
+impl Live {
+    /// The state of a pipeline that has just claimed its shards.
+    #[must_use]
+    pub fn new(pipeline: &str, slices: &Slices, claims: &[Claim], max_bytes: u64, archive: bool) -> Self {
+        let shard = |claim: &Claim| {
+            let slice = slices.name(claim.shard).to_owned();
+            (claim.shard, ShardState { slice, partition: claim.shard.partition, epoch: claim.epoch, ..ShardState::default() })
+        };
+        let state = State {
+            pipeline: pipeline.to_owned(),
+            shards: claims.iter().map(shard).collect(),
+            sqlite: Sink { name: "sqlite", ..Sink::default() },
+            archive: archive.then(|| Sink { name: "archive", ..Sink::default() }),
+            log: Log { max_bytes, ..Log::default() },
+            ..State::default()
+        };
+        Self { began: Instant::now(), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream was opened.
+    pub fn connected(&self, host: &str, ask: Ask) {
+        events::Connected { host, ask: &format!("{ask:?}") }.emit();
+        let mut state = self.state();
+        state.source.host = host.to_owned();
+        state.source.error = None;
+        state.source.state = match ask {
+            Ask::Tip | Ask::Given(_) => SourceState::Reading,
+            Ask::Sequence(_) | Ask::Time { .. } => SourceState::Joining,
+        };
+        state.ready = true;
+    }
+
+    /// The join was seen.
+    pub fn joined(&self, host: &str) {
+        let mut state = self.state();
+        state.source.host = host.to_owned();
+        state.source.state = SourceState::Reading;
+    }
+
+    /// The stream ended, or could not be opened.
+    pub fn disconnected(&self, host: &str, error: &str) {
+        let mut state = self.state();
+        state.source.host = host.to_owned();
+        state.source.state = SourceState::Waiting;
+        state.source.error = Some(error.to_owned());
+    }
+
+    /// The source was read to its end.
+    pub fn ended(&self) {
+        self.state().source.state = SourceState::Ended;
+    }
+
+    /// An event came again.
+    pub fn known(&self) {
+        counter!(m::SOURCE_KNOWN).increment(1);
+        self.state().source.known += 1;
+    }
+
+    /// Part of the source was never seen.
+    pub fn gap(&self) {
+        self.state().source.gaps += 1;
+    }
+
+    /// A batch goes to the log.
+    pub fn appended(&self, batch: &Batch, window: &Window) {
+        let mut kinds = [0u64; 4];
+        let mut unreadable = 0;
+        let mut last: Option<*const Item> = None;
+        for entry in &batch.entries {
+            // Copies for several slices are one event.
+            if last.replace(std::sync::Arc::as_ptr(&entry.item)) == Some(std::sync::Arc::as_ptr(&entry.item)) {
+                continue;
+            }
+            match &*entry.item {
+                Item::Event(event) => kinds[kind_index(event)] += 1,
+                Item::Unreadable { .. } => unreadable += 1,
+            }
+        }
+        for (kind, count) in Kind::ALL.iter().zip(kinds).filter(|(_, count)| *count > 0) {
+            counter!(m::SOURCE_EVENTS, "kind" => kind.as_str()).increment(count);
+        }
+        let mut state = self.state();
+        state.source.events += kinds.iter().sum::<u64>();
+        state.source.unreadable += unreadable;
+        state.source.position = batch.position.as_ref().map(ToString::to_string);
+        state.source.time_us = batch.position.as_ref().map(|position| position.time_us);
+        state.source.window_events = window.len();
+        state.source.window_seconds = window.span_us() as f64 / 1e6;
+        state.log.entries += batch.entries.len() as u64;
+        state.log.bytes += batch.bytes as u64;
+    }
+
+    /// A batch was committed.
+    pub fn committed(&self, batch: &Batch, committed: &Committed, took: Duration) {
+        histogram!(m::COMMIT_SECONDS).record(took.as_secs_f64());
+        counter!(m::COMMITTED).increment(batch.entries.len() as u64);
+        counter!(m::ROWS, "what" => "record").increment(committed.written.records);
+        counter!(m::ROWS, "what" => "tombstone").increment(committed.written.tombstones);
+        counter!(m::ROWS, "what" => "refused").increment(committed.written.refused);
+        let dead: u64 = committed.shards.values().map(|totals| totals.dead_letters).sum();
+        counter!(m::DEAD_LETTERS).increment(dead);
+        let mut state = self.state();
+        state.dead_letters += dead;
+        for (shard, totals) in &committed.shards {
+            let Some(known) = state.shards.get_mut(shard) else { continue };
+            known.position = totals.position;
+            known.entries += totals.entries();
+            known.time_us = totals.time_us.or(known.time_us);
+        }
+        state.sqlite.entries += batch.entries.len() as u64;
+        state.sqlite.commits += 1;
+        state.sqlite.error = None;
+        state.log.entries = state.log.entries.saturating_sub(batch.entries.len() as u64);
+        state.log.bytes = state.log.bytes.saturating_sub(batch.bytes as u64);
+        let newest = batch.entries.iter().rev().filter_map(|entry| latest(&entry.item)).take(LATEST);
+        let mut newest: VecDeque<Latest> = newest.collect();
+        newest.extend(std::mem::take(&mut state.latest));
+        newest.truncate(LATEST);
+        state.latest = newest;
+    }
+
+    /// A commit failed.
+    pub fn commit_failed(&self, error: &str) {
+        self.state().sqlite.error = Some(error.to_owned());
+    }
+
+    /// A segment of the archive was committed.
+    pub fn segment_committed(&self, rows: u64) {
+        if let Some(archive) = &mut self.state().archive {
+            archive.entries += rows;
+            archive.commits += 1;
+            archive.error = None;
+        }
+    }
+
+    /// A segment could not be written.
+    pub fn segment_failed(&self, error: &str) {
+        if let Some(archive) = &mut self.state().archive {
+            archive.error = Some(error.to_owned());
+        }
+    }
+
+    /// Whether a stream was opened since the start: from then on the process is ready, also while it reconnects.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.state().ready
+    }
+
+    /// Takes a sample for the rates, and sets the gauges. Called once a second.
+    pub fn sample(&self) {
+        let mut state = self.state();
+        let sample = (Instant::now(), state.source.events, state.sqlite.entries);
+        state.samples.push_back(sample);
+        if state.samples.len() > RATE_SECONDS {
+            state.samples.pop_front();
+        }
+        gauge!(m::LOG_BYTES).set(state.log.bytes as f64);
+        if let Some(lag) = lag_seconds(&state.source) {
+            gauge!(m::SOURCE_LAG).set(lag);
+        }
+    }
+
+    /// The statistics now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let state = self.state();
+        let mut source = state.source.clone();
+        source.lag_seconds = lag_seconds(&source);
+        let rates = rates(&state);
+        Stats {
+            pipeline: state.pipeline.clone(),
+            summary: summary(&state, &source, rates),
+            uptime_seconds: self.began.elapsed().as_secs_f64(),
+            rates,
+            source,
+            log: state.log.clone(),
+            shards: state.shards.values().cloned().collect(),
+            sinks: std::iter::once(&state.sqlite).chain(&state.archive).cloned().collect(),
+            dead_letters: state.dead_letters,
+            latest: state.latest.iter().cloned().collect(),
+        }
+    }
+}
+
+fn kind_index(event: &Event) -> usize {
+    Kind::ALL.iter().position(|kind| *kind == event.kind()).unwrap_or_default()
+}
+
+fn latest(item: &Item) -> Option<Latest> {
+    let Item::Event(event) = item else { return None };
+    let Body::Commit(commit) = &event.body else { return None };
+    let text = |record: &bytes::Bytes| String::from_utf8_lossy(record).chars().take(400).collect();
+    Some(Latest {
+        did: event.key.to_string(),
+        collection: commit.collection.to_string(),
+        rkey: commit.rkey.to_string(),
+        operation: commit.operation.as_str(),
+        time_us: event.time_us,
+        record: commit.record.as_ref().map(text),
+    })
+}
+
+fn lag_seconds(source: &Source) -> Option<f64> {
+    let now_us = jiff::Timestamp::now().as_microsecond();
+    source.time_us.map(|time_us| (now_us - time_us).max(0) as f64 / 1e6)
+}
+
+fn rates(state: &State) -> Rates {
+    let (Some(first), Some(last)) = (state.samples.front(), state.samples.back()) else { return Rates::default() };
+    let seconds = last.0.duration_since(first.0).as_secs_f64();
+    if seconds <= 0.0 {
+        return Rates::default();
+    }
+    Rates { read: (last.1 - first.1) as f64 / seconds, committed: (last.2 - first.2) as f64 / seconds }
+}
+
+/// One sentence of what goes on now; the worst comes first.
+fn summary(state: &State, source: &Source, rates: Rates) -> String {
+    if let Some(error) = &state.sqlite.error {
+        return format!("held: SQLite takes no commit, {} waiting: {error}", state.log.entries);
+    }
+    if let Some(error) = state.archive.as_ref().and_then(|archive| archive.error.as_ref()) {
+        return format!("the archive can not be written and is tried again: {error}");
+    }
+    if state.log.bytes * 10 >= state.log.max_bytes * 9 {
+        return format!("held: SQLite is slower than the source, {} waiting", state.log.entries);
+    }
+    match (source.state, &source.error) {
+        (SourceState::Waiting, Some(error)) => format!("connecting again to {}: {error}", source.host),
+        (SourceState::Waiting, None) => "connecting to the source".into(),
+        (SourceState::Joining, _) => format!("connected to {}, looking for the last known event", source.host),
+        (SourceState::Ended, _) => "the source was read to its end".into(),
+        (SourceState::Reading, _) => {
+            let lag = source.lag_seconds.map_or_else(|| "no event yet".into(), |lag| format!("{lag:.1} s behind"));
+            format!("reading {}, {:.0} events/s, {lag}", source.host, rates.read)
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `turbo`: reads the AT Protocol event stream, spreads it over shards and leaves it in the sinks.
+
+use clap::Parser;
+use std::process::ExitCode;
+use turbo_worker::cli::{Cli, Command};
+use turbo_worker::{commands, telemetry};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let cli = Cli::parse();
+    telemetry::logging::init(cli.log_format);
+    let outcome = match cli.command {
+        Command::Run(options) => commands::run(&options),
+        Command::Check(options) => commands::check(&options),
+        Command::Schema => commands::schema(),
+        Command::Reference(options) => commands::reference(options.page),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => commands::fail(&error),
+    }
+}

@@ -1,0 +1,216 @@
+//! A whole pipeline in one process: parse, claim, start, wait, drain.
+
+use crate::http;
+use crate::ingest::{Ended, Ingest};
+use crate::live::Live;
+use crate::log::embedded;
+use crate::secrets;
+use crate::signals;
+use crate::sinks::archive::{Archiver, Folder, Format};
+use crate::sinks::intents::Handle;
+use crate::sinks::sqlite::rotation::Rotation;
+use crate::sinks::sqlite::segments::{Roll, Segments};
+use crate::sinks::sqlite::{Claim, Committer, Database, Loaded, Upkeep};
+use crate::sources::jetstream::{self, Dictionaries, Filters, Jetstream, Version, client_config};
+use crate::sources::recording::{self, Recording};
+use crate::telemetry::metrics;
+use crate::work::Worker;
+use anyhow::{Context, anyhow};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use turbo_core::position::SourcePosition;
+use turbo_core::shard::{Slice, Slices};
+use turbo_crds::{ArchiveFormat, Compression, JetstreamVersion, Pace, SourceChoice, TurboPipeline, TurboPipelineSpec};
+
+/// How long nothing at all may come from a host.
+const SILENT: Duration = Duration::from_secs(20);
+/// How long no event may come from a host that answers; longer where filters make a quiet stream.
+const QUIET: Duration = Duration::from_secs(60);
+const QUIET_FILTERED: Duration = Duration::from_secs(600);
+
+/// Runs a pipeline until its source has ended or a signal comes; then everything read is committed.
+///
+/// # Errors
+/// A part can not be set up, or another process takes the pipeline over.
+pub async fn run(manifest: TurboPipeline, listen: SocketAddr, secrets: Option<&Path>) -> anyhow::Result<()> {
+    let spec = manifest.spec;
+    let name = manifest.metadata.name.context("metadata.name: is missing")?;
+    let stop = signals::listen().context("signals can not be listened to")?;
+    let metrics = metrics::install()?;
+    let slices = Arc::new(slices(&spec)?);
+    let database = Arc::new(Database::open(&spec.sinks.sqlite.path).await?);
+    let Loaded { start, claims } = database.claim(&name, &slices).await?;
+    let max_bytes = spec.log_max_bytes().bytes();
+    let live = Arc::new(Live::new(&name, &slices, &claims, max_bytes, spec.sinks.archive.is_some()));
+    let server = http::Server::listen(listen, live.clone(), metrics.clone(), stop.clone())?;
+    tracing::info!(pipeline = name, shards = claims.len(), "listening on http://{}", server.address());
+
+    let (appender, reader) = embedded::log(max_bytes);
+    let worker = worker(&spec, database.clone(), &slices, &claims, reader, live.clone()).await?;
+    let background = background(database.clone(), live.clone(), metrics);
+    let worker = tokio::spawn(worker.run());
+    let position = start.position.clone();
+    let given = given(&spec);
+    let read = match spec.source.choice() {
+        Some(SourceChoice::Jetstream(options)) => {
+            let source = jetstream_source(options, &spec, secrets, position.as_ref())?;
+            read(Ingest::new(source, start, slices, appender, live.clone(), given), &stop).await
+        }
+        Some(SourceChoice::Recording(options)) => {
+            let source = recording_source(options)?;
+            read(Ingest::new(source, start, slices, appender, live.clone(), given), &stop).await
+        }
+        None => return Err(anyhow!("spec.source: names none or several of jetstream, recording; give exactly one")),
+    };
+    if read.is_some() {
+        live.ended();
+    }
+    // The reader has dropped its side of the log: the worker commits what is in it, and ends.
+    let drained = tokio::time::timeout(spec.drain().as_std(), worker).await;
+    background.abort();
+    server.stop().await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), database.close()).await;
+    match drained {
+        Ok(worker) => worker.context("the worker ended unexpectedly")??,
+        Err(_) => tracing::warn!("not everything was committed within spec.workers.drain; it is read again next time"),
+    }
+    match read {
+        Some(Ended::OtherSource(why)) => Err(anyhow!(why)),
+        Some(Ended::Source) => {
+            tracing::info!("the source was read to its end; all is committed");
+            Ok(())
+        }
+        Some(Ended::Log(_)) | None => Ok(()),
+    }
+}
+
+/// Reads until the source has ended or the token fires.
+async fn read<S: crate::sources::Source>(ingest: Ingest<S>, stop: &CancellationToken) -> Option<Ended> {
+    tokio::select! {
+        ended = ingest.run() => Some(ended),
+        () = stop.cancelled() => None,
+    }
+}
+
+fn slices(spec: &TurboPipelineSpec) -> anyhow::Result<Slices> {
+    let slice = |slice: &turbo_crds::Slice| Slice {
+        name: slice.name.clone(),
+        collections: slice.collections.clone(),
+        partitions: slice.partitions,
+    };
+    Slices::new(spec.slices.iter().map(slice).collect()).context("spec.slices")
+}
+
+fn given(spec: &TurboPipelineSpec) -> Option<u64> {
+    spec.source.jetstream.as_ref().and_then(|jetstream| jetstream.cursor)
+}
+
+async fn worker(
+    spec: &TurboPipelineSpec,
+    database: Arc<Database>,
+    slices: &Arc<Slices>,
+    claims: &[Claim],
+    log: embedded::Reader,
+    live: Arc<Live>,
+) -> anyhow::Result<Worker> {
+    let (mut segments, mut archiver) = (None, None);
+    if let Some(archive) = &spec.sinks.archive {
+        let format = match archive.format {
+            ArchiveFormat::Parquet => Format::Parquet,
+            ArchiveFormat::Jsonl => Format::Jsonl,
+        };
+        let folder = Folder::open(&archive.directory).with_context(|| {
+            format!("spec.sinks.archive.directory: {}: give a folder that can be written", archive.directory.display())
+        })?;
+        let roll = Roll {
+            size: archive.roll.size.bytes(),
+            age: archive.roll.age.as_std(),
+            extension: format.extension(),
+        };
+        segments = Some(Segments::load(&database, slices.clone(), claims, roll).await?);
+        archiver = Some(Handle::spawn(Archiver { database: database.clone(), folder, format, live: live.clone() }));
+    }
+    let rotation = match &spec.sinks.sqlite.rotate {
+        Some(rotate) => {
+            let size = rotate.size.map(|size| size.bytes());
+            Some(Rotation::load(database.clone(), size, rotate.age.map(|age| age.as_std()), rotate.keep).await?)
+        }
+        None => None,
+    };
+    let committer = Committer::new(database, slices.clone(), claims, segments);
+    Ok(Worker { log, committer, archiver, rotation, live })
+}
+
+/// What goes on beside: samples for the rates, upkeep of metrics and tables.
+fn background(
+    database: Arc<Database>,
+    live: Arc<Live>,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+) -> tokio::task::JoinHandle<()> {
+    let upkeep = Upkeep { database };
+    tokio::spawn(async move {
+        let sample = async {
+            loop {
+                live.sample();
+                metrics.run_upkeep();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::join!(sample, upkeep.run());
+    })
+}
+
+fn recording_source(options: &turbo_crds::Recording) -> anyhow::Result<Recording> {
+    Ok(Recording::open(recording::Options {
+        path: options.path.clone(),
+        recorded_pace: options.pace == Pace::Recorded,
+        max_frame: recording::MAX_LINE,
+    })?)
+}
+
+fn jetstream_source(
+    options: &turbo_crds::Jetstream,
+    spec: &TurboPipelineSpec,
+    secrets: Option<&Path>,
+    position: Option<&SourcePosition>,
+) -> anyhow::Result<Jetstream> {
+    let ca = options.ca_from.as_ref().map(|from| secrets::read("spec.source.jetstream.caFrom", from, secrets)).transpose()?;
+    let tls = client_config(ca.as_deref())?;
+    let dictionaries = match (options.compression(), options.version, options.dictionary()) {
+        (Compression::None, ..) => None,
+        (Compression::Zstd, JetstreamVersion::V1, Some(path)) => {
+            let bytes = std::fs::read(path).context("can not be read; give a zstd dictionary");
+            let field = || format!("spec.source.jetstream.dictionary: {}", path.display());
+            Some(bytes.and_then(|bytes| Ok(Dictionaries::fixed(bytes)?)).with_context(field)?)
+        }
+        (Compression::Zstd, ..) => {
+            let folder = spec.sinks.sqlite.path.parent().unwrap_or(Path::new(".")).join("dictionaries");
+            Some(Dictionaries::remote(&tls, &folder)?)
+        }
+    };
+    let endpoint = |url: &String| url.parse().with_context(|| format!("spec.source.jetstream.endpoints: {url}"));
+    let filtered = !options.collections.is_empty() || !options.dids.is_empty();
+    let options = jetstream::Options {
+        version: match options.version {
+            JetstreamVersion::V1 => Version::V1,
+            JetstreamVersion::V2 => Version::V2,
+        },
+        endpoints: options.endpoints.iter().map(endpoint).collect::<anyhow::Result<_>>()?,
+        filters: Filters {
+            collections: options.collections.clone(),
+            dids: options.dids.clone(),
+            max_message_size: options.max_message_size.map(|size| size.bytes()),
+        },
+        max_frame: options.max_frame.bytes() as usize,
+        quiet: if filtered { QUIET_FILTERED } else { QUIET },
+        silent: SILENT,
+    };
+    let mut source = Jetstream::new(options, tls, dictionaries);
+    if let Some(position) = position {
+        source.begin_with(&position.host);
+    }
+    Ok(source)
+}

@@ -1,0 +1,214 @@
+//! Makes objects from intents, one after the other.
+
+use super::object::{ArchiveRow, Error as ObjectError, Format, Object};
+use super::{Folder, chunk};
+use crate::live::Live;
+use crate::sinks::intents::Intents;
+use crate::sinks::sqlite::{self, Database};
+use crate::telemetry::events;
+use sqlx::{Connection, Row};
+use std::fs::File;
+use std::hash::Hasher;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use turbo_core::event::Event;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Chunks read from SQLite at once.
+const CHUNKS: i64 = 64;
+/// Rows handed to the object at once.
+const ROWS: usize = 4096;
+
+/// Why an object could not be made.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::Error),
+    #[error("SQLite: {0}")]
+    Sql(#[from] sqlx::Error),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Chunk(#[from] chunk::Broken),
+    #[error("{found} events wait for an intent of {rows}")]
+    Rows { found: u64, rows: u64 },
+    #[error("the writing task ended")]
+    Task,
+}
+
+/// Makes the archive's objects.
+pub struct Archiver {
+    /// Where the events wait.
+    pub database: Arc<Database>,
+    /// Where the objects go.
+    pub folder: Folder,
+    /// How they are written.
+    pub format: Format,
+    /// Who is told.
+    pub live: Arc<Live>,
+}
+
+#[derive(Clone, Debug)]
+struct Intent {
+    id: i64,
+    slice: String,
+    partition: u16,
+    path: String,
+    rows: u64,
+}
+
+impl Intents for Archiver {
+    async fn drain(&self) -> bool {
+        let intents = match self.intents().await {
+            Ok(intents) => intents,
+            Err(error) => {
+                events::SegmentFailed { path: "", error: &error.to_string() }.emit();
+                return false;
+            }
+        };
+        for intent in intents {
+            match self.make(&intent).await {
+                Ok(bytes) => {
+                    self.live.segment_committed(intent.rows);
+                    events::SegmentCommitted { path: &intent.path, rows: intent.rows, bytes }.emit();
+                }
+                Err(error) => {
+                    self.live.segment_failed(&error.to_string());
+                    events::SegmentFailed { path: &intent.path, error: &error.to_string() }.emit();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Archiver {
+    async fn intents(&self) -> Result<Vec<Intent>, Error> {
+        let rows = sqlx::query("SELECT id, slice, partition, path, rows FROM segments WHERE state = 'intent' ORDER BY id")
+            .fetch_all(&self.database.read)
+            .await?;
+        let intent = |row: sqlx::sqlite::SqliteRow| {
+            Ok(Intent {
+                id: row.try_get("id")?,
+                slice: row.try_get("slice")?,
+                partition: row.try_get("partition")?,
+                path: row.try_get("path")?,
+                rows: row.try_get::<i64, _>("rows")? as u64,
+            })
+        };
+        rows.into_iter().map(intent).collect()
+    }
+
+    async fn make(&self, intent: &Intent) -> Result<u64, Error> {
+        self.make_intents_durable().await?;
+        let (events, rows) = mpsc::channel(2);
+        let (folder, format, owned) = (self.folder.clone(), self.format, intent.clone());
+        let writing = tokio::task::spawn_blocking(move || write_object(&folder, format, &owned, rows));
+        let read = self.read_waiting(intent.id, events).await;
+        let (found, bytes, checksum) = writing.await.map_err(|_| Error::Task)??;
+        read?;
+        if found != intent.rows {
+            return Err(Error::Rows { found, rows: intent.rows });
+        }
+        self.commit(intent, bytes, &checksum).await?;
+        Ok(bytes)
+    }
+
+    /// Commits are not flushed to the disk one by one, but an object must never be there without its intent, even after
+    /// a power failure.
+    async fn make_intents_durable(&self) -> Result<(), Error> {
+        let mut connection = self.database.write.acquire().await?;
+        sqlx::raw_sql("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
+        let flushed = sqlx::query("UPDATE pipeline SET one = one").execute(&mut *connection).await;
+        sqlx::raw_sql("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
+        flushed?;
+        Ok(())
+    }
+
+    async fn read_waiting(&self, segment: i64, to: mpsc::Sender<Vec<(u64, Event)>>) -> Result<(), Error> {
+        let mut after = 0i64;
+        loop {
+            let rows = sqlx::query("SELECT id, chunk FROM waiting WHERE segment = ? AND id > ? ORDER BY id LIMIT ?")
+                .bind(segment)
+                .bind(after)
+                .bind(CHUNKS)
+                .fetch_all(&self.database.read)
+                .await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.try_get("id")?;
+            for row in &rows {
+                if to.send(chunk::read(row.try_get("chunk")?)?).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn commit(&self, intent: &Intent, bytes: u64, checksum: &str) -> Result<(), Error> {
+        let mut connection = self.database.write.acquire().await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("UPDATE segments SET state = 'committed', bytes = ?, checksum = ? WHERE id = ? AND state = 'intent'")
+            .bind(bytes as i64)
+            .bind(checksum.to_owned())
+            .bind(intent.id)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM waiting WHERE segment = ?").bind(intent.id).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// Writes the object and puts it in place: events in it, its size, its checksum.
+fn write_object(
+    folder: &Folder,
+    format: Format,
+    intent: &Intent,
+    mut events: mpsc::Receiver<Vec<(u64, Event)>>,
+) -> Result<(u64, u64, String), Error> {
+    folder.clear(&intent.path)?;
+    let (partial, file) = folder.begin(&intent.path)?;
+    let mut object = Object::begin(format, file)?;
+    let (mut pending, mut found) = (Vec::new(), 0);
+    loop {
+        let more = events.blocking_recv();
+        let ended = more.is_none();
+        pending.extend(more.unwrap_or_default());
+        if pending.len() >= ROWS || (ended && !pending.is_empty()) {
+            let (slice, partition) = (intent.slice.as_str(), intent.partition);
+            let rows = pending.iter().map(|(seq, event)| ArchiveRow { seq: *seq, slice, partition, event });
+            object.write(&rows.collect::<Vec<_>>())?;
+            found += pending.len() as u64;
+            pending.clear();
+        }
+        if ended {
+            break;
+        }
+    }
+    let file = object.finish()?;
+    if found != intent.rows {
+        return Err(Error::Rows { found, rows: intent.rows });
+    }
+    let (bytes, checksum) = checksum(&partial)?;
+    folder.put(&intent.path, &file)?;
+    Ok((found, bytes, checksum))
+}
+
+/// Size and xxh3 of a file.
+fn checksum(path: &Path) -> std::io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut size, mut buffer) = (Xxh3::new(), 0, vec![0; 1 << 16]);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((size, format!("xxh3:{:016x}", hash.finish())));
+        }
+        hash.update(&buffer[..read]);
+        size += read as u64;
+    }
+}

@@ -1,0 +1,5 @@
+//! Where events land.
+
+pub mod archive;
+pub mod intents;
+pub mod sqlite;

@@ -1,0 +1,107 @@
+//! What a process finds when it takes a file over: it claims every shard, and goes on where the last commit ended.
+
+use super::{Database, Error};
+use crate::ingest::Start;
+use sqlx::Row;
+use turbo_core::position::SourcePosition;
+use turbo_core::shard::{Shard, Slices};
+use turbo_core::window::{Mark, Window};
+
+/// An owned shard. Only its owner commits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The shard.
+    pub shard: Shard,
+    /// Grows by one with each claim.
+    pub epoch: i64,
+}
+
+/// The state of the file when it was taken over.
+pub struct Loaded {
+    /// Where ingest begins.
+    pub start: Start,
+    /// Every shard, in the order of [`Slices::shards`].
+    pub claims: Vec<Claim>,
+}
+
+impl Database {
+    /// Claims every shard of the pipeline.
+    ///
+    /// # Errors
+    /// The file belongs to another pipeline or to other slices, or SQLite refuses.
+    pub async fn claim(&self, name: &str, slices: &Slices) -> Result<Loaded, Error> {
+        self.introduce(name, slices).await?;
+        let mut claims = Vec::new();
+        let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
+        for shard in slices.shards() {
+            let epoch: i64 = sqlx::query_scalar(
+                "INSERT INTO shards (slice, partition, epoch) VALUES (?, ?, 1)
+                 ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+            )
+            .bind(slices.name(shard))
+            .bind(shard.partition)
+            .fetch_one(&mut *transaction)
+            .await?;
+            claims.push(Claim { shard, epoch });
+        }
+        transaction.commit().await?;
+        let start = Start { position: self.position().await?, window: self.window().await?, seq: self.seq().await? };
+        Ok(Loaded { start, claims })
+    }
+
+    /// Writes down what pipeline the file is of, or checks that it is this one.
+    async fn introduce(&self, name: &str, slices: &Slices) -> Result<(), Error> {
+        let given = describe(slices);
+        sqlx::query("INSERT INTO pipeline (one, name, slices) VALUES (1, ?, ?) ON CONFLICT DO NOTHING")
+            .bind(name)
+            .bind(&given)
+            .execute(&self.write)
+            .await?;
+        let row = sqlx::query("SELECT name, slices FROM pipeline").fetch_one(&self.write).await?;
+        let other = |field, given: &str, made: &str| Error::OtherPipeline {
+            field,
+            given: given.to_owned(),
+            path: self.path.display().to_string(),
+            made: made.to_owned(),
+        };
+        let (made_name, made_slices): (String, String) = (row.try_get("name")?, row.try_get("slices")?);
+        if made_name != name {
+            return Err(other("metadata.name", name, &made_name));
+        }
+        if made_slices != given {
+            return Err(other("spec.slices", &given, &made_slices));
+        }
+        Ok(())
+    }
+
+    async fn position(&self) -> Result<Option<SourcePosition>, Error> {
+        let row = sqlx::query("SELECT host, cursor, source_time_us FROM pipeline").fetch_one(&self.write).await?;
+        let Some(host) = row.try_get::<Option<String>, _>("host")? else { return Ok(None) };
+        let cursor = row.try_get::<Option<i64>, _>("cursor")?.map(|cursor| cursor as u64);
+        Ok(Some(SourcePosition { host, cursor, time_us: row.try_get("source_time_us")? }))
+    }
+
+    async fn seq(&self) -> Result<u64, Error> {
+        let seq: i64 = sqlx::query_scalar("SELECT seq FROM pipeline").fetch_one(&self.write).await?;
+        Ok(seq as u64)
+    }
+
+    async fn window(&self) -> Result<Window, Error> {
+        let rows = sqlx::query("SELECT marks FROM dedup ORDER BY seq").fetch_all(&self.write).await?;
+        let mut marks = Vec::new();
+        for row in rows {
+            marks.extend(Mark::read(row.try_get("marks")?).ok_or(Error::Broken("dedup"))?);
+        }
+        Ok(Window::load(marks))
+    }
+}
+
+/// The slices as one line: what makes them the same.
+fn describe(slices: &Slices) -> String {
+    let one = |slice: &turbo_core::shard::Slice| {
+        let mut collections = slice.collections.clone().unwrap_or_else(|| vec!["*".into()]);
+        collections.sort();
+        format!("{}({}: {})", slice.name, slice.partitions, collections.join(" "))
+    };
+    slices.list().iter().map(one).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,131 @@
+//! SQLite: records and catalog in one file, and so in one transaction.
+//!
+//! Invariants:
+//! - rows, counters, shard positions, the source position, the dedup window and what waits for the archive change in one
+//!   transaction, so that a killed process finds all of them or none;
+//! - one process writes a file at a time: it holds a lock beside it;
+//! - the slices of a file never change.
+
+mod bulk;
+mod claim;
+mod commit;
+mod effects;
+pub mod rotation;
+pub mod segments;
+mod upkeep;
+mod window_file;
+
+pub use claim::{Claim, Loaded};
+pub use commit::{Committed, Committer};
+pub use upkeep::Upkeep;
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why the SQLite sink does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder or the lock file can not be made.
+    #[error("spec.sinks.sqlite.path: {path}: {source}; give a path in a folder that can be written")]
+    Path {
+        /// The path.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Another process has the file.
+    #[error("spec.sinks.sqlite.path: {0} is in use by another process; stop that one, or give another path")]
+    InUse(String),
+    /// The file belongs to another pipeline.
+    #[error("{field}: {given} does not fit {path}, which was made with {made}; give that, or another path")]
+    OtherPipeline {
+        /// The field of the pipeline file.
+        field: &'static str,
+        /// What it says.
+        given: String,
+        /// The file.
+        path: String,
+        /// What the file was made with.
+        made: String,
+    },
+    /// SQLite refuses.
+    #[error("SQLite: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// The schema can not be brought up to date.
+    #[error("SQLite schema: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// What is stored can not be read.
+    #[error("SQLite: the row of {0} is broken")]
+    Broken(&'static str),
+}
+
+/// An open database, locked for this process.
+#[derive(Debug)]
+pub struct Database {
+    /// The one connection that writes.
+    pub write: SqlitePool,
+    /// Connections that only read.
+    pub read: SqlitePool,
+    path: PathBuf,
+    /// Held for as long as the database is open.
+    _lock: File,
+}
+
+impl Database {
+    /// Opens the file, makes it where it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// The path can not be used, another process has it, or SQLite refuses.
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        let lock = lock(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("cache_size", "-16000")
+            .pragma("temp_store", "memory");
+        // A connection of its own for the whole life: no check before each use, no idle time-out.
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
+        let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        sqlx::migrate!("migrations/sqlite").run(&write).await?;
+        let read = pool().max_connections(2).connect_with(options.read_only(true)).await?;
+        Ok(Self { write, read, path: path.to_owned(), _lock: lock })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the connections; what is committed is in the file itself then.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+fn lock(path: &Path) -> Result<File, Error> {
+    let failed = |source| Error::Path { path: path.display().to_string(), source };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(name).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse(path.display().to_string())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Now, as it stands in the columns of times: RFC 3339 in UTC with microseconds.
+fn now_text() -> String {
+    format!("{:.6}", jiff::Timestamp::now())
+}

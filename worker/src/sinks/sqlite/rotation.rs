@@ -1,0 +1,147 @@
+//! Rotation: what has changed is cut off into a compressed file of its own, by size or by age.
+//!
+//! Invariants:
+//! - a cut is one transaction: the table of records is renamed and an empty one takes its place, so that every change is
+//!   in exactly one window;
+//! - a window stands on its own: its file holds `records` as last changed in it, deletes as rows without a record, and
+//!   the `accounts` changed in it;
+//! - the table of a cut window goes in the transaction that marks its file committed; a process that is killed in
+//!   between finds the intent and makes the same file again.
+
+use super::window_file::Windows;
+use super::{Database, Error};
+use crate::sinks::intents::Handle;
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Cuts windows off the file.
+pub struct Rotation {
+    database: Arc<Database>,
+    size: Option<u64>,
+    age: Option<Duration>,
+    begun_us: i64,
+    bytes: u64,
+    files: Handle,
+}
+
+impl Rotation {
+    /// A rotation by bytes of records, by age, or by what comes first; `keep` files stay.
+    ///
+    /// # Errors
+    /// SQLite refuses.
+    pub async fn load(
+        database: Arc<Database>,
+        size: Option<u64>,
+        age: Option<Duration>,
+        keep: u32,
+    ) -> Result<Self, Error> {
+        sqlx::query(
+            "INSERT INTO rotations (begun_us, first_seq, state)
+             SELECT ?, seq + 1, 'open' FROM pipeline WHERE NOT EXISTS (SELECT 1 FROM rotations WHERE state = 'open')",
+        )
+        .bind(now_us())
+        .execute(&database.write)
+        .await?;
+        let begun_us = sqlx::query_scalar("SELECT begun_us FROM rotations WHERE state = 'open'")
+            .fetch_one(&database.write)
+            .await?;
+        let bytes: i64 = sqlx::query_scalar("SELECT coalesce(sum(length(record)), 0) FROM record_state")
+            .fetch_one(&database.write)
+            .await?;
+        let files = Handle::spawn(Windows { database: database.clone(), keep });
+        Ok(Self { database, size, age, begun_us, bytes: bytes as u64, files })
+    }
+
+    /// A commit wrote this many bytes of records.
+    pub fn grown(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// Cuts the open window, if it is large or old enough and there is anything in it.
+    ///
+    /// # Errors
+    /// SQLite refuses; nothing is cut then.
+    pub async fn cut_if_due(&mut self) -> Result<(), Error> {
+        let age_us = now_us() - self.begun_us;
+        let old = self.age.is_some_and(|limit| age_us >= i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        if old || self.size.is_some_and(|limit| self.bytes >= limit) {
+            self.cut().await?;
+            self.files.wake();
+        }
+        Ok(())
+    }
+
+    /// Makes the files of all windows that were cut, and ends.
+    pub async fn finish(self) {
+        self.files.finish().await;
+    }
+
+    async fn cut(&mut self) -> Result<(), Error> {
+        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await?;
+        let row = sqlx::query("SELECT id, first_seq, (SELECT seq FROM pipeline) AS last_seq FROM rotations WHERE state = 'open'")
+            .fetch_one(&mut *transaction)
+            .await?;
+        let (id, first, last): (i64, i64, i64) = (row.try_get("id")?, row.try_get("first_seq")?, row.try_get("last_seq")?);
+        let now_us = now_us();
+        if last < first {
+            sqlx::query("UPDATE rotations SET begun_us = ? WHERE id = ?").bind(now_us).bind(id).execute(&mut *transaction).await?;
+        } else {
+            set_aside(&mut transaction, id, first).await?;
+            sqlx::query("UPDATE rotations SET state = 'intent', ended_us = ?, last_seq = ?, path = ? WHERE id = ?")
+                .bind(now_us)
+                .bind(last)
+                .bind(self.path(id).to_string_lossy().into_owned())
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("INSERT INTO rotations (begun_us, first_seq, state) VALUES (?, ?, 'open')")
+                .bind(now_us)
+                .bind(last + 1)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        (self.begun_us, self.bytes) = (now_us, 0);
+        Ok(())
+    }
+
+    /// Beside the file: its name, when the window began, its number.
+    fn path(&self, id: i64) -> PathBuf {
+        let path = self.database.path();
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let begun = jiff::Timestamp::from_microsecond(self.begun_us).unwrap_or_default();
+        path.with_file_name(format!("{stem}-{}-{id:06}.sqlite.zst", begun.strftime("%Y%m%dT%H%M%SZ")))
+    }
+}
+
+/// Renames the table of records to that of window `id`, and makes an empty one with the same text.
+async fn set_aside(connection: &mut SqliteConnection, id: i64, first_seq: i64) -> Result<(), Error> {
+    let schema = sqlx::query(
+        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND (tbl_name = 'record_state' OR name = 'records')
+         ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 ELSE 2 END",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    // The view goes first: SQLite would let it follow the renamed table.
+    for row in schema.iter().rev() {
+        let (kind, name): (String, String) = (row.try_get("type")?, row.try_get("name")?);
+        let sql = match kind.as_str() {
+            "table" => format!("ALTER TABLE {name} RENAME TO window_{id}"),
+            kind => format!("DROP {kind} {name}"),
+        };
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+    }
+    for row in &schema {
+        let sql: String = row.try_get("sql")?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+    }
+    let accounts = format!("CREATE TABLE window_{id}_accounts AS SELECT * FROM accounts WHERE seq >= {first_seq}");
+    sqlx::raw_sql(AssertSqlSafe(accounts)).execute(&mut *connection).await?;
+    Ok(())
+}
+
+fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}

@@ -1,0 +1,146 @@
+//! Files of windows: each a SQLite file by itself, compressed with zstd, put in place only when it is whole.
+
+use super::Database;
+use crate::sinks::intents::Intents;
+use crate::telemetry::events;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const LEVEL: i32 = 3;
+
+/// Why a window's file could not be made.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("SQLite: {0}")]
+    Sql(#[from] sqlx::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the compressing task ended")]
+    Task,
+}
+
+/// Makes the files of windows that were cut.
+pub(super) struct Windows {
+    pub(super) database: Arc<Database>,
+    /// How many files stay.
+    pub(super) keep: u32,
+}
+
+impl Intents for Windows {
+    async fn drain(&self) -> bool {
+        match self.make_all().await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "the window's file could not be made and is tried again");
+                false
+            }
+        }
+    }
+}
+
+impl Windows {
+    async fn make_all(&self) -> Result<(), Error> {
+        let intents = sqlx::query("SELECT id, path FROM rotations WHERE state = 'intent' ORDER BY id")
+            .fetch_all(&self.database.read)
+            .await?;
+        for row in intents {
+            let (id, path): (i64, String) = (row.try_get("id")?, row.try_get("path")?);
+            let plain = PathBuf::from(format!("{path}.plain"));
+            remove(&plain)?;
+            let rows = self.export(id, &plain).await?;
+            let place = PathBuf::from(&path);
+            tokio::task::spawn_blocking(move || compress(&plain, &place)).await.map_err(|_| Error::Task)??;
+            self.commit(id, rows).await?;
+            events::Rotated { path: &path, rows }.emit();
+        }
+        self.remove_old().await
+    }
+
+    /// Copies the window into a file of its own. Returns the number of its records.
+    async fn export(&self, id: i64, to: &Path) -> Result<u64, Error> {
+        let mut file = SqliteConnectOptions::new()
+            .filename(to)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Off)
+            .synchronous(SqliteSynchronous::Off)
+            .connect()
+            .await?;
+        sqlx::query("ATTACH ? AS live").bind(self.database.path().to_string_lossy().into_owned()).execute(&mut file).await?;
+        for table in [(format!("window_{id}"), "records"), (format!("window_{id}_accounts"), "accounts")] {
+            copy(&mut file, &table.0, table.1).await?;
+        }
+        let meta = "CREATE TABLE window AS SELECT p.name AS pipeline, r.begun_us, r.ended_us, r.first_seq, r.last_seq
+             FROM live.rotations r, live.pipeline p WHERE r.id = ";
+        sqlx::raw_sql(AssertSqlSafe(format!("{meta}{id}"))).execute(&mut file).await?;
+        sqlx::raw_sql("CREATE UNIQUE INDEX records_key ON records (did, collection, rkey)").execute(&mut file).await?;
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM records").fetch_one(&mut file).await?;
+        sqlx::raw_sql("DETACH live").execute(&mut file).await?;
+        file.close().await?;
+        Ok(rows as u64)
+    }
+
+    /// Marks the file committed; the window's tables leave the database.
+    async fn commit(&self, id: i64, rows: u64) -> Result<(), Error> {
+        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("UPDATE rotations SET state = 'committed', rows = ? WHERE id = ?")
+            .bind(rows as i64)
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        let drop = format!("DROP TABLE window_{id}; DROP TABLE window_{id}_accounts");
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn remove_old(&self) -> Result<(), Error> {
+        let old = sqlx::query("SELECT id, path FROM rotations WHERE state = 'committed' ORDER BY id DESC LIMIT -1 OFFSET ?")
+            .bind(self.keep)
+            .fetch_all(&self.database.read)
+            .await?;
+        for row in old {
+            remove(Path::new(&row.try_get::<String, _>("path")?))?;
+            sqlx::query("UPDATE rotations SET state = 'removed' WHERE id = ?")
+                .bind(row.try_get::<i64, _>("id")?)
+                .execute(&self.database.write)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies a table of the attached database under another name, with its columns' types.
+async fn copy(file: &mut SqliteConnection, from: &str, to: &str) -> Result<(), Error> {
+    let sql: String = sqlx::query_scalar("SELECT sql FROM live.sqlite_master WHERE type = 'table' AND name = ?")
+        .bind(from.to_owned())
+        .fetch_one(&mut *file)
+        .await?;
+    let columns = sql.split_once('(').map_or("", |(_, columns)| columns);
+    let copy = format!("CREATE TABLE {to} ({columns}; INSERT INTO {to} SELECT * FROM live.{from}");
+    sqlx::raw_sql(AssertSqlSafe(copy)).execute(file).await?;
+    Ok(())
+}
+
+/// Compresses `plain` to `place`; what stood at `place` was never committed.
+fn compress(plain: &Path, place: &Path) -> Result<(), Error> {
+    let partial = PathBuf::from(format!("{}.partial", place.display()));
+    let mut encoder = zstd::Encoder::new(File::create(&partial)?, LEVEL)?;
+    io::copy(&mut File::open(plain)?, &mut encoder)?;
+    encoder.finish()?.sync_all()?;
+    std::fs::rename(&partial, place)?;
+    if let Some(folder) = place.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder)?.sync_all()?;
+    }
+    remove(plain)
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,195 @@
+//! A recording: JSON lines, plain or zstd (`.zst`), v1 or v2, at full speed or at the recorded pace.
+//!
+//! Its position is a line number, counted from 1, and the identity of the file: a hash of its head. A resumed recording
+//! is read from its beginning up to the position; a file with another head is refused.
+
+use crate::sources::{ConnectError, Connection, Lost, Received, Source};
+use bytes::Bytes;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use turbo_core::join::Ask;
+use turbo_core::wire::{Frame, decode};
+
+/// Bytes of the file's head that make its identity.
+const HEAD: u64 = 64 * 1024;
+/// Lines on their way from the file to the reader.
+const AHEAD: usize = 256;
+/// The longest line in bytes.
+pub const MAX_LINE: usize = 64 << 20;
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// How a recording is read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The file.
+    pub path: PathBuf,
+    /// At the pace at which it was recorded, by the events' times; else at full speed.
+    pub recorded_pace: bool,
+    /// The longest line in bytes.
+    pub max_frame: usize,
+}
+
+/// A recording as a source with one host: the file.
+pub struct Recording {
+    options: Options,
+    identity: String,
+}
+
+/// A file that can not be read as a recording.
+#[derive(Debug, thiserror::Error)]
+#[error("spec.source.recording.path: {path}: {source}; give a readable file of JSON lines, plain or .zst")]
+pub struct OpenError {
+    path: String,
+    source: std::io::Error,
+}
+
+impl Recording {
+    /// Opens the file and reads its head.
+    ///
+    /// # Errors
+    /// The file is not there or can not be read.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let read_head = || {
+            let mut head = Vec::new();
+            text(&options.path)?.take(HEAD).read_to_end(&mut head)?;
+            Ok(head)
+        };
+        let head = read_head().map_err(|source| OpenError { path: options.path.display().to_string(), source })?;
+        let identity = format!("recording:{:016x}", xxhash_rust::xxh3::xxh3_64(&head));
+        Ok(Self { options, identity })
+    }
+}
+
+/// The text of a file, decompressed where it begins like a zstd frame.
+fn text(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
+    let mut file = BufReader::new(File::open(path)?);
+    if file.fill_buf()?.starts_with(&ZSTD_MAGIC) {
+        return Ok(Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(file)?)));
+    }
+    Ok(Box::new(file))
+}
+
+impl Source for Recording {
+    type Connection = Lines;
+
+    const MAY_GARBLE: bool = false;
+
+    fn host(&self) -> &str {
+        &self.identity
+    }
+
+    fn next_host(&mut self) {}
+
+    fn skip_oversized(&mut self) {}
+
+    async fn connect(&mut self, ask: Ask) -> Result<Lines, ConnectError> {
+        let from = match ask {
+            Ask::Sequence(line) | Ask::Given(line) => line,
+            Ask::Tip => 1,
+            Ask::Time { .. } => {
+                return Err(ConnectError::OtherSource(format!(
+                    "spec.source.recording.path: {} is not the file that the position is of; give that file, or new sinks",
+                    self.options.path.display()
+                )));
+            }
+        };
+        let (send, lines) = mpsc::channel(AHEAD);
+        let options = self.options.clone();
+        let file = text(&options.path).map_err(|e| ConnectError::Unreachable(e.to_string()))?;
+        tokio::task::spawn_blocking(move || read_lines(file, from, options.max_frame, &send));
+        Ok(Lines { lines, pace: self.options.recorded_pace.then(Pace::default), held: None })
+    }
+}
+
+enum Line {
+    Text(u64, Bytes),
+    Broken(String),
+}
+
+/// Sends the lines from number `from` on, until the end or until nobody listens.
+fn read_lines(mut file: Box<dyn BufRead + Send>, from: u64, max: usize, to: &mpsc::Sender<Line>) {
+    let mut number = 0;
+    loop {
+        let mut line = Vec::new();
+        let line = match file.by_ref().take(max as u64 + 2).read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Err(error) => Line::Broken(error.to_string()),
+            Ok(_) => {
+                let ended = line.pop_if(|last| *last == b'\n').is_some();
+                line.pop_if(|last| *last == b'\r');
+                let too_long = !ended && line.len() > max;
+                number += 1;
+                if too_long {
+                    Line::Broken(format!("line {number} is longer than {max} bytes"))
+                } else if number < from || line.is_empty() {
+                    continue;
+                } else {
+                    Line::Text(number, line.into())
+                }
+            }
+        };
+        let broken = matches!(line, Line::Broken(_));
+        if to.blocking_send(line).is_err() || broken {
+            return;
+        }
+    }
+}
+
+/// When the events of a recording are due.
+#[derive(Default)]
+struct Pace {
+    began: Option<(i64, Instant)>,
+}
+
+impl Pace {
+    fn due(&mut self, time_us: i64) -> Instant {
+        let (first_us, began) = *self.began.get_or_insert((time_us, Instant::now()));
+        began + Duration::from_micros(time_us.saturating_sub(first_us).max(0) as u64)
+    }
+}
+
+/// The lines of a recording, decoded.
+pub struct Lines {
+    lines: mpsc::Receiver<Line>,
+    pace: Option<Pace>,
+    held: Option<(Instant, Received)>,
+}
+
+impl Connection for Lines {
+    async fn next(&mut self) -> Result<Received, Lost> {
+        if self.held.is_none() {
+            let received = match self.lines.recv().await {
+                None => Received::End,
+                Some(Line::Broken(reason)) => return Err(Lost::Closed(reason)),
+                Some(Line::Text(number, bytes)) => decoded(number, bytes),
+            };
+            match (&mut self.pace, &received) {
+                (Some(pace), Received::Event(event)) => self.held = Some((pace.due(event.time_us), received)),
+                _ => return Ok(received),
+            }
+        }
+        if let Some((due, _)) = &self.held {
+            tokio::time::sleep_until((*due).into()).await;
+        }
+        Ok(self.held.take().map_or(Received::End, |(_, received)| received))
+    }
+}
+
+fn decoded(number: u64, bytes: Bytes) -> Received {
+    match decode(&bytes) {
+        Ok(Frame::Event(mut event)) => {
+            event.cursor = Some(number);
+            Received::Event(event)
+        }
+        Ok(Frame::Info(name, message) | Frame::Error(name, message)) => Received::Info(name, message),
+        Ok(Frame::Unknown(kind)) => Received::Unknown(kind),
+        Err(error) => Received::Unreadable { bytes, reason: format!("line {number}: {error}") },
+    }
+}
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

@@ -1,0 +1,209 @@
+//! One struct for each thing worth telling an operator: it logs and counts in one place.
+
+use super::metrics as m;
+use crate::log::Gap;
+use metrics::counter;
+use std::time::Duration;
+use tracing::{debug, error, info, warn};
+
+/// A stream was opened.
+pub struct Connected<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// What it was asked for.
+    pub ask: &'a str,
+}
+
+impl Connected<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(host = self.host, ask = self.ask, "connected to the source");
+        counter!(m::SOURCE_CONNECTIONS).increment(1);
+    }
+}
+
+/// A stream ended.
+pub struct ConnectionLost<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// Label.
+    pub reason: &'static str,
+    /// What happened.
+    pub error: &'a str,
+}
+
+impl ConnectionLost<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        warn!(host = self.host, reason = self.reason, "{}", self.error);
+        counter!(m::SOURCE_LOSSES, "reason" => self.reason).increment(1);
+    }
+}
+
+/// The reader waits before it connects again.
+pub struct Waiting<'a> {
+    /// The host that was tried last.
+    pub host: &'a str,
+    /// How long.
+    pub wait: Duration,
+    /// Why.
+    pub why: &'a str,
+}
+
+impl Waiting<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(host = self.host, wait_ms = self.wait.as_millis() as u64, "connecting again: {}", self.why);
+    }
+}
+
+/// A stream did not join what is in the log.
+pub struct NotJoined<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// What it was asked for.
+    pub ask: &'a str,
+}
+
+impl NotJoined<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        warn!(host = self.host, ask = self.ask, "the stream does not join what was read before; asking further back");
+        counter!(m::SOURCE_NOT_JOINED).increment(1);
+    }
+}
+
+/// Part of the source was never seen.
+pub struct GapFound<'a> {
+    /// The gap.
+    pub gap: &'a Gap,
+}
+
+impl GapFound<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Gap { host, from_us, to_us, reason } = self.gap;
+        error!(host, from_us, to_us, "a gap in the source: {reason}");
+        counter!(m::SOURCE_GAPS).increment(1);
+    }
+}
+
+/// A notice of the server.
+pub struct Notice<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its text.
+    pub message: &'a str,
+}
+
+impl Notice<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(host = self.host, name = self.name, "notice of the source: {}", self.message);
+    }
+}
+
+/// A message of a kind that this version does not know.
+pub struct UnknownKind<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// The kind.
+    pub kind: &'a str,
+}
+
+impl UnknownKind<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        debug!(host = self.host, kind = self.kind, "a message of an unknown kind is left out");
+        counter!(m::SOURCE_UNKNOWN).increment(1);
+    }
+}
+
+/// Bytes that are no event.
+pub struct Unreadable<'a> {
+    /// What is wrong with them.
+    pub reason: &'a str,
+    /// How many.
+    pub bytes: usize,
+}
+
+impl Unreadable<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        warn!(bytes = self.bytes, "unreadable, kept as a dead letter: {}", self.reason);
+        counter!(m::SOURCE_UNREADABLE).increment(1);
+    }
+}
+
+/// A commit failed and will be tried again.
+pub struct CommitFailed<'a> {
+    /// What the sink says.
+    pub error: &'a str,
+    /// Entries that wait.
+    pub entries: usize,
+    /// How long until the next attempt.
+    pub wait: Duration,
+}
+
+impl CommitFailed<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let wait_ms = self.wait.as_millis() as u64;
+        error!(entries = self.entries, wait_ms, "the commit failed and is tried again: {}", self.error);
+        counter!(m::COMMIT_FAILURES).increment(1);
+    }
+}
+
+/// A segment of the archive was committed.
+pub struct SegmentCommitted<'a> {
+    /// Its path below the archive.
+    pub path: &'a str,
+    /// Events in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl SegmentCommitted<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        debug!(path = self.path, rows = self.rows, bytes = self.bytes, "segment committed");
+        counter!(m::SEGMENTS).increment(1);
+        counter!(m::SEGMENT_ROWS).increment(self.rows);
+        counter!(m::SEGMENT_BYTES).increment(self.bytes);
+    }
+}
+
+/// A segment of the archive could not be written.
+pub struct SegmentFailed<'a> {
+    /// Its path below the archive.
+    pub path: &'a str,
+    /// What happened.
+    pub error: &'a str,
+}
+
+impl SegmentFailed<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        error!(path = self.path, "the segment could not be written and is tried again: {}", self.error);
+        counter!(m::SEGMENT_FAILURES).increment(1);
+    }
+}
+
+/// A window was rotated out of the SQLite file.
+pub struct Rotated<'a> {
+    /// The file.
+    pub path: &'a str,
+    /// Rows in it.
+    pub rows: u64,
+}
+
+impl Rotated<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(path = self.path, rows = self.rows, "window rotated out");
+        counter!(m::ROTATIONS).increment(1);
+    }
+}

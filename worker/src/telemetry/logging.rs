@@ -1,0 +1,30 @@
+//! Logs go to standard error: for people on a terminal, as JSON lines elsewhere on request.
+
+use clap::ValueEnum;
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line for each event.
+    #[default]
+    Text,
+    /// One JSON object for each event.
+    Json,
+}
+
+/// Begins to log. `TURBO_LOG` chooses levels (`info` by default), in the syntax of `tracing_subscriber::EnvFilter`.
+pub fn init(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("TURBO_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,sqlx=warn"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second initialisation, as in tests, keeps the first.
+    let _ = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}

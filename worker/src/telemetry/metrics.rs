@@ -1,0 +1,165 @@
+//! The metrics: one table from which they are registered with a value of zero, described, and documented.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// What a metric counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Observations in buckets.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Debug)]
+pub struct Metric {
+    /// Name, with its unit.
+    pub name: &'static str,
+    /// Kind.
+    pub kind: Kind,
+    /// The label and its values that are known from the start; `None` without a label.
+    pub label: Option<(&'static str, &'static [&'static str])>,
+    /// What it says.
+    pub help: &'static str,
+}
+
+const fn metric(name: &'static str, kind: Kind, help: &'static str) -> Metric {
+    Metric { name, kind, label: None, help }
+}
+
+const fn labelled(
+    name: &'static str,
+    label: &'static str,
+    values: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Counter, label: Some((label, values)), help }
+}
+
+/// Events appended to the log.
+pub const SOURCE_EVENTS: &str = "turbo_source_events_total";
+/// Events that were in the dedup window.
+pub const SOURCE_KNOWN: &str = "turbo_source_known_total";
+/// Frames and lines that are no event.
+pub const SOURCE_UNREADABLE: &str = "turbo_source_unreadable_total";
+/// Messages of a kind that this version does not know.
+pub const SOURCE_UNKNOWN: &str = "turbo_source_unknown_total";
+/// Connections opened.
+pub const SOURCE_CONNECTIONS: &str = "turbo_source_connections_total";
+/// Connections lost.
+pub const SOURCE_LOSSES: &str = "turbo_source_losses_total";
+/// Streams that did not join.
+pub const SOURCE_NOT_JOINED: &str = "turbo_source_not_joined_total";
+/// Gaps.
+pub const SOURCE_GAPS: &str = "turbo_source_gaps_total";
+/// Lag.
+pub const SOURCE_LAG: &str = "turbo_source_lag_seconds";
+/// Bytes in the log.
+pub const LOG_BYTES: &str = "turbo_log_bytes";
+/// Entries committed.
+pub const COMMITTED: &str = "turbo_committed_entries_total";
+/// Duration of commits.
+pub const COMMIT_SECONDS: &str = "turbo_commit_seconds";
+/// Failed commits.
+pub const COMMIT_FAILURES: &str = "turbo_commit_failures_total";
+/// Rows written.
+pub const ROWS: &str = "turbo_rows_total";
+/// Dead letters.
+pub const DEAD_LETTERS: &str = "turbo_dead_letters_total";
+/// Segments committed.
+pub const SEGMENTS: &str = "turbo_archive_segments_total";
+/// Rows in committed segments.
+pub const SEGMENT_ROWS: &str = "turbo_archive_rows_total";
+/// Bytes in committed segments.
+pub const SEGMENT_BYTES: &str = "turbo_archive_bytes_total";
+/// Segments that could not be written.
+pub const SEGMENT_FAILURES: &str = "turbo_archive_failures_total";
+/// Windows rotated out.
+pub const ROTATIONS: &str = "turbo_rotations_total";
+
+/// Every metric.
+pub const METRICS: &[Metric] = &[
+    labelled(SOURCE_EVENTS, "kind", &["commit", "identity", "account", "sync"], "New events read from the source."),
+    metric(SOURCE_KNOWN, Kind::Counter, "Events read again and dropped, because the dedup window holds them."),
+    metric(SOURCE_UNREADABLE, Kind::Counter, "Frames or lines that are no event; each becomes a dead letter."),
+    metric(SOURCE_UNKNOWN, Kind::Counter, "Messages of a kind that this version does not know; they are left out."),
+    metric(SOURCE_CONNECTIONS, Kind::Counter, "Connections opened to hosts of the source."),
+    labelled(
+        SOURCE_LOSSES,
+        "reason",
+        &["Closed", "Silent", "Quiet", "TooSlow", "Oversized"],
+        "Connections lost, by reason.",
+    ),
+    metric(SOURCE_NOT_JOINED, Kind::Counter, "Streams that did not join what is in the log and were asked for again."),
+    metric(SOURCE_GAPS, Kind::Counter, "Parts of the source that were never seen; each is a row of the table gaps."),
+    metric(SOURCE_LAG, Kind::Gauge, "Age of the newest event read, by the source's time, in seconds."),
+    metric(LOG_BYTES, Kind::Gauge, "Bytes of events in the log that wait for their commit."),
+    metric(COMMITTED, Kind::Counter, "Log entries committed: an event counts once for each slice that it goes to."),
+    metric(COMMIT_SECONDS, Kind::Histogram, "Duration of a commit in seconds."),
+    metric(COMMIT_FAILURES, Kind::Counter, "Commits that failed and were tried again."),
+    labelled(
+        ROWS,
+        "what",
+        &["record", "tombstone", "refused"],
+        "Rows of records written by commits, after folding; refused: older than a sync or a deleted account.",
+    ),
+    metric(DEAD_LETTERS, Kind::Counter, "Dead letters written."),
+    metric(SEGMENTS, Kind::Counter, "Archive segments committed."),
+    metric(SEGMENT_ROWS, Kind::Counter, "Events in committed archive segments."),
+    metric(SEGMENT_BYTES, Kind::Counter, "Bytes of committed archive segments."),
+    metric(SEGMENT_FAILURES, Kind::Counter, "Archive segments that could not be written and were tried again."),
+    metric(ROTATIONS, Kind::Counter, "Windows rotated out of the SQLite file."),
+];
+
+const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Installs the recorder, with every metric described and at zero.
+///
+/// # Errors
+/// Another recorder is installed.
+pub fn install() -> anyhow::Result<PrometheusHandle> {
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?;
+    let handle = builder.install_recorder()?;
+    METRICS.iter().for_each(register);
+    Ok(handle)
+}
+
+fn register(metric: &Metric) {
+    let Metric { name, kind, label, help } = metric;
+    match (kind, label) {
+        (Kind::Counter, None) => {
+            metrics::describe_counter!(*name, *help);
+            metrics::counter!(*name).absolute(0);
+        }
+        (Kind::Counter, Some((label, values))) => {
+            metrics::describe_counter!(*name, *help);
+            values.iter().for_each(|value| metrics::counter!(*name, *label => *value).absolute(0));
+        }
+        (Kind::Gauge, _) => {
+            metrics::describe_gauge!(*name, *help);
+            metrics::gauge!(*name).set(0.0);
+        }
+        (Kind::Histogram, _) => {
+            metrics::describe_histogram!(*name, *help);
+            let _ = metrics::histogram!(*name);
+        }
+    }
+}
+
+/// The reference page, made from the table.
+#[must_use]
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n`/metrics` in the Prometheus text format. This page is made from the code: \
+         `turbo reference metrics`.\n\n| name | kind | labels | what it says |\n|---|---|---|---|\n",
+    );
+    for Metric { name, kind, label, help } in METRICS {
+        let kind = format!("{kind:?}").to_lowercase();
+        let label = label.map_or(String::new(), |(label, values)| format!("`{label}`: {}", values.join(", ")));
+        page += &format!("| `{name}` | {kind} | {label} | {help} |\n");
+    }
+    page
+}

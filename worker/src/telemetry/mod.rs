@@ -1,0 +1,5 @@
+//! What the worker says of itself: logs, metrics, and one struct for each thing worth telling.
+
+pub mod events;
+pub mod logging;
+pub mod metrics;
