@@ -189,7 +189,3 @@ fn decoded(number: u64, bytes: Bytes) -> Received {
         Err(error) => Received::Unreadable { bytes, reason: format!("line {number}: {error}") },
     }
 }
-
-#[cfg(test)]
-#[path = "recording_tests.rs"]
-mod tests;

@@ -1,0 +1,9 @@
+//! The binary as its users run it: spawned, fed, stopped and killed; what landed is compared with what was sent.
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+mod expected;
+mod harness;
+mod landed;
+mod recording;
+mod stopping;
+mod windows;

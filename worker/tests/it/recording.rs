@@ -1,0 +1,98 @@
+//! A recording goes through, and what lands equals the file.
+
+use crate::expected::assert_landed;
+use crate::harness::{Pipeline, shared};
+use crate::landed::Db;
+use std::path::Path;
+
+const TWO_SLICES: &str =
+    "slices: [{name: posts, collections: [app.bsky.feed.post], partitions: 3}, {name: rest, partitions: 2}]";
+
+fn pipeline(file: &Path, sinks: &str, more: &str) -> Pipeline {
+    Pipeline::with_sinks(&format!("{{recording: {{path: '{}'}}}}", file.display()), sinks, more)
+}
+
+const PARQUET: &str = "{sqlite: {path: out.sqlite}, archive: {directory: archive}}";
+const JSONL: &str = "{sqlite: {path: out.sqlite}, archive: {directory: archive, format: jsonl}}";
+
+#[test]
+fn what_lands_equals_the_file_in_every_format() {
+    for file in ["jetstream/captured_v1.jsonl", "jetstream/golden_v1.jsonl"] {
+        let Some(path) = shared(file) else { return };
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (sinks, more, slices) in [(PARQUET, "", 1), (JSONL, "", 1), (PARQUET, TWO_SLICES, 2), (JSONL, TWO_SLICES, 2)] {
+            let pipeline = pipeline(&path, sinks, more);
+            pipeline.run();
+            assert_landed(&lines, &pipeline.path("out.sqlite"), &pipeline.path("archive"), slices);
+            pipeline.run();
+            assert_landed(&lines, &pipeline.path("out.sqlite"), &pipeline.path("archive"), slices);
+        }
+    }
+}
+
+#[test]
+fn a_compressed_recording_grows_and_goes_on() {
+    let Some(path) = shared("jetstream/captured_v1.jsonl") else { return };
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl.zst");
+    let pipeline = pipeline(&file, PARQUET, TWO_SLICES);
+    for upto in [120, 120, lines.len()] {
+        std::fs::write(&file, zstd::encode_all((lines[..upto].join("\n") + "\n").as_bytes(), 3).unwrap()).unwrap();
+        pipeline.run();
+        assert_landed(&lines[..upto], &pipeline.path("out.sqlite"), &pipeline.path("archive"), 2);
+    }
+}
+
+#[test]
+fn lines_that_are_no_event_become_dead_letters_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let good = r#"{"did":"did:plc:a","time_us":1783175888085434,"kind":"commit","commit":{"rev":"3mptbypluud2a","operation":"create","collection":"a.b.c","rkey":"k","record":{"x":1},"cid":"c"}}"#;
+    std::fs::write(&file, format!("no json\n\n{good}\r\n{{\"kind\":\"commit\"}}\n{good}\n")).unwrap();
+    let pipeline = pipeline(&file, PARQUET, "");
+    for _ in 0..2 {
+        pipeline.run();
+        let mut db = Db::open(&pipeline.path("out.sqlite"));
+        let dead: Vec<(String, Vec<u8>)> = db.rows("SELECT detail, payload FROM dead_letters ORDER BY id");
+        assert_eq!(dead.len(), 2, "{dead:?}");
+        assert!(dead[0].0.starts_with("line 1: not a Jetstream message"), "{dead:?}");
+        assert_eq!(dead[0].1, b"no json");
+        assert!(dead[1].0.starts_with("line 4: the field did is missing"), "{dead:?}");
+        assert_eq!(db.records().len(), 1);
+        assert_eq!(db.number("SELECT sum(entries) FROM shards"), 3);
+        assert_eq!(db.number("SELECT sum(dead_letters) FROM shards"), 2);
+    }
+}
+
+#[test]
+fn another_file_than_the_one_of_the_position_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let event = |did: &str| format!(r#"{{"did":"{did}","time_us":1,"kind":"identity","identity":{{"time":"t"}}}}"#);
+    std::fs::write(&file, event("did:plc:a") + "\n").unwrap();
+    let pipeline = pipeline(&file, PARQUET, "");
+    pipeline.run();
+    std::fs::write(&file, event("did:plc:b") + "\n").unwrap();
+    let mut process = pipeline.start();
+    assert_eq!(process.wait().code(), Some(1));
+    assert!(process.log().contains("is not the file that the position is of; give that file"), "{}", process.log());
+}
+
+#[test]
+fn the_recorded_pace_takes_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let event = |ms: u64| {
+        format!(r#"{{"did":"did:plc:a","time_us":{},"kind":"identity","identity":{{"time":"{ms}"}}}}"#, ms * 1000)
+    };
+    std::fs::write(&file, [event(5000), event(5300)].join("\n")).unwrap();
+    let source = format!("{{recording: {{path: '{}', pace: recorded}}}}", file.display());
+    let pipeline = Pipeline::new(&source, "");
+    let began = std::time::Instant::now();
+    pipeline.run();
+    assert!(began.elapsed().as_millis() >= 300);
+    assert_eq!(Db::open(&pipeline.path("out.sqlite")).number("SELECT sum(entries) FROM shards"), 2);
+}

@@ -1,0 +1,77 @@
+//! Rotation: windows that stand on their own, with every change in exactly one of them.
+
+use crate::harness::Pipeline;
+use crate::landed::{Db, Key, Record, files};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+fn line(did: u64, rkey: u64, n: u64) -> String {
+    let rev = turbo_core::tid::encode(1_783_175_888_000_000 + n as i64, 0);
+    let body = if n % 7 == 3 {
+        format!(r#""operation":"delete","collection":"a.b.c","rkey":"{rkey}""#)
+    } else {
+        let text = "x".repeat(2000);
+        format!(r#""operation":"create","collection":"a.b.c","rkey":"{rkey}","record":{{"n":{n},"t":"{text}"}},"cid":"c{n}""#)
+    };
+    let time_us = 1_783_175_888_000_000 + n * 1000;
+    format!(r#"{{"did":"did:plc:{did}","time_us":{time_us},"kind":"commit","commit":{{"rev":"{rev}",{body}}}}}"#)
+}
+
+/// The records of a window's file.
+fn window(file: &Path) -> BTreeMap<Key, Record> {
+    let plain = file.with_extension("plain");
+    std::fs::write(&plain, zstd::decode_all(std::fs::File::open(file).unwrap()).unwrap()).unwrap();
+    let records = Db::open(&plain).records();
+    std::fs::remove_file(plain).unwrap();
+    records
+}
+
+fn cut(pipeline: &Pipeline) -> Vec<std::path::PathBuf> {
+    files(&pipeline.path(".")).into_iter().filter(|file| file.to_string_lossy().ends_with(".sqlite.zst")).collect()
+}
+
+#[test]
+fn every_change_is_in_one_window_and_the_oldest_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let mut text = String::new();
+    let all: Vec<(u64, u64, u64)> = (0..4000).map(|n| (n * 31 % 17, n * 7 % 97, n)).collect();
+    for (did, rkey, n) in &all {
+        writeln!(text, "{}", line(*did, *rkey, *n)).unwrap();
+    }
+    std::fs::write(&events, text).unwrap();
+    // At the recorded pace the 4,000 events take 4 s, and the file is looked at once a second.
+    let source = format!("{{recording: {{path: '{}', pace: recorded}}}}", events.display());
+    let pipeline = Pipeline::with_sinks(&source, "{sqlite: {path: out.sqlite, rotate: {size: 1Mi, keep: 50}}}", "");
+    pipeline.run();
+    let windows = cut(&pipeline);
+    assert!(windows.len() >= 2, "{windows:?}");
+    let mut merged = BTreeMap::new();
+    let mut rows = 0;
+    for file in &windows {
+        let window = window(file);
+        rows += window.len();
+        assert!(window.values().any(|record| record.record.is_none()), "deletes are rows without a record");
+        merged.extend(window);
+    }
+    let mut db = Db::open(&pipeline.path("out.sqlite"));
+    merged.extend(db.rows::<Record>("SELECT * FROM record_state").into_iter().map(|r| ((r.did.clone(), r.collection.clone(), r.rkey.clone()), r)));
+    assert_eq!(rows as i64, db.number("SELECT sum(rows) FROM rotations WHERE state = 'committed'"));
+    let mut last = BTreeMap::new();
+    for (did, rkey, n) in &all {
+        last.insert((format!("did:plc:{did}"), "a.b.c".to_owned(), rkey.to_string()), *n);
+    }
+    assert_eq!(merged.len(), last.len());
+    for (key, n) in last {
+        let cid = (n % 7 != 3).then(|| format!("c{n}"));
+        assert_eq!(merged[&key].cid, cid, "{key:?}");
+    }
+    // A smaller cap takes effect at the next start.
+    let file = std::fs::read_to_string(pipeline.path("pipeline.yaml")).unwrap();
+    std::fs::write(pipeline.path("pipeline.yaml"), file.replace("keep: 50", "keep: 1")).unwrap();
+    pipeline.run();
+    let left = cut(&pipeline);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0] >= windows[windows.len() - 1], "the newest stays");
+}
