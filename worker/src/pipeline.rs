@@ -179,7 +179,7 @@ fn jetstream_source(
 ) -> anyhow::Result<Jetstream> {
     let ca = options.ca_from.as_ref().map(|from| secrets::read("spec.source.jetstream.caFrom", from, secrets)).transpose()?;
     let tls = client_config(ca.as_deref())?;
-    let dictionaries = match (options.compression(), options.version, options.dictionary()) {
+    let dictionaries = match (options.compression(), options.version, &options.dictionary) {
         (Compression::None, ..) => None,
         (Compression::Zstd, JetstreamVersion::V1, Some(path)) => {
             let bytes = std::fs::read(path).context("can not be read; give a zstd dictionary");

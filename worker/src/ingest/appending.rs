@@ -9,6 +9,9 @@ use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
 use turbo_core::window::Window;
 
+/// What an entry takes in memory beside its bytes, roughly.
+const OVERHEAD: usize = 512;
+
 /// Where ingest begins: what the catalog holds.
 #[derive(Default)]
 pub struct Start {
@@ -43,7 +46,7 @@ impl Appending {
             return;
         }
         self.window.take(&event, id, now_us(), &mut self.batch.marks);
-        self.batch.bytes += event.bytes.len();
+        self.batch.bytes += event.bytes.len() + OVERHEAD;
         let shards = shards_of(&self.slices, &event);
         self.entries(shards, Item::Event(event));
     }
@@ -51,7 +54,7 @@ impl Appending {
     /// Appends what is no event.
     pub(super) fn unreadable(&mut self, id: EventId, bytes: Bytes, reason: String) {
         self.window.take_unreadable(id, &mut self.batch.marks);
-        self.batch.bytes += bytes.len() + reason.len();
+        self.batch.bytes += bytes.len() + reason.len() + OVERHEAD;
         self.entries(vec![self.slices.of_unreadable()], Item::Unreadable { bytes, reason });
     }
 

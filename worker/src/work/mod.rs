@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use turbo_core::backoff::Backoff;
 
 /// Entries in a commit at most.
-const MAX_ENTRIES: usize = 4096;
+const MAX_ENTRIES: usize = 2048;
 /// When it is calm, a commit waits this long for company: fewer, larger commits cost less, and nobody notices.
 const LINGER: Duration = Duration::from_millis(10);
 /// From this size on a batch does not wait.

@@ -146,3 +146,13 @@ pub fn shared(file: &str) -> Option<PathBuf> {
     }
     Some(path.canonicalize().unwrap())
 }
+
+/// Whether a program is missing. In CI that is a failure; elsewhere the test is skipped with a word.
+pub fn missing(program: &str, probe: &[&str]) -> bool {
+    let there = Command::new(program).args(probe).output().is_ok_and(|output| output.status.success());
+    assert!(there || std::env::var_os("CI").is_none(), "{program} {probe:?} does not work; scripts/tools.sh installs it");
+    if !there {
+        eprintln!("skipped: {program} {probe:?} does not work; scripts/tools.sh installs it");
+    }
+    !there
+}

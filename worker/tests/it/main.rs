@@ -4,6 +4,7 @@
 mod expected;
 mod harness;
 mod landed;
+mod page;
 mod recording;
 mod stopping;
 mod windows;

@@ -25,6 +25,9 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// SQLite's page cache for each connection.
+const CACHE_KIB: u32 = 8 << 10;
+
 /// Why the SQLite sink does not work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -87,13 +90,13 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(5))
-            .pragma("cache_size", "-16000")
+            .pragma("cache_size", format!("-{CACHE_KIB}"))
             .pragma("temp_store", "memory");
         // A connection of its own for the whole life: no check before each use, no idle time-out.
         let pool = || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
         let write = pool().max_connections(1).connect_with(options.clone()).await?;
         sqlx::migrate!("migrations/sqlite").run(&write).await?;
-        let read = pool().max_connections(2).connect_with(options.read_only(true)).await?;
+        let read = pool().max_connections(2).connect_with(options.read_only(true).pragma("cache_size", "-1024")).await?;
         Ok(Self { write, read, path: path.to_owned(), _lock: lock })
     }
 
