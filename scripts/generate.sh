@@ -18,4 +18,5 @@ made() { # made FILE COMMAND…
 [[ ${1:-} == --check ]] && CHECK=1
 made crds/turbopipelines.yaml "$turbo" schema
 made docs/metrics.md "$turbo" reference metrics
+made docs/pipeline-file.md "$turbo" reference pipeline-file
 exit "$differ"

@@ -65,4 +65,6 @@ pub struct Reference {
 pub enum Page {
     /// Every metric.
     Metrics,
+    /// Every field of the pipeline file.
+    PipelineFile,
 }

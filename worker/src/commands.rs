@@ -35,6 +35,7 @@ pub fn schema() -> anyhow::Result<()> {
 pub fn reference(page: Page) -> anyhow::Result<()> {
     match page {
         Page::Metrics => print!("{}", crate::telemetry::metrics::reference()),
+        Page::PipelineFile => print!("{}", crate::reference::pipeline_file()?),
     }
     Ok(())
 }

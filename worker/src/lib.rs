@@ -7,6 +7,7 @@ pub mod ingest;
 pub mod live;
 pub mod log;
 pub mod pipeline;
+pub mod reference;
 pub mod secrets;
 pub mod signals;
 pub mod sinks;

@@ -1,0 +1,107 @@
+//! The patterns of the schema, each with the words for a person whose text does not match.
+//!
+//! The regular expressions are read by the API server (RE2) and by the loader, so they hold to what both know.
+
+/// A pattern and what to say of a text that does not match it.
+pub(crate) struct Pattern {
+    /// The regular expression, as it stands in the schema.
+    pub(crate) regex: &'static str,
+    /// What the text is not.
+    pub(crate) what: &'static str,
+    /// What to write instead.
+    pub(crate) mend: &'static str,
+}
+
+const fn pattern(regex: &'static str, what: &'static str, mend: &'static str) -> Pattern {
+    Pattern { regex, what, mend }
+}
+
+/// Matches the empty text too; the schema asks for two characters beside it. A `d` is at least one day: the rules that
+/// bound durations count on it.
+pub(crate) const DURATION: Pattern = pattern(
+    "^([1-9][0-9]{0,3}d)?([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?$",
+    "is not a length of time",
+    "write it like 500ms, 30s, 10m, 1h30m or 1d",
+);
+
+pub(crate) const QUANTITY: Pattern = pattern(
+    "^([0-9]{1,15}|[0-9]{1,6}(k|M|G|T|Ki|Mi|Gi|Ti))$",
+    "is not a size",
+    "write whole bytes (1048576) or a whole number with k, M, G, T, Ki, Mi, Gi or Ti (128Mi)",
+);
+
+/// A DNS label that a Kubernetes Service may bear too: it begins with a letter.
+pub(crate) const LABEL: Pattern = pattern(
+    "^[a-z]([-a-z0-9]*[a-z0-9])?$",
+    "is not a DNS label",
+    "use a to z, 0 to 9 and -, begin with a letter and end with a letter or digit",
+);
+
+/// Scheme, host (a name or an address), port up to 65535, path.
+pub(crate) const ENDPOINT: Pattern = pattern(
+    concat!(
+        r"^wss?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)",
+        "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
+        "(/[A-Za-z0-9._~/-]*)?$",
+    ),
+    "is not a WebSocket address",
+    "give ws:// or wss:// with host and, if need be, port and path; no user, query or fragment",
+);
+
+/// A segment of an NSID: at most 63 characters, as for a label of a domain.
+macro_rules! segment {
+    ($first:literal) => {
+        concat!($first, "([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+    };
+}
+
+pub(crate) const COLLECTION: Pattern = pattern(
+    concat!("^", segment!("[a-zA-Z]"), r"(\.", segment!("[a-zA-Z0-9]"), r")+\.[a-zA-Z][a-zA-Z0-9]{0,62}$"),
+    "is not a collection",
+    "give a whole NSID like app.bsky.feed.post, without *",
+);
+
+pub(crate) const COLLECTION_OR_PREFIX: Pattern = pattern(
+    concat!("^", segment!("[a-zA-Z]"), r"(\.", segment!("[a-zA-Z0-9]"), r")+\.([a-zA-Z][a-zA-Z0-9]{0,62}|\*)$"),
+    "is not a collection or a prefix of collections",
+    "give an NSID like app.bsky.feed.post, or a prefix like app.bsky.feed.*",
+);
+
+pub(crate) const DID: Pattern = pattern(
+    "^did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]$",
+    "is not a DID",
+    "give e.g. did:plc:z72i7hdynmk6r22z27h6tvur or did:web:example.org",
+);
+
+pub(crate) const SECRET_NAME: Pattern = pattern(
+    "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+    "is not the name of a Secret",
+    "use a to z, 0 to 9, - and .; begin and end with a letter or digit",
+);
+
+/// One dot in front at most, so that no key leads out of the directory of secrets.
+pub(crate) const SECRET_KEY: Pattern = pattern(
+    r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$",
+    "is not a key of a Secret",
+    "use letters, digits, -, _ and .; do not begin with two dots",
+);
+
+pub(crate) const ENV: Pattern = pattern(
+    "^[A-Za-z_][A-Za-z0-9_]*$",
+    "is not the name of an environment variable",
+    "use letters, digits and _; do not begin with a digit",
+);
+
+/// All of them, to find the words for a refused text by the expression that refused it.
+pub(crate) const ALL: [&Pattern; 10] = [
+    &DURATION,
+    &QUANTITY,
+    &LABEL,
+    &ENDPOINT,
+    &COLLECTION,
+    &COLLECTION_OR_PREFIX,
+    &DID,
+    &SECRET_NAME,
+    &SECRET_KEY,
+    &ENV,
+];

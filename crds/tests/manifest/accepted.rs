@@ -1,0 +1,117 @@
+use super::{smallest, with};
+use serde_json::{Value, json};
+use turbo_crds::{
+    Archive, ArchiveFormat, Compression, Duration, JetstreamVersion, Pace, Quantity, SecretChoice, SourceChoice,
+    TurboPipeline, load,
+};
+
+fn accepted(manifest: &Value) -> TurboPipeline {
+    load(&manifest.to_string()).unwrap_or_else(|problems| panic!("{problems}\n{manifest:#}"))
+}
+
+/// Changes of the smallest manifest, each at the edge of a rule.
+fn cases() -> Vec<Value> {
+    let jetstream = |field: &str, value: Value| json!({ format!("spec.source.jetstream.{field}"): value });
+    let slices = |slices: Value| json!({ "spec.slices": slices });
+    let full: Vec<Value> = (0..32)
+        .map(|n| {
+            let collections: Vec<String> = (0..16).map(|c| format!("a.b{n}.c{c}")).collect();
+            let collections = if n == 0 { Value::Null } else { json!(collections) };
+            json!({"name": format!("s{n}"), "partitions": 32, "collections": collections})
+        })
+        .collect();
+    let v1 = |changes: Value| {
+        let mut jetstream = json!({"endpoints": ["ws://a"], "version": "v1"});
+        jetstream.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        json!({"spec.source.jetstream": jetstream})
+    };
+    vec![
+        json!({}),
+        json!({"metadata.name": format!("a{}", "-1".repeat(19))}),
+        json!({"metadata.labels": {"a.example/b": "c"}, "metadata.namespace": "social"}),
+        json!({"metadata.creationTimestamp": null, "metadata.uid": "1", "metadata.generation": 2}),
+        json!({"spec.source": {"recording": {"path": "events.jsonl.zst"}}}),
+        json!({"spec.source": {"jetstream": null, "recording": {"path": "x", "pace": "recorded"}}}),
+        jetstream("endpoints", json!(["ws://localhost:6008", "wss://[::1]:65535/base/path", "wss://a", "ws://a"])),
+        jetstream("collections", json!(["app.bsky.feed.post", "app.bsky.graph.*", "m.xn--masekowski-d0b.pl"])),
+        jetstream("collections", json!([])),
+        jetstream("dids", json!(["did:plc:z72i7hdynmk6r22z27h6tvur", "did:web:example.org%3A8080"])),
+        jetstream("cursor", json!(0)),
+        jetstream("cursor", json!(9_007_199_254_740_991u64)),
+        jetstream("maxMessageSize", json!(1)),
+        jetstream("maxMessageSize", json!("64Mi")),
+        jetstream("compression", json!("none")),
+        v1(json!({})),
+        v1(json!({"compression": "none"})),
+        v1(json!({"compression": "zstd", "dictionary": "legacy.zdict"})),
+        json!({"spec.source.jetstream": {"endpoints": ["ws://a", "wss://b"], "caFrom": {"env": "CA_PEM"}}}),
+        jetstream("caFrom", json!({"file": "ca.pem", "secret": null})),
+        jetstream("caFrom", json!({"secret": {"name": "ca.example", "key": ".ca.crt"}})),
+        jetstream("maxFrame", json!("64Ki")),
+        jetstream("maxFrame", json!(67_108_864)),
+        slices(json!(full)),
+        slices(json!([{"name": "one", "partitions": 256}])),
+        slices(json!([{"name": "a", "collections": ["a.b.c", "a.b.d"]}, {"name": "b", "collections": null}])),
+        slices(json!(null)),
+        json!({"spec.log": {}}),
+        json!({"spec.log": {"embedded": {}}}),
+        json!({"spec.log": {"embedded": {"maxBytes": "1Mi"}}}),
+        json!({"spec.log": {"embedded": {"maxBytes": "4Gi"}}}),
+        json!({"spec.sinks.sqlite.rotate": {"size": "1Mi"}}),
+        json!({"spec.sinks.sqlite.rotate": {"age": "1m", "keep": 10_000}}),
+        json!({"spec.sinks.sqlite.rotate": {"age": "7d12h", "size": "1T", "keep": 1}}),
+        json!({"spec.sinks.archive": {"directory": "d", "roll": {"size": "64Ki", "age": "1s"}}}),
+        json!({"spec.sinks.archive": {"directory": "d", "roll": {"size": "1Gi", "age": "1d"}, "format": "jsonl"}}),
+        json!({"spec.workers": {}}),
+        json!({"spec.workers": {"drain": "1h"}}),
+        json!({"spec.workers": {"drain": "1s500ms"}}),
+    ]
+}
+
+#[test]
+fn each_is_accepted_and_written_back_as_the_same() {
+    for changes in cases() {
+        let pipeline = accepted(&with(&changes));
+        assert_eq!(accepted(&serde_json::to_value(&pipeline).unwrap()), pipeline, "{changes}");
+    }
+}
+
+#[test]
+fn the_defaults_are_what_the_documentation_says() {
+    let spec = accepted(&smallest()).spec;
+    let Some(SourceChoice::Jetstream(jetstream)) = spec.source.choice() else { panic!("not Jetstream") };
+    assert_eq!((jetstream.version, jetstream.compression()), (JetstreamVersion::V2, Compression::Zstd));
+    assert_eq!(jetstream.max_frame, Quantity::from_mebibytes(4));
+    assert_eq!(serde_json::to_value(&spec.slices).unwrap(), json!([{"name": "default", "partitions": 4}]));
+    assert_eq!((spec.log_max_bytes(), spec.drain()), (Quantity::from_mebibytes(32), Duration::from_secs(60)));
+    assert_eq!((spec.sinks.archive, spec.sinks.sqlite.rotate), (None, None));
+}
+
+#[test]
+fn what_is_written_wins_over_the_defaults() {
+    let spec = accepted(&with(&json!({
+        "spec.source.jetstream.version": "v1",
+        "spec.log": {"embedded": {"maxBytes": "1Gi"}},
+        "spec.workers": {"drain": "5s"},
+        "spec.sinks.archive": {"directory": "d", "roll": {"age": "90s"}},
+    })))
+    .spec;
+    let Some(SourceChoice::Jetstream(jetstream)) = spec.source.choice() else { panic!("not Jetstream") };
+    assert_eq!(jetstream.compression(), Compression::None);
+    assert_eq!((spec.log_max_bytes(), spec.drain()), (Quantity::from_mebibytes(1024), Duration::from_secs(5)));
+    let Some(Archive { format: ArchiveFormat::Parquet, roll, .. }) = spec.sinks.archive else { panic!("no archive") };
+    assert_eq!((roll.size, roll.age), (Quantity::from_mebibytes(128), Duration::from_secs(90)));
+}
+
+#[test]
+fn a_choice_is_given_as_one() {
+    let manifest = with(&json!({"spec.source": {"recording": {"path": "x.jsonl"}}}));
+    let source = accepted(&manifest).spec.source;
+    let Some(SourceChoice::Recording(recording)) = source.choice() else { panic!("not a recording") };
+    assert_eq!(recording.pace, Pace::Full);
+    let ca = json!({"secret": {"name": "ca", "key": "ca.crt"}});
+    let source = accepted(&with(&json!({"spec.source.jetstream.caFrom": ca}))).spec.source;
+    let secret = source.jetstream.unwrap().ca_from.unwrap();
+    let Some(SecretChoice::Secret(key)) = secret.choice() else { panic!("not a Secret") };
+    assert_eq!((key.name.as_str(), key.key.as_str()), ("ca", "ca.crt"));
+}

@@ -1,0 +1,50 @@
+//! What is refused of `spec.sinks`.
+
+use serde_json::{Value, json};
+
+pub(super) fn sinks() -> Vec<(Value, &'static str)> {
+    vec![
+        (
+            json!({"spec.sinks": {}}),
+            "spec.sinks.sqlite: required, but missing; add it: the SQLite file of records, positions and counters",
+        ),
+        (
+            json!({"spec.sinks.sqlite": {}}),
+            "spec.sinks.sqlite.path: required, but missing; \
+             add it: the path of the file, relative to the directory that the process starts in",
+        ),
+        (
+            json!({"spec.sinks.sqlite.rotate": {"keep": 3}}),
+            "spec.sinks.sqlite.rotate: names neither size nor age; give at least one of them",
+        ),
+        (
+            json!({"spec.sinks.sqlite.rotate": {"size": "1023Ki", "age": "59s", "keep": 24}}),
+            "spec.sinks.sqlite.rotate.age: \"59s\" is out of range; give 1m or more\n\
+             spec.sinks.sqlite.rotate.size: \"1023Ki\" is out of range; give 1Mi or more",
+        ),
+        (
+            json!({"spec.sinks.sqlite.rotate": {"size": "1.5Gi", "age": "daily", "keep": 0}}),
+            "spec.sinks.sqlite.rotate.age: \"daily\" is not a length of time; \
+             write it like 500ms, 30s, 10m, 1h30m or 1d\n\
+             spec.sinks.sqlite.rotate.keep: 0 is below 1; give 1 to 10000\n\
+             spec.sinks.sqlite.rotate.size: \"1.5Gi\" is not a size; \
+             write whole bytes (1048576) or a whole number with k, M, G, T, Ki, Mi, Gi or Ti (128Mi)",
+        ),
+        (
+            json!({"spec.sinks.archive": {"format": "csv"}}),
+            "spec.sinks.archive.directory: required, but missing; \
+             add it: the directory, relative to the one that the process starts in\n\
+             spec.sinks.archive.format: \"csv\" is not a choice here; give parquet or jsonl",
+        ),
+        (
+            json!({"spec.sinks.archive": {"directory": "d", "roll": {"size": "2Gi", "age": "25h"}}}),
+            "spec.sinks.archive.roll.age: \"25h\" is out of range; give 1s to 24h\n\
+             spec.sinks.archive.roll.size: \"2Gi\" is out of range; give 64Ki to 1Gi",
+        ),
+        (
+            json!({"spec.sinks.archive": {"directory": "d", "roll": {"size": -1, "age": "2d"}}}),
+            "spec.sinks.archive.roll.size: -1 is not a size; \
+             write whole bytes (1048576) or a whole number with k, M, G, T, Ki, Mi, Gi or Ti (128Mi)",
+        ),
+    ]
+}
