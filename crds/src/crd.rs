@@ -15,15 +15,7 @@ pub enum Error {
     Yaml(#[from] serde_saphyr::SerializeError),
 }
 
-/// The CRD as JSON, with its keys in order.
-///
-/// # Errors
-/// None that are known; see [`Error`].
-pub fn crd_json() -> Result<Value, Error> {
-    Ok(canonical(serde_json::to_value(TurboPipeline::crd())?))
-}
-
-/// The CRD as JSON, with whole numbers as such.
+/// The CRD as JSON, with its keys in order and whole numbers as such.
 ///
 /// # Errors
 /// None that are known; see [`Error`].

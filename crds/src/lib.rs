@@ -18,7 +18,7 @@ mod slices;
 mod source;
 mod structural;
 
-pub use crd::{Error as CrdError, crd_json, crd_yaml};
+pub use crd::{Error as CrdError, crd, crd_yaml};
 pub use duration::{Duration, Error as DurationError};
 pub use jetstream::{Compression, Jetstream, JetstreamVersion};
 pub use load::load;

@@ -39,7 +39,7 @@ pub struct TurboPipelineSpec {
         validation = slices::partitions_are_bounded()
     )]
     pub slices: Vec<Slice>,
-    /// The queue between reading and processing. Default: absent, which is a queue of 32Mi inside the process.
+    /// The queue between reading and processing. Default: absent, which is a queue of 16Mi inside the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Log>,
     /// Where events land.
@@ -87,14 +87,14 @@ pub struct Log {
 #[serde(rename_all = "camelCase")]
 pub struct Embedded {
     /// How many bytes of events may wait, 1Mi to 4Gi. When it is full the source is not read until there is room;
-    /// nothing is dropped. Default: 32Mi.
+    /// nothing is dropped. Default: 16Mi.
     #[serde(default = "default_max_bytes")]
     #[x_kube(validation = rules::size_within("1Mi", "4Gi"))]
     pub max_bytes: Quantity,
 }
 
 const fn default_max_bytes() -> Quantity {
-    Quantity::from_mebibytes(32)
+    Quantity::from_mebibytes(16)
 }
 
 /// The processes that do the work.

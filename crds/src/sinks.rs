@@ -83,7 +83,7 @@ pub enum ArchiveFormat {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Roll {
-    /// The size of the file before compression at which it is closed, 64Ki to 1Gi. Default: 128Mi.
+    /// The size at which it is closed, about that of the file, 64Ki to 1Gi. Default: 128Mi.
     #[serde(default = "default_roll_size")]
     #[x_kube(validation = rules::size_within("64Ki", "1Gi"))]
     pub size: Quantity,

@@ -5,9 +5,6 @@ use std::process::ExitCode;
 use turbo_worker::cli::{Cli, Command};
 use turbo_worker::{commands, telemetry};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let cli = Cli::parse();

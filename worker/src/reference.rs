@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// # Errors
 /// The schema can not be made.
 pub fn pipeline_file() -> anyhow::Result<String> {
-    let schema = turbo_crds::crd_json()?;
+    let schema = turbo_crds::crd()?;
     let spec = &schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let mut page = String::from(
         "# The pipeline file\n\nA `TurboPipeline` manifest of `turbopipeline.dev/v1alpha1`. This page is made from the code: \

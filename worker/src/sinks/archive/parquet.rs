@@ -13,7 +13,7 @@ use std::sync::Arc;
 use turbo_core::event::Body;
 
 /// Rows in a group: bounds what the writer holds in memory.
-const GROUP_ROWS: usize = 20_000;
+const GROUP_ROWS: usize = 10_000;
 
 /// The columns, in order. Integers are signed, as SQL has them.
 fn schema() -> Schema {

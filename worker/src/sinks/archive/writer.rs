@@ -17,9 +17,9 @@ use turbo_core::event::Event;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Chunks read from SQLite at once.
-const CHUNKS: i64 = 64;
+const CHUNKS: i64 = 8;
 /// Rows handed to the object at once.
-const ROWS: usize = 4096;
+const ROWS: usize = 1024;
 
 /// Why an object could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ impl Archiver {
 
     async fn make(&self, intent: &Intent) -> Result<u64, Error> {
         self.make_intents_durable().await?;
-        let (events, rows) = mpsc::channel(2);
+        let (events, rows) = mpsc::channel(1);
         let (folder, format, owned) = (self.folder.clone(), self.format, intent.clone());
         let writing = tokio::task::spawn_blocking(move || write_object(&folder, format, &owned, rows));
         let read = self.read_waiting(intent.id, events).await;

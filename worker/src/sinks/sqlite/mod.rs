@@ -28,6 +28,9 @@ use std::time::Duration;
 /// SQLite's page cache for each connection.
 const CACHE_KIB: u32 = 8 << 10;
 
+/// Pages in the write-ahead log before they are copied to the file: pages that change often are copied once.
+const WAL_PAGES: u32 = 8000;
+
 /// Why the SQLite sink does not work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -91,7 +94,8 @@ impl Database {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(5))
             .pragma("cache_size", format!("-{CACHE_KIB}"))
-            .pragma("temp_store", "memory");
+            .pragma("temp_store", "memory")
+            .pragma("wal_autocheckpoint", WAL_PAGES.to_string());
         // A connection of its own for the whole life: no check before each use, no idle time-out.
         let pool = || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
         let write = pool().max_connections(1).connect_with(options.clone()).await?;
