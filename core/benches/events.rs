@@ -45,9 +45,13 @@ fn per_event(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(bytes as u64));
     group.bench_function("decode", |b| b.iter(|| lines.iter().filter(|line| decode(black_box(line)).is_ok()).count()));
     group.bench_function("full parse", |b| {
-        b.iter(|| lines.iter().filter(|line| serde_json::from_slice::<serde_json::Value>(black_box(line)).is_ok()).count())
+        b.iter(|| {
+            lines.iter().filter(|line| serde_json::from_slice::<serde_json::Value>(black_box(line)).is_ok()).count()
+        })
     });
-    group.bench_function("partition", |b| b.iter(|| events.iter().map(|e| u64::from(partition(black_box(&e.key), 16))).sum::<u64>()));
+    group.bench_function("partition", |b| {
+        b.iter(|| events.iter().map(|e| u64::from(partition(black_box(&e.key), 16))).sum::<u64>())
+    });
     group.bench_function("id and window", |b| {
         b.iter(|| {
             let (mut window, mut marks) = (Window::new(), Vec::new());
@@ -65,8 +69,12 @@ fn per_event(c: &mut Criterion) {
         (Inflate::new(&dictionary, 1 << 20), zstd::bulk::Compressor::with_dictionary(1, &dictionary))
     {
         let frames: Vec<Vec<u8>> = lines.iter().filter_map(|line| compressor.compress(line).ok()).collect();
-        group.bench_function("deflate", |b| b.iter(|| lines.iter().filter(|line| compressor.compress(line).is_ok()).count()));
-        group.bench_function("inflate", |b| b.iter(|| frames.iter().filter(|frame| inflate.inflate(frame).is_ok()).count()));
+        group.bench_function("deflate", |b| {
+            b.iter(|| lines.iter().filter(|line| compressor.compress(line).is_ok()).count())
+        });
+        group.bench_function("inflate", |b| {
+            b.iter(|| frames.iter().filter(|frame| inflate.inflate(frame).is_ok()).count())
+        });
     }
     group.finish();
 }

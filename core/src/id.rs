@@ -34,11 +34,12 @@ impl EventId {
         Self(parts.0.digest128())
     }
 
-    /// The id of bytes that are no event.
+    /// The id of bytes that are no event and came behind the event `after`: the same bytes at another place are others.
     #[must_use]
-    pub fn of_bytes(bytes: &[u8]) -> Self {
+    pub fn of_bytes(after: Option<Self>, bytes: &[u8]) -> Self {
         let mut parts = Parts(Xxh3::new());
         parts.add("unreadable");
+        parts.0.update(&after.map_or(0, |id| id.0).to_le_bytes());
         parts.0.update(bytes);
         Self(parts.0.digest128())
     }

@@ -63,7 +63,11 @@ fn new_events_before_the_join_are_held_back_and_released_in_order() {
     assert_eq!(take(&mut join, &second, &window), Step::Held);
     let held = vec![first.into(), second.into()];
     assert_eq!(take(&mut join, &known, &window), Step::Joined { held, known: known.into() });
-    assert_eq!(take(&mut join, &seen("x", 97), &window), Step::Append(seen("x", 97).into()), "joined: nothing is dropped");
+    assert_eq!(
+        take(&mut join, &seen("x", 97), &window),
+        Step::Append(seen("x", 97).into()),
+        "joined: nothing is dropped"
+    );
 }
 
 #[test]

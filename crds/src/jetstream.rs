@@ -1,6 +1,6 @@
 //! `spec.source.jetstream`: a Jetstream service.
 
-use crate::{Quantity, SecretRef, patterns, rules};
+use crate::{Duration, Quantity, SecretRef, patterns, rules};
 use kube::{KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,15 @@ pub struct Jetstream {
     #[serde(default = "default_max_frame")]
     #[x_kube(validation = rules::size_within("64Ki", "64Mi"))]
     pub max_frame: Quantity,
+    /// How long nothing at all may come from a service, not even the answer to a ping, before it is given up, 1s to 10m.
+    /// Default: 20s.
+    #[serde(default = "default_silence")]
+    #[x_kube(validation = rules::duration_within("1s", "10m"))]
+    pub silence: Duration,
+}
+
+const fn default_silence() -> Duration {
+    Duration::from_secs(20)
 }
 
 const fn default_max_frame() -> Quantity {

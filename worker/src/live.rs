@@ -181,7 +181,10 @@ impl Live {
     pub fn new(pipeline: &str, slices: &Slices, claims: &[Claim], max_bytes: u64, archive: bool) -> Self {
         let shard = |claim: &Claim| {
             let slice = slices.name(claim.shard).to_owned();
-            (claim.shard, ShardState { slice, partition: claim.shard.partition, epoch: claim.epoch, ..ShardState::default() })
+            (
+                claim.shard,
+                ShardState { slice, partition: claim.shard.partition, epoch: claim.epoch, ..ShardState::default() },
+            )
         };
         let state = State {
             pipeline: pipeline.to_owned(),

@@ -25,8 +25,6 @@ use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Slice, Slices};
 use turbo_crds::{ArchiveFormat, Compression, JetstreamVersion, Pace, SourceChoice, TurboPipeline, TurboPipelineSpec};
 
-/// How long nothing at all may come from a host.
-const SILENT: Duration = Duration::from_secs(20);
 /// How long no event may come from a host that answers; longer where filters make a quiet stream.
 const QUIET: Duration = Duration::from_secs(60);
 const QUIET_FILTERED: Duration = Duration::from_secs(600);
@@ -125,11 +123,8 @@ async fn worker(
         let folder = Folder::open(&archive.directory).with_context(|| {
             format!("spec.sinks.archive.directory: {}: give a folder that can be written", archive.directory.display())
         })?;
-        let roll = Roll {
-            size: archive.roll.size.bytes(),
-            age: archive.roll.age.as_std(),
-            extension: format.extension(),
-        };
+        let roll =
+            Roll { size: archive.roll.size.bytes(), age: archive.roll.age.as_std(), extension: format.extension() };
         segments = Some(Segments::load(&database, slices.clone(), claims, roll).await?);
         archiver = Some(Handle::spawn(Archiver { database: database.clone(), folder, format, live: live.clone() }));
     }
@@ -177,7 +172,11 @@ fn jetstream_source(
     secrets: Option<&Path>,
     position: Option<&SourcePosition>,
 ) -> anyhow::Result<Jetstream> {
-    let ca = options.ca_from.as_ref().map(|from| secrets::read("spec.source.jetstream.caFrom", from, secrets)).transpose()?;
+    let ca = options
+        .ca_from
+        .as_ref()
+        .map(|from| secrets::read("spec.source.jetstream.caFrom", from, secrets))
+        .transpose()?;
     let tls = client_config(ca.as_deref())?;
     let dictionaries = match (options.compression(), options.version, &options.dictionary) {
         (Compression::None, ..) => None,
@@ -206,7 +205,7 @@ fn jetstream_source(
         },
         max_frame: options.max_frame.bytes() as usize,
         quiet: if filtered { QUIET_FILTERED } else { QUIET },
-        silent: SILENT,
+        silent: options.silence.as_std(),
     };
     let mut source = Jetstream::new(options, tls, dictionaries);
     if let Some(position) = position {

@@ -83,7 +83,7 @@ fn the_defaults_are_what_the_documentation_says() {
     assert_eq!((jetstream.version, jetstream.compression()), (JetstreamVersion::V2, Compression::Zstd));
     assert_eq!(jetstream.max_frame, Quantity::from_mebibytes(4));
     assert_eq!(serde_json::to_value(&spec.slices).unwrap(), json!([{"name": "default", "partitions": 4}]));
-    assert_eq!((spec.log_max_bytes(), spec.drain()), (Quantity::from_mebibytes(32), Duration::from_secs(60)));
+    assert_eq!((spec.log_max_bytes(), spec.drain()), (Quantity::from_mebibytes(16), Duration::from_secs(60)));
     assert_eq!((spec.sinks.archive, spec.sinks.sqlite.rotate), (None, None));
 }
 

@@ -56,15 +56,24 @@ pub struct Ingest<S: Source> {
     rewinds: u32,
     /// The host whose sequences proved to be new ones.
     new_sequences: Option<String>,
+    /// The event that was received last.
+    last: Option<EventId>,
     /// What was no event when it came first.
     garbled: Option<EventId>,
     /// Where a frame was too large.
-    oversized_at: Option<Option<u64>>,
+    oversized: Option<EventId>,
 }
 
 impl<S: Source> Ingest<S> {
     /// A reader that goes on where `start` ends. `given` is the cursor for a source without a position.
-    pub fn new(source: S, start: Start, slices: Arc<Slices>, log: Appender, live: Arc<Live>, given: Option<u64>) -> Self {
+    pub fn new(
+        source: S,
+        start: Start,
+        slices: Arc<Slices>,
+        log: Appender,
+        live: Arc<Live>,
+        given: Option<u64>,
+    ) -> Self {
         Self {
             source,
             appending: Appending::new(start, slices),
@@ -74,8 +83,9 @@ impl<S: Source> Ingest<S> {
             backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
             rewinds: 0,
             new_sequences: None,
+            last: None,
             garbled: None,
-            oversized_at: None,
+            oversized: None,
         }
     }
 
@@ -167,13 +177,13 @@ impl<S: Source> Ingest<S> {
 
     /// The second time at the same place, the frame is given up: a dead letter without bytes.
     fn oversized(&mut self, size: usize, limit: usize, host: &str) {
-        let at = self.appending.position.as_ref().and_then(|position| position.cursor);
-        if self.oversized_at.replace(at) != Some(at) {
-            return;
-        }
         let place = self.appending.position.as_ref().map_or_else(|| host.to_owned(), ToString::to_string);
         let reason = format!("a frame of {size} bytes behind {place} is above the limit of {limit} bytes");
-        self.appending.unreadable(EventId::of_bytes(reason.as_bytes()), bytes::Bytes::new(), reason);
+        let id = EventId::of_bytes(self.last, reason.as_bytes());
+        if self.oversized.replace(id) != Some(id) {
+            return;
+        }
+        self.appending.unreadable(id, bytes::Bytes::new(), reason);
         self.source.skip_oversized();
     }
 
@@ -234,6 +244,7 @@ impl<S: Source> Ingest<S> {
 
     fn event(&mut self, event: Box<Event>, join: &mut Join, host: &str, deadline: &mut Instant) -> Option<Over> {
         let id = EventId::of(&event);
+        self.last = Some(id);
         match join.take(event, id, &self.appending.window) {
             Step::Append(event) => self.appending.event(event, host),
             Step::Known(event) => {
@@ -280,14 +291,13 @@ impl<S: Source> Ingest<S> {
     }
 
     fn unreadable(&mut self, bytes: bytes::Bytes, reason: String) -> Option<Over> {
-        let id = EventId::of_bytes(&bytes);
+        let id = EventId::of_bytes(self.last, &bytes);
         if self.appending.window.contains(id) {
             return None;
         }
         if S::MAY_GARBLE && self.garbled != Some(id) {
             return Some(Over::Garbled(id, reason));
         }
-        self.garbled = None;
         events::Unreadable { reason: &reason, bytes: bytes.len() }.emit();
         self.appending.unreadable(id, bytes, reason);
         None

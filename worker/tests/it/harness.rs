@@ -98,7 +98,9 @@ impl Process {
         let mut address = None;
         eventually(PATIENCE, "it listens", || {
             let log = self.log();
-            address = log.split_once("listening on http://").map(|(_, rest)| rest.split_whitespace().next().unwrap().to_owned());
+            address = log
+                .split_once("listening on http://")
+                .map(|(_, rest)| rest.split_whitespace().next().unwrap().to_owned());
             address.is_some()
         });
         address.unwrap()
@@ -150,7 +152,10 @@ pub fn shared(file: &str) -> Option<PathBuf> {
 /// Whether a program is missing. In CI that is a failure; elsewhere the test is skipped with a word.
 pub fn missing(program: &str, probe: &[&str]) -> bool {
     let there = Command::new(program).args(probe).output().is_ok_and(|output| output.status.success());
-    assert!(there || std::env::var_os("CI").is_none(), "{program} {probe:?} does not work; scripts/tools.sh installs it");
+    assert!(
+        there || std::env::var_os("CI").is_none(),
+        "{program} {probe:?} does not work; scripts/tools.sh installs it"
+    );
     if !there {
         eprintln!("skipped: {program} {probe:?} does not work; scripts/tools.sh installs it");
     }

@@ -2,9 +2,11 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod expected;
+mod faults;
 mod harness;
 mod landed;
 mod page;
 mod recording;
 mod stopping;
+mod truth;
 mod windows;

@@ -11,7 +11,8 @@ fn posts(folder: &std::path::Path, events: u64) -> std::path::PathBuf {
     for n in 0..events {
         let time_us = 1_783_175_888_000_000 + n as i64 * 10_000;
         let rev = turbo_core::tid::encode(time_us, 0);
-        let record = format!(r#"{{"$type":"app.bsky.feed.post","text":"<b>post {n}</b>","createdAt":"2026-07-04T14:38:08Z"}}"#);
+        let record =
+            format!(r#"{{"$type":"app.bsky.feed.post","text":"<b>post {n}</b>","createdAt":"2026-07-04T14:38:08Z"}}"#);
         writeln!(
             text,
             r#"{{"did":"did:plc:{}","time_us":{time_us},"kind":"commit","commit":{{"rev":"{rev}","operation":"create","collection":"app.bsky.feed.post","rkey":"{rev}","record":{record},"cid":"c{n}"}}}}"#,
@@ -60,7 +61,8 @@ fn duckdb_reads_the_archive_as_it_is() {
     }
     let folder = tempfile::tempdir().unwrap();
     let file = posts(folder.path(), 5000);
-    let slices = "slices: [{name: posts, collections: [app.bsky.feed.post], partitions: 3}, {name: rest, partitions: 2}]";
+    let slices =
+        "slices: [{name: posts, collections: [app.bsky.feed.post], partitions: 3}, {name: rest, partitions: 2}]";
     let pipeline = Pipeline::new(&format!("{{recording: {{path: '{}'}}}}", file.display()), slices);
     pipeline.run();
     let script = r#"

@@ -21,7 +21,9 @@ fn what_lands_equals_the_file_in_every_format() {
         let Some(path) = shared(file) else { return };
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        for (sinks, more, slices) in [(PARQUET, "", 1), (JSONL, "", 1), (PARQUET, TWO_SLICES, 2), (JSONL, TWO_SLICES, 2)] {
+        for (sinks, more, slices) in
+            [(PARQUET, "", 1), (JSONL, "", 1), (PARQUET, TWO_SLICES, 2), (JSONL, TWO_SLICES, 2)]
+        {
             let pipeline = pipeline(&path, sinks, more);
             pipeline.run();
             assert_landed(&lines, &pipeline.path("out.sqlite"), &pipeline.path("archive"), slices);

@@ -11,8 +11,12 @@ fn slow(events: u64) -> (tempfile::TempDir, Pipeline) {
     let mut text = String::new();
     for n in 0..events {
         let time_us = 1_783_175_888_000_000 + n * 20_000;
-        writeln!(text, r#"{{"did":"did:plc:{}","time_us":{time_us},"kind":"identity","identity":{{"time":"{n}"}}}}"#, n % 9)
-            .unwrap();
+        writeln!(
+            text,
+            r#"{{"did":"did:plc:{}","time_us":{time_us},"kind":"identity","identity":{{"time":"{n}"}}}}"#,
+            n % 9
+        )
+        .unwrap();
     }
     std::fs::write(&file, text).unwrap();
     let pipeline = Pipeline::new(&format!("{{recording: {{path: '{}', pace: recorded}}}}", file.display()), "");
@@ -89,5 +93,8 @@ fn a_port_that_is_taken_is_told() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("--listen: 127.0.0.1:") && error.contains("give an address and a port that are free"), "{error}");
+    assert!(
+        error.contains("--listen: 127.0.0.1:") && error.contains("give an address and a port that are free"),
+        "{error}"
+    );
 }

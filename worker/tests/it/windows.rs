@@ -12,7 +12,9 @@ fn line(did: u64, rkey: u64, n: u64) -> String {
         format!(r#""operation":"delete","collection":"a.b.c","rkey":"{rkey}""#)
     } else {
         let text = "x".repeat(2000);
-        format!(r#""operation":"create","collection":"a.b.c","rkey":"{rkey}","record":{{"n":{n},"t":"{text}"}},"cid":"c{n}""#)
+        format!(
+            r#""operation":"create","collection":"a.b.c","rkey":"{rkey}","record":{{"n":{n},"t":"{text}"}},"cid":"c{n}""#
+        )
     };
     let time_us = 1_783_175_888_000_000 + n * 1000;
     format!(r#"{{"did":"did:plc:{did}","time_us":{time_us},"kind":"commit","commit":{{"rev":"{rev}",{body}}}}}"#)
@@ -56,7 +58,11 @@ fn every_change_is_in_one_window_and_the_oldest_go() {
         merged.extend(window);
     }
     let mut db = Db::open(&pipeline.path("out.sqlite"));
-    merged.extend(db.rows::<Record>("SELECT * FROM record_state").into_iter().map(|r| ((r.did.clone(), r.collection.clone(), r.rkey.clone()), r)));
+    merged.extend(
+        db.rows::<Record>("SELECT * FROM record_state")
+            .into_iter()
+            .map(|r| ((r.did.clone(), r.collection.clone(), r.rkey.clone()), r)),
+    );
     assert_eq!(rows as i64, db.number("SELECT sum(rows) FROM rotations WHERE state = 'committed'"));
     let mut last = BTreeMap::new();
     for (did, rkey, n) in &all {

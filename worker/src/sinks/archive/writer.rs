@@ -89,9 +89,10 @@ impl Intents for Archiver {
 
 impl Archiver {
     async fn intents(&self) -> Result<Vec<Intent>, Error> {
-        let rows = sqlx::query("SELECT id, slice, partition, path, rows FROM segments WHERE state = 'intent' ORDER BY id")
-            .fetch_all(&self.database.read)
-            .await?;
+        let rows =
+            sqlx::query("SELECT id, slice, partition, path, rows FROM segments WHERE state = 'intent' ORDER BY id")
+                .fetch_all(&self.database.read)
+                .await?;
         let intent = |row: sqlx::sqlite::SqliteRow| {
             Ok(Intent {
                 id: row.try_get("id")?,
@@ -152,12 +153,14 @@ impl Archiver {
     async fn commit(&self, intent: &Intent, bytes: u64, checksum: &str) -> Result<(), Error> {
         let mut connection = self.database.write.acquire().await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("UPDATE segments SET state = 'committed', bytes = ?, checksum = ? WHERE id = ? AND state = 'intent'")
-            .bind(bytes as i64)
-            .bind(checksum.to_owned())
-            .bind(intent.id)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE segments SET state = 'committed', bytes = ?, checksum = ? WHERE id = ? AND state = 'intent'",
+        )
+        .bind(bytes as i64)
+        .bind(checksum.to_owned())
+        .bind(intent.id)
+        .execute(&mut *transaction)
+        .await?;
         sqlx::query("DELETE FROM waiting WHERE segment = ?").bind(intent.id).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(())

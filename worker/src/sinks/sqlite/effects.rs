@@ -114,11 +114,7 @@ impl Effects {
     }
 
     /// Applies the fold.
-    pub(super) async fn apply(
-        &self,
-        connection: &mut SqliteConnection,
-        folded: &Folded<'_>,
-    ) -> Result<Written, Error> {
+    pub(super) async fn apply(&self, connection: &mut SqliteConnection, folded: &Folded<'_>) -> Result<Written, Error> {
         for barrier in &folded.barriers {
             self.barrier(connection, barrier).await?;
         }

@@ -100,7 +100,8 @@ impl Database {
         let pool = || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
         let write = pool().max_connections(1).connect_with(options.clone()).await?;
         sqlx::migrate!("migrations/sqlite").run(&write).await?;
-        let read = pool().max_connections(2).connect_with(options.read_only(true).pragma("cache_size", "-1024")).await?;
+        let read =
+            pool().max_connections(2).connect_with(options.read_only(true).pragma("cache_size", "-1024")).await?;
         Ok(Self { write, read, path: path.to_owned(), _lock: lock })
     }
 

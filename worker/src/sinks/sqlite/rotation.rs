@@ -80,13 +80,20 @@ impl Rotation {
 
     async fn cut(&mut self) -> Result<(), Error> {
         let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await?;
-        let row = sqlx::query("SELECT id, first_seq, (SELECT seq FROM pipeline) AS last_seq FROM rotations WHERE state = 'open'")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let (id, first, last): (i64, i64, i64) = (row.try_get("id")?, row.try_get("first_seq")?, row.try_get("last_seq")?);
+        let row = sqlx::query(
+            "SELECT id, first_seq, (SELECT seq FROM pipeline) AS last_seq FROM rotations WHERE state = 'open'",
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        let (id, first, last): (i64, i64, i64) =
+            (row.try_get("id")?, row.try_get("first_seq")?, row.try_get("last_seq")?);
         let now_us = now_us();
         if last < first {
-            sqlx::query("UPDATE rotations SET begun_us = ? WHERE id = ?").bind(now_us).bind(id).execute(&mut *transaction).await?;
+            sqlx::query("UPDATE rotations SET begun_us = ? WHERE id = ?")
+                .bind(now_us)
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
         } else {
             set_aside(&mut transaction, id, first).await?;
             sqlx::query("UPDATE rotations SET state = 'intent', ended_us = ?, last_seq = ?, path = ? WHERE id = ?")

@@ -61,7 +61,8 @@ impl Segments {
     /// SQLite refuses.
     pub async fn load(database: &Database, slices: Arc<Slices>, claims: &[Claim], roll: Roll) -> Result<Self, Error> {
         let epochs: BTreeMap<_, _> = claims.iter().map(|claim| (claim.shard, claim.epoch)).collect();
-        let last_id = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM segments").fetch_one(&database.write).await?;
+        let last_id =
+            sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM segments").fetch_one(&database.write).await?;
         let rows = sqlx::query(
             "SELECT s.id, s.slice, s.partition, s.first_seq, s.hour, s.opened_us, max(w.last_seq) AS last_seq,
                sum(w.rows) AS rows, sum(length(w.chunk)) AS bytes

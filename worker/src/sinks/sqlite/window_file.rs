@@ -69,7 +69,10 @@ impl Windows {
             .synchronous(SqliteSynchronous::Off)
             .connect()
             .await?;
-        sqlx::query("ATTACH ? AS live").bind(self.database.path().to_string_lossy().into_owned()).execute(&mut file).await?;
+        sqlx::query("ATTACH ? AS live")
+            .bind(self.database.path().to_string_lossy().into_owned())
+            .execute(&mut file)
+            .await?;
         for table in [(format!("window_{id}"), "records"), (format!("window_{id}_accounts"), "accounts")] {
             copy(&mut file, &table.0, table.1).await?;
         }
@@ -98,10 +101,11 @@ impl Windows {
     }
 
     async fn remove_old(&self) -> Result<(), Error> {
-        let old = sqlx::query("SELECT id, path FROM rotations WHERE state = 'committed' ORDER BY id DESC LIMIT -1 OFFSET ?")
-            .bind(self.keep)
-            .fetch_all(&self.database.read)
-            .await?;
+        let old =
+            sqlx::query("SELECT id, path FROM rotations WHERE state = 'committed' ORDER BY id DESC LIMIT -1 OFFSET ?")
+                .bind(self.keep)
+                .fetch_all(&self.database.read)
+                .await?;
         for row in old {
             remove(Path::new(&row.try_get::<String, _>("path")?))?;
             sqlx::query("UPDATE rotations SET state = 'removed' WHERE id = ?")

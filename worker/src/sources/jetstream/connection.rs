@@ -63,7 +63,9 @@ impl Socket {
                 None => frame,
             },
             Message::Close(reason) => {
-                return Err(Lost::Closed(reason.map_or_else(|| "closed".into(), |r| format!("{} {}", r.code, r.reason))));
+                return Err(Lost::Closed(
+                    reason.map_or_else(|| "closed".into(), |r| format!("{} {}", r.code, r.reason)),
+                ));
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(None),
         };

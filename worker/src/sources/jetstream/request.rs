@@ -67,7 +67,12 @@ struct Payload<'a> {
 ///
 /// # Errors
 /// The endpoint's URL can not be requested.
-pub(super) fn build(options: &Options, endpoint: &Url, ask: Ask, dictionary: Option<&Vec<u8>>) -> Result<Opening, WsError> {
+pub(super) fn build(
+    options: &Options,
+    endpoint: &Url,
+    ask: Ask,
+    dictionary: Option<&Vec<u8>>,
+) -> Result<Opening, WsError> {
     let mut url = endpoint.clone();
     url.set_path(&format!("{}/{}", endpoint.path().trim_end_matches('/'), options.version.path()));
     add_filters(&mut url, options);
