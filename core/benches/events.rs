@@ -6,7 +6,7 @@ use std::hint::black_box;
 use turbo_core::event::Event;
 use turbo_core::id::EventId;
 use turbo_core::shard::partition;
-use turbo_core::window::Window;
+use turbo_core::window::{Passed, Window};
 use turbo_core::wire::frame::Inflate;
 use turbo_core::wire::{Frame, decode};
 
@@ -56,7 +56,7 @@ fn per_event(c: &mut Criterion) {
         b.iter(|| {
             let (mut window, mut marks) = (Window::new(), Vec::new());
             for event in &events {
-                let id = EventId::of(event);
+                let id = window.id(event, EventId::of(event), &mut Passed::default());
                 if !window.contains(id) {
                     window.take(event, id, i64::MAX, &mut marks);
                 }

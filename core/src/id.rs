@@ -34,6 +34,15 @@ impl EventId {
         Self(parts.0.digest128())
     }
 
+    /// This id behind a sync of its repository: another event than the same one before it.
+    #[must_use]
+    pub fn behind(self, sync: Self) -> Self {
+        let mut parts = Parts(Xxh3::new());
+        parts.0.update(&self.0.to_le_bytes());
+        parts.0.update(&sync.0.to_le_bytes());
+        Self(parts.0.digest128())
+    }
+
     /// The id of bytes that are no event and came behind the event `after`: the same bytes at another place are others.
     #[must_use]
     pub fn of_bytes(after: Option<Self>, bytes: &[u8]) -> Self {

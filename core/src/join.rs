@@ -13,7 +13,7 @@
 use crate::event::Event;
 use crate::id::EventId;
 use crate::position::SourcePosition;
-use crate::window::{SPAN_US, Window};
+use crate::window::{Passed, SPAN_US, Window};
 
 /// How far before the last source time another host is asked for at first, in microseconds.
 pub const FIRST_REWIND_US: i64 = 2 * 60 * 1_000_000;
@@ -39,25 +39,30 @@ pub enum Ask {
 }
 
 /// What a host is asked for, after `rewinds` attempts by time that did not join. `sequences` is false once the host's
-/// sequences proved to be new ones. `clock_us` is the reader's clock: a source time ahead of it is not believed.
+/// sequences proved to be new ones. `newest_us` is a time that the last source time is not believed to be after: the
+/// reader's clock, or when the newest events were made, if that is earlier (a host whose clock leads by more than the
+/// window would make the next one be asked for its future).
 #[must_use]
-pub fn ask(position: &SourcePosition, host: &str, sequences: bool, rewinds: u32, clock_us: i64) -> Ask {
+pub fn ask(position: &SourcePosition, host: &str, sequences: bool, rewinds: u32, newest_us: i64) -> Ask {
     match position.cursor {
         Some(cursor) if sequences && position.host == host => Ask::Sequence(cursor),
         _ => {
             let rewind_us = (FIRST_REWIND_US << rewinds.min(16)).min(SPAN_US);
-            Ask::Time { from_us: position.time_us.min(clock_us) - rewind_us, last: rewind_us == SPAN_US }
+            Ask::Time { from_us: position.time_us.min(newest_us) - rewind_us, last: rewind_us == SPAN_US }
         }
     }
 }
+
+/// An event with its id in the window.
+pub type Identified = (Box<Event>, EventId);
 
 /// What becomes of an event that was received.
 #[derive(Debug, PartialEq)]
 pub enum Step {
     /// It is new: append it.
-    Append(Box<Event>),
+    Append(Identified),
     /// It is in the window already.
-    Known(Box<Event>),
+    Known(Identified),
     /// It is from before the time asked for, or was made before the window: dropped.
     Dropped,
     /// It is new, but the join is not seen yet: held back.
@@ -65,9 +70,9 @@ pub enum Step {
     /// The join is seen at this known event: append what was held back, in this order.
     Joined {
         /// What was held back.
-        held: Vec<Box<Event>>,
+        held: Vec<Identified>,
         /// The known event.
-        known: Box<Event>,
+        known: Identified,
     },
     /// The stream does not join: ask anew.
     NotJoined,
@@ -78,7 +83,8 @@ pub enum Step {
 pub struct Join {
     ask: Ask,
     joined: bool,
-    held: Vec<Box<Event>>,
+    passed: Passed,
+    held: Vec<Identified>,
     held_bytes: usize,
 }
 
@@ -87,7 +93,8 @@ impl Join {
     #[must_use]
     pub fn new(ask: Ask) -> Self {
         let joined = matches!(ask, Ask::Tip | Ask::Given(_));
-        Self { ask, joined, held: Vec::new(), held_bytes: 0 }
+        let passed = Passed::new(!matches!(ask, Ask::Time { .. }));
+        Self { ask, joined, passed, held: Vec::new(), held_bytes: 0 }
     }
 
     /// Whether the join was seen.
@@ -96,34 +103,36 @@ impl Join {
         self.joined
     }
 
-    /// Takes the next event of the connection.
+    /// Takes the next event of the connection; `id` is the event's own.
     pub fn take(&mut self, event: Box<Event>, id: EventId, window: &Window) -> Step {
-        if self.joined {
-            return if window.contains(id) { Step::Known(event) } else { Step::Append(event) };
+        if let (false, Ask::Time { from_us, .. }) = (self.joined, self.ask)
+            && event.time_us < from_us
+        {
+            return Step::Dropped;
         }
+        let id = window.id(&event, id, &mut self.passed);
+        let (known, event) = (window.contains(id), (event, id));
         match self.ask {
-            Ask::Time { from_us, .. } => self.by_time(event, id, window, from_us),
+            _ if self.joined && known => Step::Known(event),
+            _ if self.joined => Step::Append(event),
             Ask::Sequence(cursor) => {
-                self.joined = window.contains(id) && event.cursor.is_some_and(|c| c >= cursor);
+                self.joined = known && event.0.cursor.is_some_and(|c| c >= cursor);
                 if self.joined { Step::Joined { held: Vec::new(), known: event } } else { Step::NotJoined }
             }
-            Ask::Tip | Ask::Given(_) => Step::Append(event),
+            _ => self.by_time(event, known, window),
         }
     }
 
-    fn by_time(&mut self, event: Box<Event>, id: EventId, window: &Window, from_us: i64) -> Step {
-        if event.time_us < from_us {
-            return Step::Dropped;
-        }
-        if window.contains(id) {
+    fn by_time(&mut self, event: Identified, known: bool, window: &Window) -> Step {
+        if known {
             self.joined = true;
             return Step::Joined { held: std::mem::take(&mut self.held), known: event };
         }
-        let older = |oldest| event.made_us().is_some_and(|made| made < oldest);
+        let older = |oldest| event.0.made_us().is_some_and(|made| made < oldest);
         if window.oldest_made_us().is_some_and(older) {
             return Step::Dropped;
         }
-        self.held_bytes += event.bytes.len();
+        self.held_bytes += event.0.bytes.len();
         if self.held_bytes > MAX_HELD_BYTES {
             return Step::NotJoined;
         }
@@ -133,7 +142,7 @@ impl Join {
 
     /// No known event came in time. `Some` at the limit of the window: there is a gap, and the stream goes on with
     /// what was held back. `None`: not joined, ask anew.
-    pub fn give_up(&mut self) -> Option<Vec<Box<Event>>> {
+    pub fn give_up(&mut self) -> Option<Vec<Identified>> {
         let limit = matches!(self.ask, Ask::Time { last: true, .. });
         limit.then(|| {
             self.joined = true;

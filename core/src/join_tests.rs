@@ -15,6 +15,10 @@ fn take(join: &mut Join, event: &Event, window: &Window) -> Step {
     join.take(Box::new(event.clone()), EventId::of(event), window)
 }
 
+fn with_id(event: &Event) -> Identified {
+    (event.clone().into(), EventId::of(event))
+}
+
 fn at(host: &str, cursor: Option<u64>, time_us: i64) -> SourcePosition {
     SourcePosition { host: host.into(), cursor, time_us }
 }
@@ -44,7 +48,7 @@ fn a_sequence_joins_at_its_own_event_only() {
     last.cursor = Some(9);
     let window = window(&[last.clone()]);
     let mut join = Join::new(Ask::Sequence(9));
-    assert_eq!(take(&mut join, &last, &window), Step::Joined { held: vec![], known: last.clone().into() });
+    assert_eq!(take(&mut join, &last, &window), Step::Joined { held: vec![], known: with_id(&last) });
     assert!(join.joined());
     let mut other = seen("b", 101);
     other.cursor = Some(9);
@@ -61,11 +65,11 @@ fn new_events_before_the_join_are_held_back_and_released_in_order() {
     assert_eq!(take(&mut join, &seen("x", 97), &window), Step::Dropped, "before the time asked for");
     assert_eq!(take(&mut join, &first, &window), Step::Held);
     assert_eq!(take(&mut join, &second, &window), Step::Held);
-    let held = vec![first.into(), second.into()];
-    assert_eq!(take(&mut join, &known, &window), Step::Joined { held, known: known.into() });
+    let held = vec![with_id(&first), with_id(&second)];
+    assert_eq!(take(&mut join, &known, &window), Step::Joined { held, known: with_id(&known) });
     assert_eq!(
         take(&mut join, &seen("x", 97), &window),
-        Step::Append(seen("x", 97).into()),
+        Step::Append(with_id(&seen("x", 97))),
         "joined: nothing is dropped"
     );
 }
@@ -90,7 +94,7 @@ fn no_known_event_means_a_further_rewind_and_a_gap_at_the_limit() {
     assert_eq!(join.give_up(), None);
     let mut join = Join::new(Ask::Time { from_us: 85 * MINUTE, last: true });
     assert_eq!(take(&mut join, &event, &window), Step::Held);
-    assert_eq!(join.give_up(), Some(vec![event.into()]));
+    assert_eq!(join.give_up(), Some(vec![with_id(&event)]));
     assert!(join.joined());
 }
 

@@ -1,15 +1,17 @@
 //! The dedup window: which events were taken lately, whichever host sent them.
 //!
 //! Invariants:
-//! - every event that was appended to the log is in the window until it is older than the span, measured in source
-//!   time that never runs ahead of the reader's clock and never backwards;
+//! - every event that was appended to the log is in the window until it is older than the span, measured in window
+//!   time: source time that never runs ahead of the reader's clock and never backwards, and that goes on evenly when
+//!   another host with another clock takes over ([`Window::align`]);
 //! - the last event taken is always in it, however old: a resumed stream is recognised by it;
-//! - a sync that is taken clears the commits of its key at its own revision or a higher one, since the creates that
-//!   follow a sync may bear an id that was there before. A sync that was seen before clears nothing.
+//! - a commit behind a sync of its repository is another event than the same one before it: the creates that follow a
+//!   sync may bear ids that were there before, and a rewound stream sends both again. So a commit's id in the window is
+//!   salted with the sync that its stream has [`Passed`].
 
 use crate::event::{Body, Event};
 use crate::id::{EventId, key_hash};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// How far back the window reaches, in microseconds of source time.
@@ -19,21 +21,22 @@ pub const MAX_EVENTS: usize = 500_000;
 /// The size of a stored [`Mark`].
 const MARK_LEN: usize = 40;
 
-/// What the window remembers of one event, or that commits were cleared.
+/// What the window remembers of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// The event's id; zero for a clearing.
+    /// The event's id, salted where a sync was before it.
     pub id: EventId,
     /// Hash of the event's key.
     pub key: u64,
-    /// The bits of a commit's revision (a TID), zero for other kinds; for a clearing the lowest revision that goes.
+    /// The bits of a commit's revision (a TID), [`Mark::SYNC`] for a sync, zero for other kinds.
     pub rev: u64,
     /// Window time in microseconds.
     pub time_us: i64,
 }
 
 impl Mark {
-    const CLEARING: EventId = EventId(0);
+    /// Stands in place of a revision for a sync; no TID has these bits.
+    pub const SYNC: u64 = u64::MAX;
 
     /// Appends the mark's 40 bytes.
     pub fn write(&self, to: &mut Vec<u8>) {
@@ -84,12 +87,41 @@ impl Hasher for Unhashed {
     }
 }
 
+/// The syncs that one stream has passed: what tells the commits behind a sync from those before it.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// Whether the stream went on exactly behind the last event taken, and so behind every sync in the window.
+    all: bool,
+    /// The last sync of a key, and the window time at which it passed.
+    last: HashMap<u64, (EventId, i64)>,
+}
+
+impl Passed {
+    /// A stream that has just begun. `all`: at the very last event taken.
+    #[must_use]
+    pub fn new(all: bool) -> Self {
+        Self { all, last: HashMap::new() }
+    }
+}
+
+/// A sync in the window.
+#[derive(Clone, Copy, Debug)]
+struct Sync {
+    id: EventId,
+    /// Window time of the last event that may be salted with it.
+    used_us: i64,
+}
+
 /// The events taken lately.
 #[derive(Default)]
 pub struct Window {
     ids: HashSet<u128, BuildHasherDefault<Unhashed>>,
     order: VecDeque<Mark>,
+    /// By key, in the order in which they were taken.
+    syncs: HashMap<u64, Vec<Sync>>,
     now_us: i64,
+    /// Window time less the time of the host that is read.
+    offset_us: i64,
 }
 
 impl Window {
@@ -109,68 +141,109 @@ impl Window {
         window
     }
 
-    /// Whether the event was taken before.
+    /// The id that the event has in the window, on a stream that has passed these syncs; a sync is passed hereby.
+    /// [`Window::contains`] says whether the event was taken before.
+    pub fn id(&self, event: &Event, id: EventId, passed: &mut Passed) -> EventId {
+        match &event.body {
+            Body::Sync { .. } => {
+                passed.last.insert(key_hash(&event.key), (id, self.now_us));
+                id
+            }
+            Body::Commit(_) if !self.syncs.is_empty() || !passed.last.is_empty() => {
+                self.salted(key_hash(&event.key), id, passed)
+            }
+            _ => id,
+        }
+    }
+
+    fn salted(&self, key: u64, id: EventId, passed: &Passed) -> EventId {
+        let syncs = self.syncs.get(&key).map_or(&[][..], Vec::as_slice);
+        // One that is not here is held back with what is behind it, or was so long ago that it no longer salts.
+        let salts = |(sync, at_us): &(EventId, i64)| {
+            syncs.iter().any(|known| known.id == *sync) || self.now_us - at_us <= SPAN_US
+        };
+        if let Some((sync, _)) = passed.last.get(&key).filter(|last| salts(last)) {
+            return id.behind(*sync);
+        }
+        let newest_first = syncs.iter().rev().map(|sync| id.behind(sync.id)).chain([id]);
+        let mut known = newest_first.clone().filter(|id| !passed.all && self.contains(*id));
+        let newest = || newest_first.clone().next();
+        known.next().or_else(newest).unwrap_or(id)
+    }
+
+    /// Whether an event of this id was taken before.
     #[must_use]
     pub fn contains(&self, id: EventId) -> bool {
         self.ids.contains(&id.0)
     }
 
-    /// Takes an event that is not in the window, and appends what has to be stored for it to `marks`. `clock_us` is
-    /// the reader's clock.
+    /// Takes an event that is not in the window, and appends what has to be stored for it to `marks`. `id` is that of
+    /// [`Window::id`], `clock_us` is the reader's clock.
     pub fn take(&mut self, event: &Event, id: EventId, clock_us: i64, marks: &mut Vec<u8>) {
-        let key = key_hash(&event.key);
-        let time_us = self.now_us.max(event.time_us.min(clock_us));
-        let mut put = |mark: Mark| {
-            mark.write(marks);
-            self.put(mark);
-        };
-        let bits = |rev: &str| crate::tid::bits(rev).unwrap_or(0);
+        let time_us = self.now_us.max(event.time_us.saturating_add(self.offset_us).min(clock_us));
         let rev = match &event.body {
-            Body::Sync { rev, .. } => {
-                put(Mark { id: Mark::CLEARING, key, rev: bits(rev), time_us });
-                0
-            }
-            Body::Commit(commit) => bits(&commit.rev),
+            Body::Commit(commit) => crate::tid::bits(&commit.rev).unwrap_or(0),
+            Body::Sync { .. } => Mark::SYNC,
             Body::Identity { .. } | Body::Account { .. } => 0,
         };
-        put(Mark { id, key, rev, time_us });
+        let key = key_hash(&event.key);
+        // What is stored of a sync would be too old one day, while events that are salted with it are still here.
+        for sync in self.syncs.get(&key).cloned().unwrap_or_default() {
+            self.remember(Mark { id: sync.id, key, rev: Mark::SYNC, time_us }, marks);
+        }
+        self.remember(Mark { id, key, rev, time_us }, marks);
     }
 
-    /// Takes bytes that are no event.
-    pub fn take_unreadable(&mut self, id: EventId, marks: &mut Vec<u8>) {
-        let mark = Mark { id, key: 0, rev: 0, time_us: self.now_us };
+    fn remember(&mut self, mark: Mark, marks: &mut Vec<u8>) {
         mark.write(marks);
         self.put(mark);
     }
 
-    fn put(&mut self, mark: Mark) {
-        if mark.id == Mark::CLEARING {
-            self.clear(mark.key, mark.rev);
-            return;
+    /// A stream joined at this known event, which its host gives the time `time_us`: from here on that host's clock
+    /// counts. Without this, a host whose clock leads would flush the window, and one whose clock lags would freeze it.
+    pub fn align(&mut self, id: EventId, time_us: i64) {
+        if let Some(mark) = self.order.iter().rev().find(|mark| mark.id == id) {
+            self.offset_us = mark.time_us.saturating_sub(time_us);
         }
+    }
+
+    /// Takes bytes that are no event.
+    pub fn take_unreadable(&mut self, id: EventId, marks: &mut Vec<u8>) {
+        self.remember(Mark { id, key: 0, rev: 0, time_us: self.now_us }, marks);
+    }
+
+    fn put(&mut self, mark: Mark) {
         self.now_us = self.now_us.max(mark.time_us);
         if self.ids.insert(mark.id.0) {
             self.order.push_back(mark);
         }
-        while self.order.len() > MAX_EVENTS
-            || self.order.front().is_some_and(|m| m.time_us < self.now_us - SPAN_US && self.order.len() > 1)
-        {
-            if let Some(old) = self.order.pop_front() {
-                self.ids.remove(&old.id.0);
+        if mark.rev == Mark::SYNC {
+            let syncs = self.syncs.entry(mark.key).or_default();
+            match syncs.iter_mut().find(|sync| sync.id == mark.id) {
+                Some(sync) => sync.used_us = mark.time_us,
+                None => syncs.push(Sync { id: mark.id, used_us: mark.time_us }),
             }
         }
+        self.forget();
         debug_assert_eq!(self.ids.len(), self.order.len());
     }
 
-    fn clear(&mut self, key: u64, from_rev: u64) {
-        let ids = &mut self.ids;
-        self.order.retain(|mark| {
-            let stays = mark.key != key || mark.rev == 0 || mark.rev < from_rev;
-            if !stays {
-                ids.remove(&mark.id.0);
+    /// Drops what is too old or too much.
+    fn forget(&mut self) {
+        let from_us = self.now_us - SPAN_US;
+        while self.order.len() > MAX_EVENTS
+            || self.order.front().is_some_and(|mark| mark.time_us < from_us && self.order.len() > 1)
+        {
+            let Some(old) = self.order.pop_front() else { return };
+            self.ids.remove(&old.id.0);
+            // A sync salts the ids behind it for as long as any of them may be here.
+            if let Some(syncs) = self.syncs.get_mut(&old.key) {
+                syncs.retain(|sync| sync.used_us >= from_us);
+                if syncs.is_empty() {
+                    self.syncs.remove(&old.key);
+                }
             }
-            stays
-        });
+        }
     }
 
     /// Events in the window.
@@ -201,98 +274,23 @@ impl Window {
     /// so that no single wrong clock moves it. `None` without commits.
     #[must_use]
     pub fn oldest_made_us(&self) -> Option<i64> {
-        let mut revs: Vec<u64> = self.order.iter().map(|mark| mark.rev).filter(|rev| *rev != 0).take(65).collect();
-        revs.sort_unstable();
-        revs.get(revs.len().saturating_sub(1) / 2).map(|bits| (bits >> 10) as i64)
+        middle_made_us(self.order.iter())
     }
+
+    /// The same of the 65 newest: about the true time, whatever the hosts' clocks say.
+    #[must_use]
+    pub fn newest_made_us(&self) -> Option<i64> {
+        middle_made_us(self.order.iter().rev())
+    }
+}
+
+fn middle_made_us<'a>(marks: impl Iterator<Item = &'a Mark>) -> Option<i64> {
+    let mut revs: Vec<u64> =
+        marks.map(|mark| mark.rev).filter(|rev| *rev != 0 && *rev != Mark::SYNC).take(65).collect();
+    revs.sort_unstable();
+    revs.get(revs.len().saturating_sub(1) / 2).map(|bits| (bits >> 10) as i64)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{account, commit, sync};
-
-    const MINUTE: i64 = 60_000_000;
-
-    fn take(window: &mut Window, event: &Event) -> bool {
-        let id = EventId::of(event);
-        let new = !window.contains(id);
-        if new {
-            window.take(event, id, i64::MAX, &mut Vec::new());
-        }
-        new
-    }
-
-    #[test]
-    fn what_was_taken_is_known_until_it_is_older_than_the_span() {
-        let mut window = Window::new();
-        let first = commit("a", 1, "r1", MINUTE);
-        assert!(take(&mut window, &first));
-        assert!(!take(&mut window, &first));
-        assert!(take(&mut window, &commit("a", 2, "r2", 16 * MINUTE)));
-        assert!(!take(&mut window, &first));
-        assert!(take(&mut window, &commit("a", 3, "r3", 16 * MINUTE + 1)));
-        assert!(take(&mut window, &first));
-    }
-
-    #[test]
-    fn the_last_event_stays_however_old() {
-        let mut window = Window::new();
-        let event = account("a", true, MINUTE);
-        take(&mut window, &event);
-        window.put(Mark { id: EventId(7), key: 0, rev: 0, time_us: 1000 * MINUTE });
-        assert!(window.contains(EventId(7)));
-        assert_eq!(window.len(), 1);
-    }
-
-    #[test]
-    fn a_time_ahead_of_the_clock_does_not_flush_the_window() {
-        let mut window = Window::new();
-        let first = commit("a", 1, "r1", MINUTE);
-        window.take(&first, EventId::of(&first), MINUTE, &mut Vec::new());
-        let ahead = commit("b", 2, "r2", 10_000 * MINUTE);
-        window.take(&ahead, EventId::of(&ahead), 2 * MINUTE, &mut Vec::new());
-        assert!(window.contains(EventId::of(&first)));
-        assert_eq!(window.span_us(), MINUTE);
-    }
-
-    #[test]
-    fn a_sync_clears_commits_of_its_key_from_its_revision_on() {
-        let mut window = Window::new();
-        let (old, own, other) = (commit("a", 1, "x", 1), commit("a", 5, "x", 2), commit("b", 5, "x", 3));
-        let state = account("a", true, 4);
-        for event in [&old, &own, &other, &state] {
-            take(&mut window, event);
-        }
-        let replaced = sync("a", 5, 5);
-        assert!(take(&mut window, &replaced));
-        assert!(take(&mut window, &own), "the create after the sync bears the id of the one before");
-        assert!(!take(&mut window, &replaced), "the same sync again is known and clears nothing");
-        for event in [&old, &own, &other, &state] {
-            assert!(!take(&mut window, event));
-        }
-    }
-
-    #[test]
-    fn it_loads_as_it_was_stored() {
-        let (mut window, mut stored) = (Window::new(), Vec::new());
-        for event in [commit("a", 1, "x", 1), commit("a", 5, "x", 2), sync("a", 5, 3), commit("b", 6, "x", 4)] {
-            window.take(&event, EventId::of(&event), i64::MAX, &mut stored);
-        }
-        let loaded = Window::load(Mark::read(&stored).unwrap());
-        assert_eq!(loaded.order, window.order);
-        assert_eq!(loaded.len(), 3);
-        assert!(Mark::read(&stored[1..]).is_none());
-    }
-
-    #[test]
-    fn one_wrong_clock_does_not_move_the_oldest() {
-        let mut window = Window::new();
-        assert_eq!(window.oldest_made_us(), None);
-        for rev in [1, 100, 101, 102, 103] {
-            take(&mut window, &commit("a", rev, "x", rev));
-        }
-        assert_eq!(window.oldest_made_us(), Some(101));
-        assert_eq!(window.len(), 5);
-    }
-}
+#[path = "window_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use turbo_core::event::Event;
 use turbo_core::id::EventId;
+use turbo_core::join::Identified;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
 use turbo_core::window::Window;
@@ -39,8 +40,7 @@ impl Appending {
     }
 
     /// Appends a new event to the batch; one that is in the window only moves the position.
-    pub(super) fn event(&mut self, event: Box<Event>, host: &str) {
-        let id = EventId::of(&event);
+    pub(super) fn event(&mut self, (event, id): Identified, host: &str) {
         self.moved(&event, host);
         if self.window.contains(id) {
             return;
@@ -70,6 +70,11 @@ impl Appending {
                     Some(SourcePosition { host: host.to_owned(), cursor: event.cursor, time_us: event.time_us });
             }
         }
+    }
+
+    /// A time that no event read so far is believed to be after.
+    pub(super) fn newest_us(&self) -> i64 {
+        self.window.newest_made_us().map_or_else(now_us, |made| made.min(now_us()))
     }
 
     pub(super) fn gap(&mut self, gap: Gap) {
@@ -109,6 +114,6 @@ fn shards_of(slices: &Slices, event: &Event) -> Vec<Shard> {
 }
 
 /// The wall clock in microseconds since the Unix epoch.
-pub(super) fn now_us() -> i64 {
+fn now_us() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }

@@ -1,6 +1,6 @@
 //! The reader: connects, joins, appends, and goes on after a loss.
 
-use super::appending::{Appending, Start, now_us};
+use super::appending::{Appending, Start};
 use crate::live::Live;
 use crate::log::Gap;
 use crate::log::embedded::{Appender, Closed};
@@ -114,7 +114,7 @@ impl<S: Source> Ingest<S> {
         match (&self.appending.position, self.given) {
             (Some(position), _) => {
                 let sequences = self.new_sequences.as_deref() != Some(host);
-                ask(position, host, sequences, self.rewinds, now_us())
+                ask(position, host, sequences, self.rewinds, self.appending.newest_us())
             }
             (None, Some(cursor)) => Ask::Given(cursor),
             (None, None) => Ask::Tip,
@@ -247,7 +247,7 @@ impl<S: Source> Ingest<S> {
         self.last = Some(id);
         match join.take(event, id, &self.appending.window) {
             Step::Append(event) => self.appending.event(event, host),
-            Step::Known(event) => {
+            Step::Known((event, _)) => {
                 self.live.known();
                 self.appending.moved(&event, host);
             }
@@ -258,6 +258,9 @@ impl<S: Source> Ingest<S> {
             Step::Held => return None,
             Step::Joined { held, known } => {
                 self.joined(host);
+                events::Joined { host, held: held.len(), window: &self.appending.window }.emit();
+                let (known, id) = known;
+                self.appending.window.align(id, known.time_us);
                 held.into_iter().for_each(|event| self.appending.event(event, host));
                 self.appending.moved(&known, host);
             }
@@ -279,7 +282,7 @@ impl<S: Source> Ingest<S> {
         let gap = Gap {
             host: host.to_owned(),
             from_us: self.appending.position.as_ref().map_or(0, |position| position.time_us),
-            to_us: held.first().map(|event| event.time_us),
+            to_us: held.first().map(|(event, _)| event.time_us),
             reason: "the stream did not join within the dedup window".into(),
         };
         events::GapFound { gap: &gap }.emit();

@@ -5,6 +5,7 @@ use crate::log::Gap;
 use metrics::counter;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
+use turbo_core::window::Window;
 
 /// A stream was opened.
 pub struct Connected<'a> {
@@ -19,6 +20,24 @@ impl Connected<'_> {
     pub fn emit(self) {
         info!(host = self.host, ask = self.ask, "connected to the source");
         counter!(m::SOURCE_CONNECTIONS).increment(1);
+    }
+}
+
+/// A stream was seen to join what was read before.
+pub struct Joined<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// New events that came before the first known one.
+    pub held: usize,
+    /// The dedup window.
+    pub window: &'a Window,
+}
+
+impl Joined<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let window_seconds = self.window.span_us() / 1_000_000;
+        info!(host = self.host, held = self.held, window_events = self.window.len(), window_seconds, "joined");
     }
 }
 

@@ -93,7 +93,7 @@ fn settle(pipeline: &Pipeline, mut process: Process, view: &View) {
     let gaps = db.number("SELECT count(*) FROM gaps");
     eprintln!("{} events: {wrong:?}, {gaps} gaps, {last} entries of {expected}", view.events);
     if wrong != Wrong::default() || gaps > 0 {
-        eprintln!("the last process said:\n{}", process.log());
+        eprintln!("the processes said:\n{}", pipeline.history());
     }
     assert_eq!((wrong, gaps), (Wrong::default(), 0));
 }

@@ -14,6 +14,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A pipeline and the folder that it writes to.
 pub struct Pipeline {
     folder: TempDir,
+    /// What all its processes said.
+    history: Arc<Mutex<String>>,
 }
 
 impl Pipeline {
@@ -27,7 +29,7 @@ impl Pipeline {
         let head = "apiVersion: turbopipeline.dev/v1alpha1\nkind: TurboPipeline\nmetadata: {name: test}\nspec:\n";
         let file = format!("{head}  source: {source}\n  sinks: {sinks}\n  {more}\n");
         std::fs::write(folder.path().join("pipeline.yaml"), file).unwrap();
-        Self { folder }
+        Self { folder, history: Arc::default() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -43,13 +45,18 @@ impl Pipeline {
             .spawn()
             .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
-        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
+        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), [log.clone(), self.history.clone()]);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                *kept.lock().unwrap() += &(line + "\n");
+                kept.iter().for_each(|kept| *kept.lock().unwrap() += &format!("{line}\n"));
             }
         });
         Process { child, log }
+    }
+
+    /// What all its processes said.
+    pub fn history(&self) -> String {
+        self.history.lock().unwrap().clone()
     }
 
     /// Runs until the process ends by itself.

@@ -70,7 +70,10 @@ fn order(did: &str, slice: &str, sent: &[EventId], got: &[EventId], wrong: &mut 
         wrong.out_of_order += 1;
     }
     if lost + duplicated > 0 || wrong.out_of_order > 0 {
-        eprintln!("{did} in {slice}: {lost} lost, {duplicated} duplicated\n  sent {sent:?}\n  got  {got:?}");
+        let more = got.iter().filter(|id| got_counts[id] > sent_counts.get(id).copied().unwrap_or(0));
+        let missing = sent.iter().filter(|id| !got_counts.contains_key(id));
+        let (more, missing) = (more.collect::<Vec<_>>(), missing.collect::<Vec<_>>());
+        eprintln!("{did} in {slice}:\n  missing {missing:?}\n  too often {more:?}\n  sent {sent:?}\n  got  {got:?}");
     }
     wrong.lost += lost;
     wrong.duplicated += duplicated;

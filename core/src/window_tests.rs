@@ -1,0 +1,196 @@
+use super::*;
+use crate::testing::{account, commit, sync};
+
+const MINUTE: i64 = 60_000_000;
+
+/// Takes an event on a stream that has passed everything; says whether it was new.
+fn take(window: &mut Window, event: &Event) -> bool {
+    take_on(window, event, &mut Passed::new(true))
+}
+
+fn take_on(window: &mut Window, event: &Event, passed: &mut Passed) -> bool {
+    let id = window.id(event, EventId::of(event), passed);
+    let new = !window.contains(id);
+    if new {
+        window.take(event, id, i64::MAX, &mut Vec::new());
+    }
+    new
+}
+
+#[test]
+fn what_was_taken_is_known_until_it_is_older_than_the_span() {
+    let mut window = Window::new();
+    let first = commit("a", 1, "r1", MINUTE);
+    assert!(take(&mut window, &first));
+    assert!(!take(&mut window, &first));
+    assert!(take(&mut window, &commit("a", 2, "r2", 16 * MINUTE)));
+    assert!(!take(&mut window, &first));
+    assert!(take(&mut window, &commit("a", 3, "r3", 16 * MINUTE + 1)));
+    assert!(take(&mut window, &first));
+}
+
+#[test]
+fn the_last_event_stays_however_old() {
+    let mut window = Window::new();
+    let event = account("a", true, MINUTE);
+    take(&mut window, &event);
+    window.put(Mark { id: EventId(7), key: 0, rev: 0, time_us: 1000 * MINUTE });
+    assert!(window.contains(EventId(7)));
+    assert_eq!(window.len(), 1);
+}
+
+#[test]
+fn a_time_ahead_of_the_clock_does_not_flush_the_window() {
+    let mut window = Window::new();
+    let first = commit("a", 1, "r1", MINUTE);
+    window.take(&first, EventId::of(&first), MINUTE, &mut Vec::new());
+    let ahead = commit("b", 2, "r2", 10_000 * MINUTE);
+    window.take(&ahead, EventId::of(&ahead), 2 * MINUTE, &mut Vec::new());
+    assert!(window.contains(EventId::of(&first)));
+    assert_eq!(window.span_us(), MINUTE);
+}
+
+/// A commit, a sync at its own revision, and the same commit behind it, and one behind that.
+fn resynced() -> [Event; 4] {
+    [commit("a", 5, "x", 1), sync("a", 5, 2), commit("a", 5, "x", 3), commit("a", 6, "y", 4)]
+}
+
+#[test]
+fn the_create_behind_a_sync_may_bear_the_id_of_the_one_before() {
+    let mut window = Window::new();
+    for event in &resynced() {
+        assert!(take(&mut window, event), "{event:?}");
+    }
+    for event in &resynced()[1..] {
+        assert!(!take(&mut window, event), "again, behind all syncs: {event:?}");
+    }
+}
+
+#[test]
+fn a_rewound_stream_sends_both_sides_of_a_sync_again() {
+    let mut window = Window::new();
+    for event in &resynced() {
+        take(&mut window, event);
+    }
+    // From each place on, with or without the sync in it; twice, as of two hosts.
+    for (round, from) in [0, 1, 2, 3, 0, 1, 2, 3].into_iter().enumerate() {
+        let mut passed = Passed::new(false);
+        for event in &resynced()[from..] {
+            assert!(!take_on(&mut window, event, &mut passed), "from {from}: {event:?}");
+        }
+        let new = commit("a", 7 + round as i64, "z", 5);
+        assert!(take_on(&mut window, &new, &mut passed));
+    }
+}
+
+#[test]
+fn a_stream_cut_behind_a_sync_goes_on_with_its_creates() {
+    let mut window = Window::new();
+    let [before, replaced, create, later] = resynced();
+    take(&mut window, &before);
+    take(&mut window, &replaced);
+    // Exactly behind the sync.
+    assert!(take_on(&mut window, &create, &mut Passed::new(true)));
+    // From before it: the commit before is known, the one behind is known, and what comes then is new.
+    let mut passed = Passed::new(false);
+    assert!(!take_on(&mut window, &before, &mut passed));
+    assert!(!take_on(&mut window, &replaced, &mut passed));
+    assert!(!take_on(&mut window, &create, &mut passed));
+    assert!(take_on(&mut window, &later, &mut passed));
+}
+
+/// A window, and what is stored of it: only the marks that are young enough.
+struct Stored {
+    window: Window,
+    batches: Vec<Vec<u8>>,
+}
+
+impl Stored {
+    fn take(&mut self, event: &Event, passed: &mut Passed) -> bool {
+        let id = self.window.id(event, EventId::of(event), passed);
+        if self.window.contains(id) {
+            return false;
+        }
+        let mut marks = Vec::new();
+        self.window.take(event, id, i64::MAX, &mut marks);
+        self.batches.push(marks);
+        true
+    }
+
+    /// The process starts anew.
+    fn reload(&mut self) {
+        let marks = self.batches.iter().map(|batch| Mark::read(batch).unwrap());
+        let young = |batch: &Vec<Mark>| batch.last().is_some_and(|mark| mark.time_us >= self.window.oldest_us());
+        self.window = Window::load(marks.filter(young).flatten());
+    }
+}
+
+#[test]
+fn a_sync_salts_for_as_long_as_what_is_behind_it_stays() {
+    for restarts in [false, true] {
+        let mut stored = Stored { window: Window::new(), batches: Vec::new() };
+        let mut live = Passed::new(true);
+        let late = commit("a", 6, "x", 14 * MINUTE);
+        assert!(stored.take(&sync("a", 5, 0), &mut live));
+        assert!(stored.take(&late, &mut live));
+        assert!(stored.take(&commit("b", 7, "x", 20 * MINUTE), &mut live));
+        if restarts {
+            stored.reload();
+        }
+        assert!(!stored.take(&late, &mut Passed::new(false)), "rewound to behind the sync");
+        assert!(!stored.take(&late, &mut live), "again on the same stream");
+        assert!(stored.take(&commit("b", 8, "x", 40 * MINUTE), &mut live));
+        // The sync is too old now, also for the stream that has seen it.
+        let later = commit("a", 9, "x", 41 * MINUTE);
+        assert!(stored.take(&later, &mut live));
+        assert!(!stored.take(&later, &mut live));
+        if restarts {
+            stored.reload();
+        }
+        assert!(!stored.take(&later, &mut Passed::new(false)));
+        assert!(!stored.take(&later, &mut Passed::new(true)));
+    }
+}
+
+#[test]
+fn it_loads_as_it_was_stored() {
+    let (mut window, mut stored) = (Window::new(), Vec::new());
+    let mut passed = Passed::default();
+    for event in &resynced() {
+        let id = window.id(event, EventId::of(event), &mut passed);
+        window.take(event, id, i64::MAX, &mut stored);
+    }
+    let mut loaded = Window::load(Mark::read(&stored).unwrap());
+    assert_eq!(loaded.order, window.order);
+    assert_eq!(loaded.len(), 4);
+    for event in &resynced()[1..] {
+        assert!(!take(&mut loaded, event));
+    }
+    assert!(Mark::read(&stored[1..]).is_none());
+}
+
+#[test]
+fn a_host_with_another_clock_neither_flushes_nor_freezes_the_window() {
+    for clock in [-20 * MINUTE, 20 * MINUTE] {
+        let mut window = Window::new();
+        let (old, last) = (commit("a", 1, "x", 30 * MINUTE), commit("b", 2, "x", 40 * MINUTE));
+        take(&mut window, &old);
+        take(&mut window, &last);
+        window.align(EventId::of(&last), 40 * MINUTE + clock);
+        take(&mut window, &commit("c", 3, "x", 44 * MINUTE + clock));
+        assert!(window.contains(EventId::of(&old)));
+        assert_eq!(window.span_us(), 14 * MINUTE);
+        take(&mut window, &commit("d", 4, "x", 46 * MINUTE + clock));
+        assert!(!window.contains(EventId::of(&old)));
+    }
+}
+
+#[test]
+fn one_wrong_clock_does_not_move_the_oldest() {
+    let mut window = Window::new();
+    assert_eq!(window.oldest_made_us(), None);
+    for rev in [1, 100, 101, 102, 103] {
+        take(&mut window, &commit("a", rev, "x", rev));
+    }
+    assert_eq!((window.oldest_made_us(), window.newest_made_us()), (Some(101), Some(101)));
+}
