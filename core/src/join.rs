@@ -1,8 +1,9 @@
 //! A resumed stream must be seen to join what is in the log.
 //!
 //! - The host that gave the last position is asked for its sequence number, which is inclusive: the first event must
-//!   bear it (or, where one commit gives several events, a higher one) and must be in the window. If not, the host has
-//!   new sequences and is asked like any other.
+//!   bear it and must be the very event of the position. That it is in the window is not enough: a host that numbers
+//!   anew, in another order, gives the number to another known event, with unknown ones before it. If it is not the
+//!   event, the host has new sequences and is asked like any other.
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
 //!   the first event that is in the window, what was made before the oldest event in the window is dropped, and what is
@@ -27,8 +28,8 @@ pub enum Ask {
     Tip,
     /// The cursor that the spec gives to a pipeline without a position.
     Given(u64),
-    /// A sequence number of this host, inclusive.
-    Sequence(u64),
+    /// A sequence number of this host, inclusive, and the event that has to come first.
+    Sequence(u64, EventId),
     /// Events from this time on, in microseconds.
     Time {
         /// The time.
@@ -45,7 +46,7 @@ pub enum Ask {
 #[must_use]
 pub fn ask(position: &SourcePosition, host: &str, sequences: bool, rewinds: u32, newest_us: i64) -> Ask {
     match position.cursor {
-        Some(cursor) if sequences && position.host == host => Ask::Sequence(cursor),
+        Some(cursor) if sequences && position.host == host => Ask::Sequence(cursor, position.id),
         _ => {
             let rewind_us = (FIRST_REWIND_US << rewinds.min(16)).min(SPAN_US);
             Ask::Time { from_us: position.time_us.min(newest_us) - rewind_us, last: rewind_us == SPAN_US }
@@ -110,13 +111,14 @@ impl Join {
         {
             return Step::Dropped;
         }
-        let id = window.id(&event, id, &mut self.passed);
+        let own = id;
+        let id = window.id(&event, own, &mut self.passed);
         let (known, event) = (window.contains(id), (event, id));
         match self.ask {
             _ if self.joined && known => Step::Known(event),
             _ if self.joined => Step::Append(event),
-            Ask::Sequence(cursor) => {
-                self.joined = known && event.0.cursor.is_some_and(|c| c >= cursor);
+            Ask::Sequence(cursor, last) => {
+                self.joined = known && own == last && event.0.cursor == Some(cursor);
                 if self.joined { Step::Joined { held: Vec::new(), known: event } } else { Step::NotJoined }
             }
             _ => self.by_time(event, known, window),

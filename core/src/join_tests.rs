@@ -20,7 +20,7 @@ fn with_id(event: &Event) -> Identified {
 }
 
 fn at(host: &str, cursor: Option<u64>, time_us: i64) -> SourcePosition {
-    SourcePosition { host: host.into(), cursor, time_us }
+    SourcePosition { host: host.into(), cursor, time_us, id: EventId(7) }
 }
 
 /// An event made and seen at the same minute.
@@ -31,7 +31,7 @@ fn seen(key: &str, minute: i64) -> Event {
 #[test]
 fn the_same_host_is_asked_for_its_sequence_and_others_for_a_time() {
     let position = at("a", Some(9), 100 * MINUTE);
-    assert_eq!(ask(&position, "a", true, 0, i64::MAX), Ask::Sequence(9));
+    assert_eq!(ask(&position, "a", true, 0, i64::MAX), Ask::Sequence(9, EventId(7)));
     let by_time = |minutes: i64, last| Ask::Time { from_us: minutes * MINUTE, last };
     assert_eq!(ask(&position, "a", false, 0, i64::MAX), by_time(98, false));
     assert_eq!(ask(&position, "b", true, 0, i64::MAX), by_time(98, false));
@@ -46,15 +46,19 @@ fn the_same_host_is_asked_for_its_sequence_and_others_for_a_time() {
 fn a_sequence_joins_at_its_own_event_only() {
     let mut last = seen("a", 100);
     last.cursor = Some(9);
-    let window = window(&[last.clone()]);
-    let mut join = Join::new(Ask::Sequence(9));
+    let mut known = seen("c", 99);
+    known.cursor = Some(9);
+    let window = window(&[known.clone(), last.clone()]);
+    let ask = Ask::Sequence(9, EventId::of(&last));
+    let mut join = Join::new(ask);
     assert_eq!(take(&mut join, &last, &window), Step::Joined { held: vec![], known: with_id(&last) });
     assert!(join.joined());
     let mut other = seen("b", 101);
     other.cursor = Some(9);
-    assert_eq!(take(&mut Join::new(Ask::Sequence(9)), &other, &window), Step::NotJoined, "new sequences");
+    assert_eq!(take(&mut Join::new(ask), &other, &window), Step::NotJoined, "new sequences");
+    assert_eq!(take(&mut Join::new(ask), &known, &window), Step::NotJoined, "new ones, in another order");
     last.cursor = Some(8);
-    assert_eq!(take(&mut Join::new(Ask::Sequence(9)), &last, &window), Step::NotJoined, "below what was asked for");
+    assert_eq!(take(&mut Join::new(ask), &last, &window), Step::NotJoined, "another number");
 }
 
 #[test]

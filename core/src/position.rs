@@ -1,5 +1,6 @@
 //! Where a source was read to.
 
+use crate::id::EventId;
 use std::fmt;
 
 /// A place in a source. Sequence numbers belong to one host; times are understood by every host, give or take its
@@ -12,6 +13,8 @@ pub struct SourcePosition {
     pub cursor: Option<u64>,
     /// The source time of the last event, in microseconds.
     pub time_us: i64,
+    /// The last event: a host that numbers anew gives its sequence number to another one.
+    pub id: EventId,
 }
 
 impl fmt::Display for SourcePosition {

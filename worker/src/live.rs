@@ -209,7 +209,7 @@ impl Live {
         state.source.error = None;
         state.source.state = match ask {
             Ask::Tip | Ask::Given(_) => SourceState::Reading,
-            Ask::Sequence(_) | Ask::Time { .. } => SourceState::Joining,
+            Ask::Sequence(..) | Ask::Time { .. } => SourceState::Joining,
         };
         state.ready = true;
     }

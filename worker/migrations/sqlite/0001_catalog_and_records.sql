@@ -55,7 +55,8 @@ CREATE TABLE pipeline (
     seq    INTEGER NOT NULL DEFAULT 0,
     host   TEXT,
     cursor INTEGER,
-    source_time_us INTEGER
+    source_time_us INTEGER,
+    source_id BLOB
 );
 
 CREATE TABLE shards (

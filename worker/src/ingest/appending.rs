@@ -60,14 +60,16 @@ impl Appending {
 
     /// The source was read to an event that is in the window.
     pub(super) fn moved(&mut self, event: &Event, host: &str) {
+        let id = EventId::of(event);
         match &mut self.position {
             Some(position) if position.host == host => {
                 position.cursor = event.cursor;
                 position.time_us = event.time_us;
+                position.id = id;
             }
             position => {
                 *position =
-                    Some(SourcePosition { host: host.to_owned(), cursor: event.cursor, time_us: event.time_us });
+                    Some(SourcePosition { host: host.to_owned(), cursor: event.cursor, time_us: event.time_us, id });
             }
         }
     }

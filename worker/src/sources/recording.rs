@@ -87,7 +87,7 @@ impl Source for Recording {
 
     async fn connect(&mut self, ask: Ask) -> Result<Lines, ConnectError> {
         let from = match ask {
-            Ask::Sequence(line) | Ask::Given(line) => line,
+            Ask::Sequence(line, _) | Ask::Given(line) => line,
             Ask::Tip => 1,
             Ask::Time { .. } => {
                 return Err(ConnectError::OtherSource(format!(

@@ -3,6 +3,7 @@
 use super::{Database, Error};
 use crate::ingest::Start;
 use sqlx::Row;
+use turbo_core::id::EventId;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
 use turbo_core::window::{Mark, Window};
@@ -75,10 +76,13 @@ impl Database {
     }
 
     async fn position(&self) -> Result<Option<SourcePosition>, Error> {
-        let row = sqlx::query("SELECT host, cursor, source_time_us FROM pipeline").fetch_one(&self.write).await?;
+        let row =
+            sqlx::query("SELECT host, cursor, source_time_us, source_id FROM pipeline").fetch_one(&self.write).await?;
         let Some(host) = row.try_get::<Option<String>, _>("host")? else { return Ok(None) };
         let cursor = row.try_get::<Option<i64>, _>("cursor")?.map(|cursor| cursor as u64);
-        Ok(Some(SourcePosition { host, cursor, time_us: row.try_get("source_time_us")? }))
+        let id: [u8; 16] = row.try_get::<&[u8], _>("source_id")?.try_into().map_err(|_| Error::Broken("pipeline"))?;
+        let id = EventId(u128::from_le_bytes(id));
+        Ok(Some(SourcePosition { host, cursor, time_us: row.try_get("source_time_us")?, id }))
     }
 
     async fn seq(&self) -> Result<u64, Error> {

@@ -198,18 +198,16 @@ fn totals(entries: &[Entry]) -> BTreeMap<Shard, ShardTotals> {
 /// The last sequence given, where the source was read to, and what the dedup window has to remember.
 async fn source(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
     let last = batch.entries.last().map(|entry| entry.seq as i64);
-    let position = batch.position.as_ref();
-    sqlx::query(
-        "UPDATE pipeline SET seq = coalesce(?, seq), host = coalesce(?, host),
-           cursor = CASE WHEN ? IS NULL THEN cursor ELSE ? END, source_time_us = coalesce(?, source_time_us)",
-    )
-    .bind(last)
-    .bind(position.map(|position| position.host.clone()))
-    .bind(position.map(|position| position.host.clone()))
-    .bind(position.and_then(|position| position.cursor).map(|cursor| cursor as i64))
-    .bind(position.map(|position| position.time_us))
-    .execute(&mut *connection)
-    .await?;
+    sqlx::query("UPDATE pipeline SET seq = coalesce(?, seq)").bind(last).execute(&mut *connection).await?;
+    if let Some(position) = &batch.position {
+        sqlx::query("UPDATE pipeline SET host = ?, cursor = ?, source_time_us = ?, source_id = ?")
+            .bind(position.host.clone())
+            .bind(position.cursor.map(|cursor| cursor as i64))
+            .bind(position.time_us)
+            .bind(position.id.0.to_le_bytes().to_vec())
+            .execute(&mut *connection)
+            .await?;
+    }
     if let Some(last) = last.filter(|_| !batch.marks.is_empty()) {
         let newest_us = batch.marks.last_chunk::<8>().map(|time| i64::from_le_bytes(*time));
         sqlx::query("INSERT INTO dedup (seq, newest_us, marks) VALUES (?, ?, ?)")

@@ -110,7 +110,7 @@ fn add_cursor_and_compression(url: &mut Url, version: Version, ask: Ask, diction
     let mut query = url.query_pairs_mut();
     let cursor = match ask {
         Ask::Tip => None,
-        Ask::Given(cursor) | Ask::Sequence(cursor) => Some(cursor),
+        Ask::Given(cursor) | Ask::Sequence(cursor, _) => Some(cursor),
         Ask::Time { from_us, .. } => Some(from_us.max(0) as u64),
     };
     if let Some(cursor) = cursor {

@@ -1,5 +1,6 @@
 use super::*;
 use std::time::Duration;
+use turbo_core::id::EventId;
 
 fn options(version: Version, filters: Filters) -> Options {
     let second = Duration::from_secs(1);
@@ -25,7 +26,7 @@ fn each_version_has_its_own_names() {
          &wantedDids=did%3Aplc%3Aa&maxMessageSizeBytes=1000&cursor=5"
     );
     assert!(opening.hello.is_none() && opening.upgrade.headers().get("sec-websocket-protocol").is_none());
-    let (v2, opening) = url(Version::V2, "wss://h/base/", filters(), Ask::Sequence(9));
+    let (v2, opening) = url(Version::V2, "wss://h/base/", filters(), Ask::Sequence(9, EventId(1)));
     assert_eq!(
         v2,
         "wss://h/base/xrpc/network.bsky.jetstream.subscribeEvents?collections=app.bsky.feed.*&collections=a.b.c\
