@@ -2,7 +2,7 @@
 # Writes what is made from the code; with --check says what differs instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build -q -p turbo-worker
+cargo build -q --workspace --bins
 turbo=target/debug/turbo
 differ=0
 

@@ -12,19 +12,23 @@ reachable() {
 
 if reachable; then
   echo "Reading the public Bluesky network into ./data/bluesky."
-  pipeline=manifests/quickstart.yaml packages=(-p turbo-worker)
+  pipeline=manifests/quickstart.yaml
 else
   echo "The public Bluesky network can not be reached: reading a SIMULATED network instead, into ./data/simulated."
-  pipeline=manifests/simulated.yaml packages=(-p turbo-worker -p turbo-sim)
+  pipeline=manifests/simulated.yaml
 fi
 echo "The first build takes some minutes; after that it starts at once."
-cargo build "${packages[@]}"
+cargo build --workspace --bins
 
 if [[ $pipeline == manifests/simulated.yaml ]]; then
   mkdir -p data/simulated
   target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 >data/simulated/network.log 2>&1 &
   simulator=$!
   trap 'kill "$simulator" 2>/dev/null || true' EXIT
+  until grep -q '^ws://' data/simulated/network.log; do
+    kill -0 "$simulator" 2>/dev/null || { echo "the simulated network does not start:"; cat data/simulated/network.log; exit 1; }
+    sleep 0.1
+  done
 fi
 echo "Look at http://${TURBO_LISTEN:-127.0.0.1:8080} while it runs; Ctrl-C commits what was read, and ends."
 target/debug/turbo run -f "$pipeline"

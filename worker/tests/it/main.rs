@@ -1,5 +1,6 @@
 //! The binary as its users run it: spawned, fed, stopped and killed; what landed is compared with what was sent.
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
 mod expected;
 mod faults;
@@ -7,6 +8,7 @@ mod harness;
 mod landed;
 mod page;
 mod recording;
+mod sockets;
 mod stopping;
 mod truth;
 mod windows;

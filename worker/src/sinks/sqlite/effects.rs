@@ -81,7 +81,7 @@ impl Effects {
                     .bind(self.name(repo.0))
                     .fetch_one(&mut *connection)
                     .await?;
-            known.entry(repo).or_insert_with(Known::default).highest = highest.map(Into::into);
+            known.entry(repo).or_default().highest = highest.map(Into::into);
         }
         Ok(known)
     }
@@ -108,7 +108,7 @@ impl Effects {
             let (Some((slice, _)), Some(did)) = (slice, did) else { continue };
             let rev: String = row.try_get("rev")?;
             let floor = Floor { rev: rev.into(), inclusive: row.try_get("inclusive")? };
-            known.entry((slice, *did)).or_insert_with(Known::default).floor = Some(floor);
+            known.entry((slice, *did)).or_default().floor = Some(floor);
         }
         Ok(())
     }
