@@ -22,7 +22,11 @@ cargo build --workspace --bins
 
 if [[ $pipeline == manifests/simulated.yaml ]]; then
   mkdir -p data/simulated
-  target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 >data/simulated/network.log 2>&1 &
+  # The same world as in the last hours, so that the pipeline goes on in it where it stopped.
+  begun=data/simulated/network.begun
+  [[ -n $(find "$begun" -mmin -360 2>/dev/null) ]] || date +%s%6N >"$begun"
+  passed=$((($(date +%s%6N) - $(<"$begun")) / 1000000))
+  target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 --start-us "$(<"$begun")" --history "${passed}s" >data/simulated/network.log 2>&1 &
   simulator=$!
   trap 'kill "$simulator" 2>/dev/null || true' EXIT
   until grep -q '^ws://' data/simulated/network.log; do
