@@ -10,7 +10,7 @@ use crate::sinks::archive::{Archiver, Folder, Format};
 use crate::sinks::intents::Handle;
 use crate::sinks::sqlite::rotation::Rotation;
 use crate::sinks::sqlite::segments::{Roll, Segments};
-use crate::sinks::sqlite::{Claim, Committer, Database, Loaded, Upkeep};
+use crate::sinks::sqlite::{self, Claim, Committer, Database, Loaded, Upkeep};
 use crate::sources::jetstream::{self, Dictionaries, Filters, Jetstream, Version, client_config};
 use crate::sources::recording::{self, Recording};
 use crate::telemetry::metrics;
@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Slice, Slices};
@@ -66,14 +67,13 @@ pub async fn run(manifest: TurboPipeline, listen: SocketAddr, secrets: Option<&P
     if read.is_some() {
         live.ended();
     }
-    // The reader has dropped its side of the log: the worker commits what is in it, and ends.
-    let drained = tokio::time::timeout(spec.drain().as_std(), worker).await;
+    let drained = drained(worker, spec.drain().as_std(), &stop).await;
     background.abort();
     server.stop().await;
     let _ = tokio::time::timeout(Duration::from_secs(5), database.close()).await;
     match drained {
-        Ok(worker) => worker.context("the worker ended unexpectedly")??,
-        Err(_) => tracing::warn!("not everything was committed within spec.workers.drain; it is read again next time"),
+        Some(worker) => worker.context("the worker ended unexpectedly")??,
+        None => tracing::warn!("not everything was committed within spec.workers.drain; it is read again next time"),
     }
     match read {
         Some(Ended::OtherSource(why)) => Err(anyhow!(why)),
@@ -82,6 +82,23 @@ pub async fn run(manifest: TurboPipeline, listen: SocketAddr, secrets: Option<&P
             Ok(())
         }
         Some(Ended::Log(_)) | None => Ok(()),
+    }
+}
+
+/// Waits for the worker: the reader has dropped its side of the log, so the worker commits what is in it, and ends.
+/// `None` where that takes longer than `limit` after the token fired. A source that has ended has no such limit.
+async fn drained(
+    worker: JoinHandle<Result<(), sqlite::Error>>,
+    limit: Duration,
+    stop: &CancellationToken,
+) -> Option<Result<Result<(), sqlite::Error>, JoinError>> {
+    let over = async {
+        stop.cancelled().await;
+        tokio::time::sleep(limit).await;
+    };
+    tokio::select! {
+        worker = worker => Some(worker),
+        () = over => None,
     }
 }
 
@@ -144,7 +161,7 @@ fn background(
     database: Arc<Database>,
     live: Arc<Live>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
-) -> tokio::task::JoinHandle<()> {
+) -> JoinHandle<()> {
     let upkeep = Upkeep { database };
     tokio::spawn(async move {
         let sample = async {

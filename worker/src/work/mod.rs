@@ -1,7 +1,8 @@
 //! The worker: takes what waits in the log, and commits it.
 //!
 //! Invariants: batches are committed in log order, one at a time; a failed commit is tried again until it holds, and
-//! nothing is taken from the log meanwhile; room in the log is given back after the commit only.
+//! nothing is taken from the log meanwhile; room in the log is given back after the commit only; an archive that does
+//! not keep up holds the commits back, before what waits for it fills the disk.
 
 use crate::live::Live;
 use crate::log::Batch;
@@ -21,6 +22,8 @@ const MAX_ENTRIES: usize = 2048;
 const LINGER: Duration = Duration::from_millis(10);
 /// From this size on a batch does not wait.
 const ENOUGH: usize = 256;
+/// Closed segments that may wait for their object: what waits is bounded by these times the size of a segment.
+const MAX_INTENTS: i64 = 64;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// The committing loop.
@@ -45,12 +48,15 @@ impl Worker {
     pub async fn run(mut self) -> Result<(), Error> {
         let mut due = tokio::time::interval(Duration::from_secs(1));
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut held = false;
         loop {
             tokio::select! {
-                next = self.log.next(MAX_ENTRIES) => {
+                next = self.log.next(MAX_ENTRIES), if !held => {
                     let Some((batch, room)) = next else { break };
                     let calm = batch.entries.len() < ENOUGH;
-                    self.commit(&batch).await?;
+                    if self.commit(&batch).await? {
+                        held = self.archive_is_behind().await;
+                    }
                     drop((batch, room));
                     if calm {
                         tokio::time::sleep(LINGER).await;
@@ -59,6 +65,7 @@ impl Worker {
                 _ = due.tick() => {
                     self.close_segments(false).await;
                     self.rotate().await;
+                    held = self.archive_is_behind().await;
                 }
             }
         }
@@ -72,8 +79,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Commits a batch; waits out every error but a lost claim.
-    async fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
+    /// Whether too many closed segments wait for their object.
+    async fn archive_is_behind(&self) -> bool {
+        let behind = self.committer.intents().await.is_ok_and(|intents| intents > MAX_INTENTS);
+        self.live.held_by_archive(behind);
+        behind
+    }
+
+    /// Commits a batch; waits out every error but a lost claim. Returns whether a segment was closed.
+    async fn commit(&mut self, batch: &Batch) -> Result<bool, Error> {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         loop {
             let began = Instant::now();
@@ -86,7 +100,7 @@ impl Worker {
                     if let Some(rotation) = &mut self.rotation {
                         rotation.grown(committed.written.bytes);
                     }
-                    return Ok(());
+                    return Ok(committed.closed_segments);
                 }
                 Err(lost @ Error::InUse(_)) => return Err(lost),
                 Err(error) => {

@@ -91,6 +91,15 @@ impl Committer {
         Ok(closed)
     }
 
+    /// Segments that are closed and whose object is not made yet.
+    ///
+    /// # Errors
+    /// SQLite refuses.
+    pub async fn intents(&self) -> Result<i64, Error> {
+        let count = "SELECT count(*) FROM segments WHERE state = 'intent'";
+        Ok(sqlx::query_scalar(count).fetch_one(&self.database.read).await?)
+    }
+
     async fn within(
         &mut self,
         transaction: &mut Transaction<'static, Sqlite>,

@@ -1,14 +1,19 @@
 //! What goes on now: kept up to date by the parts, read by `/stats`, the page and the health checks.
 
+mod stats;
+mod summary;
+
+pub use stats::{Latest, Log, Rates, ShardState, Sink, Source, SourceState, Stats};
+
 use crate::log::{Batch, Item};
 use crate::sinks::sqlite::{Claim, Committed};
 use crate::telemetry::events;
 use crate::telemetry::metrics as m;
 use metrics::{counter, gauge, histogram};
-use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use summary::summary;
 use turbo_core::event::{Body, Event, Kind};
 use turbo_core::join::Ask;
 use turbo_core::shard::{Shard, Slices};
@@ -25,142 +30,6 @@ pub struct Live {
     state: Mutex<State>,
 }
 
-/// How the source is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceState {
-    /// No connection yet, or a lost one.
-    #[default]
-    Waiting,
-    /// Connected; the join is not seen yet.
-    Joining,
-    /// Connected and reading.
-    Reading,
-    /// Read to its end.
-    Ended,
-}
-
-/// The source's part of the statistics.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Source {
-    /// The host that is read, or was tried last.
-    pub host: String,
-    /// How it is.
-    pub state: SourceState,
-    /// The last error, until the next connection.
-    pub error: Option<String>,
-    /// `<host>|<cursor>` of the last event.
-    pub position: Option<String>,
-    /// Source time of the last event in microseconds.
-    pub time_us: Option<i64>,
-    /// Its age in seconds.
-    pub lag_seconds: Option<f64>,
-    /// New events.
-    pub events: u64,
-    /// Events dropped because the dedup window held them.
-    pub known: u64,
-    /// Frames or lines that are no event.
-    pub unreadable: u64,
-    /// Parts of the source that were never seen.
-    pub gaps: u64,
-    /// Events in the dedup window.
-    pub window_events: usize,
-    /// How far the dedup window reaches back, in seconds.
-    pub window_seconds: f64,
-}
-
-/// A shard's part.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ShardState {
-    /// Slice.
-    pub slice: String,
-    /// Partition.
-    pub partition: u16,
-    /// Epoch of the claim.
-    pub epoch: i64,
-    /// Last log sequence committed.
-    pub position: u64,
-    /// Entries committed since the start of the process.
-    pub entries: u64,
-    /// Source time of the last one, in microseconds.
-    pub time_us: Option<i64>,
-}
-
-/// The log's part.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Log {
-    /// Entries that wait for their commit.
-    pub entries: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// The limit.
-    pub max_bytes: u64,
-}
-
-/// A sink's part.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Sink {
-    /// `sqlite` or `archive`.
-    pub name: &'static str,
-    /// The last error, until the next success.
-    pub error: Option<String>,
-    /// Entries committed since the start of the process.
-    pub entries: u64,
-    /// Commits, or committed segments.
-    pub commits: u64,
-}
-
-/// One of the newest records, for the page.
-#[derive(Clone, Debug, Serialize)]
-pub struct Latest {
-    /// Repository.
-    pub did: String,
-    /// Collection.
-    pub collection: String,
-    /// Record key.
-    pub rkey: String,
-    /// What was done.
-    pub operation: &'static str,
-    /// Source time in microseconds.
-    pub time_us: i64,
-    /// The beginning of the record.
-    pub record: Option<String>,
-}
-
-/// Events a second, over the last seconds.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Rates {
-    /// New events read.
-    pub read: f64,
-    /// Entries committed.
-    pub committed: f64,
-}
-
-/// The statistics, as `/stats` gives them.
-#[derive(Clone, Debug, Serialize)]
-pub struct Stats {
-    /// Name of the pipeline.
-    pub pipeline: String,
-    /// One sentence of what goes on now.
-    pub summary: String,
-    /// Age of the process in seconds.
-    pub uptime_seconds: f64,
-    /// Rates a second.
-    pub rates: Rates,
-    /// The source.
-    pub source: Source,
-    /// The log.
-    pub log: Log,
-    /// Every shard.
-    pub shards: Vec<ShardState>,
-    /// Every sink.
-    pub sinks: Vec<Sink>,
-    /// Dead letters written since the start of the process.
-    pub dead_letters: u64,
-    /// The newest records, newest first.
-    pub latest: Vec<Latest>,
-}
-
 #[derive(Default)]
 struct State {
     pipeline: String,
@@ -173,6 +42,8 @@ struct State {
     latest: VecDeque<Latest>,
     samples: VecDeque<(Instant, u64, u64)>,
     ready: bool,
+    /// Objects of the archive that are promised and not made yet hold the commits back.
+    held_by_archive: bool,
 }
 
 impl Live {
@@ -324,6 +195,11 @@ impl Live {
         }
     }
 
+    /// Whether commits wait for the archive.
+    pub fn held_by_archive(&self, held: bool) {
+        self.state().held_by_archive = held;
+    }
+
     /// Whether a stream was opened since the start: from then on the process is ready, also while it reconnects.
     #[must_use]
     pub fn ready(&self) -> bool {
@@ -396,27 +272,4 @@ fn rates(state: &State) -> Rates {
         return Rates::default();
     }
     Rates { read: (last.1 - first.1) as f64 / seconds, committed: (last.2 - first.2) as f64 / seconds }
-}
-
-/// One sentence of what goes on now; the worst comes first.
-fn summary(state: &State, source: &Source, rates: Rates) -> String {
-    if let Some(error) = &state.sqlite.error {
-        return format!("held: SQLite takes no commit, {} waiting: {error}", state.log.entries);
-    }
-    if let Some(error) = state.archive.as_ref().and_then(|archive| archive.error.as_ref()) {
-        return format!("the archive can not be written and is tried again: {error}");
-    }
-    if state.log.bytes * 10 >= state.log.max_bytes * 9 {
-        return format!("held: SQLite is slower than the source, {} waiting", state.log.entries);
-    }
-    match (source.state, &source.error) {
-        (SourceState::Waiting, Some(error)) => format!("connecting again to {}: {error}", source.host),
-        (SourceState::Waiting, None) => "connecting to the source".into(),
-        (SourceState::Joining, _) => format!("connected to {}, looking for the last known event", source.host),
-        (SourceState::Ended, _) => "the source was read to its end".into(),
-        (SourceState::Reading, _) => {
-            let lag = source.lag_seconds.map_or_else(|| "no event yet".into(), |lag| format!("{lag:.1} s behind"));
-            format!("reading {}, {:.0} events/s, {lag}", source.host, rates.read)
-        }
-    }
 }
