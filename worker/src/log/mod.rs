@@ -80,3 +80,59 @@ impl Batch {
         self.bytes += later.bytes;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use turbo_core::id::EventId;
+
+    fn batch(first: u64, len: u64, host: u8, moves: bool) -> Batch {
+        let item = Arc::new(Item::Unreadable { bytes: Bytes::new(), reason: String::new() });
+        let shard = Shard { slice: 0, partition: 0 };
+        let position = moves.then(|| SourcePosition {
+            host: format!("h{host}"),
+            cursor: Some(first + len),
+            time_us: first as i64,
+            id: EventId(u128::from(first)),
+        });
+        Batch {
+            entries: (first..first + len).map(|seq| Entry { seq, shard, item: item.clone() }).collect(),
+            position,
+            marks: vec![host; len as usize],
+            marks_from_us: first as i64,
+            gaps: Vec::new(),
+            bytes: len as usize,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn however_batches_are_joined_the_last_position_counts(
+            parts in prop::collection::vec((1u64..5, 0u8..3, any::<bool>()), 1..12), at in any::<prop::sample::Index>(),
+        ) {
+            let mut first = 1;
+            let mut all = Vec::new();
+            for (len, host, moves) in parts {
+                all.push((first, len, host, moves));
+                first += len;
+            }
+            let join = |parts: &[(u64, u64, u8, bool)]| {
+                let mut joined = Batch::default();
+                parts.iter().for_each(|(first, len, host, moves)| joined.extend(batch(*first, *len, *host, *moves)));
+                joined
+            };
+            let whole = join(&all);
+            let (left, right) = all.split_at(at.index(all.len()));
+            let mut split = join(left);
+            split.extend(join(right));
+            let last = all.iter().rev().find(|part| part.3).map(|(first, len, host, _)| batch(*first, *len, *host, true));
+            prop_assert_eq!(&whole.position, &last.and_then(|batch| batch.position));
+            prop_assert_eq!(&whole.position, &split.position);
+            prop_assert_eq!(&whole.marks, &split.marks);
+            prop_assert_eq!(whole.bytes, first as usize - 1);
+            let seqs: Vec<u64> = split.entries.iter().map(|entry| entry.seq).collect();
+            prop_assert_eq!(seqs, (1..first).collect::<Vec<_>>());
+        }
+    }
+}

@@ -103,3 +103,22 @@ fn wait_again(db: &mut Db, partition: i32, seq: i64, line: &str) {
          SELECT id, {seq}, {seq}, 1, x'{chunk}' FROM segments WHERE partition = {partition} RETURNING id"
     ));
 }
+
+#[test]
+fn a_second_signal_exits_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = recording(folder.path(), 300);
+    let pipeline = Pipeline::new(&format!("{{recording: {{path: '{}'}}}}", file.display()), "");
+    std::fs::create_dir(pipeline.path("archive")).unwrap();
+    std::fs::write(pipeline.path("archive/slice=default"), "").unwrap();
+    let mut process = pipeline.start();
+    // The source has ended, and the archive can not be written: the process waits for it.
+    eventually(PATIENCE, "everything is in SQLite", || process.stats()["sinks"][0]["entries"] == 300);
+    process.signal("TERM");
+    eventually(PATIENCE, "it stops", || process.get("/health/ready") == (503, "stopping\n".into()));
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(130));
+    std::fs::remove_file(pipeline.path("archive/slice=default")).unwrap();
+    pipeline.run();
+    assert_eq!(archive(&pipeline.path("archive")).len(), 300);
+}

@@ -7,6 +7,7 @@ mod expected;
 mod faults;
 mod harness;
 mod landed;
+mod outages;
 mod page;
 mod recording;
 mod sockets;
