@@ -13,7 +13,7 @@ use crate::sinks::sqlite::segments::{Roll, Segments};
 use crate::sinks::sqlite::{self, Claim, Committer, Database, Loaded, Upkeep};
 use crate::sources::jetstream::{self, Dictionaries, Filters, Jetstream, Version, client_config};
 use crate::sources::recording::{self, Recording};
-use crate::telemetry::metrics;
+use crate::telemetry::{metrics, progress};
 use crate::work::Worker;
 use anyhow::{Context, anyhow};
 use std::net::SocketAddr;
@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Slice, Slices};
 use turbo_crds::{ArchiveFormat, Compression, JetstreamVersion, Pace, SourceChoice, TurboPipeline, TurboPipelineSpec};
@@ -56,19 +57,22 @@ pub async fn run(manifest: TurboPipeline, listen: SocketAddr, secrets: Option<&P
     let read = match spec.source.choice() {
         Some(SourceChoice::Jetstream(options)) => {
             let source = jetstream_source(options, &spec, secrets, position.as_ref())?;
+            let _shown = AbortOnDropHandle::new(tokio::spawn(progress::show(live.clone(), None)));
             read(Ingest::new(source, start, slices, appender, live.clone(), given), &stop).await
         }
         Some(SourceChoice::Recording(options)) => {
             let source = recording_source(options)?;
+            let _shown = AbortOnDropHandle::new(tokio::spawn(progress::show(live.clone(), Some(source.progress()))));
             read(Ingest::new(source, start, slices, appender, live.clone(), given), &stop).await
         }
         None => return Err(anyhow!("spec.source: names none or several of jetstream, recording; give exactly one")),
     };
+    progress::clear();
     if read.is_some() {
         live.ended();
     }
     let drained = drained(worker, spec.drain().as_std(), &stop).await;
-    background.abort();
+    drop(background);
     server.stop().await;
     let _ = tokio::time::timeout(Duration::from_secs(5), database.close()).await;
     match drained {
@@ -161,9 +165,9 @@ fn background(
     database: Arc<Database>,
     live: Arc<Live>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
-) -> JoinHandle<()> {
+) -> AbortOnDropHandle<()> {
     let upkeep = Upkeep { database };
-    tokio::spawn(async move {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         let sample = async {
             loop {
                 live.sample();
@@ -172,7 +176,7 @@ fn background(
             }
         };
         tokio::join!(sample, upkeep.run());
-    })
+    }))
 }
 
 fn recording_source(options: &turbo_crds::Recording) -> anyhow::Result<Recording> {

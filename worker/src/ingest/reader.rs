@@ -227,6 +227,10 @@ impl<S: Source> Ingest<S> {
     ) -> Option<Over> {
         match received {
             Err(lost) => Some(Over::Lost(lost)),
+            Ok(Received::End) if !join.joined() => Some(Over::Ended(Ended::OtherSource(format!(
+                "spec.source.recording.path: the file ends before the position, {}; give the file that the position is of",
+                self.appending.position.as_ref().map(ToString::to_string).unwrap_or_default()
+            )))),
             Ok(Received::End) => Some(Over::Ended(Ended::Source)),
             Ok(Received::Event(event)) => self.event(event, join, host, deadline),
             Ok(Received::Unreadable { bytes, reason }) => self.unreadable(bytes, reason),

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use turbo_core::join::Ask;
@@ -36,6 +38,42 @@ pub struct Options {
 pub struct Recording {
     options: Options,
     identity: String,
+    progress: Progress,
+}
+
+/// How far a recording was read.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    read: Arc<AtomicU64>,
+    size: u64,
+}
+
+impl Progress {
+    /// Bytes of the file that were read.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// A file whose reading is counted.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
 }
 
 /// A file that can not be read as a recording.
@@ -54,18 +92,25 @@ impl Recording {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let read_head = || {
             let mut head = Vec::new();
-            text(&options.path)?.take(HEAD).read_to_end(&mut head)?;
-            Ok(head)
+            text(&options.path, Arc::default())?.take(HEAD).read_to_end(&mut head)?;
+            Ok((head, std::fs::metadata(&options.path)?.len()))
         };
-        let head = read_head().map_err(|source| OpenError { path: options.path.display().to_string(), source })?;
+        let (head, size) =
+            read_head().map_err(|source| OpenError { path: options.path.display().to_string(), source })?;
         let identity = format!("recording:{:016x}", xxhash_rust::xxh3::xxh3_64(&head));
-        Ok(Self { options, identity })
+        Ok(Self { options, identity, progress: Progress { read: Arc::default(), size } })
+    }
+
+    /// How far it was read, now and later.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 }
 
 /// The text of a file, decompressed where it begins like a zstd frame.
-fn text(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
-    let mut file = BufReader::new(File::open(path)?);
+fn text(path: &Path, read: Arc<AtomicU64>) -> std::io::Result<Box<dyn BufRead + Send>> {
+    let mut file = BufReader::new(Counted { file: File::open(path)?, read });
     if file.fill_buf()?.starts_with(&ZSTD_MAGIC) {
         return Ok(Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(file)?)));
     }
@@ -98,7 +143,9 @@ impl Source for Recording {
         };
         let (send, lines) = mpsc::channel(AHEAD);
         let options = self.options.clone();
-        let file = text(&options.path).map_err(|e| ConnectError::Unreachable(e.to_string()))?;
+        self.progress.read.store(0, Ordering::Relaxed);
+        let file =
+            text(&options.path, self.progress.read.clone()).map_err(|e| ConnectError::Unreachable(e.to_string()))?;
         tokio::task::spawn_blocking(move || read_lines(file, from, options.max_frame, &send));
         Ok(Lines { lines, pace: self.options.recorded_pace.then(Pace::default), held: None })
     }

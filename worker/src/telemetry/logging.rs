@@ -1,5 +1,6 @@
 //! Logs go to standard error: for people on a terminal, as JSON lines elsewhere on request.
 
+use super::progress::Stderr;
 use clap::ValueEnum;
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -20,7 +21,7 @@ pub fn init(format: LogFormat) {
         EnvFilter::try_from_env("TURBO_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,sqlx=warn"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     // A second initialisation, as in tests, keeps the first.

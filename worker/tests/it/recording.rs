@@ -84,6 +84,26 @@ fn another_file_than_the_one_of_the_position_is_refused() {
 }
 
 #[test]
+fn a_file_that_was_cut_short_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let event = |n: usize| {
+        format!(
+            r#"{{"did":"did:plc:a","time_us":{n},"kind":"identity","identity":{{"time":"{n}","handle":"h{n:06}"}}}}"#
+        )
+    };
+    // The head that makes the identity is 64 KiB.
+    let lines: Vec<String> = (0..3000).map(event).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let pipeline = pipeline(&file, PARQUET, "");
+    pipeline.run();
+    std::fs::write(&file, lines[..2000].join("\n")).unwrap();
+    let mut process = pipeline.start();
+    assert_eq!(process.wait().code(), Some(1));
+    assert!(process.log().contains("the file ends before the position"), "{}", process.log());
+}
+
+#[test]
 fn the_recorded_pace_takes_its_time() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");
