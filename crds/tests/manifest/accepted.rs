@@ -48,6 +48,8 @@ fn cases() -> Vec<Value> {
         jetstream("caFrom", json!({"file": "ca.pem", "secret": null})),
         jetstream("caFrom", json!({"secret": {"name": "ca.example", "key": ".ca.crt"}})),
         jetstream("maxFrame", json!("64Ki")),
+        jetstream("silence", json!("1s")),
+        jetstream("silence", json!("10m")),
         jetstream("maxFrame", json!(67_108_864)),
         slices(json!(full)),
         slices(json!([{"name": "one", "partitions": 256}])),
@@ -81,7 +83,7 @@ fn the_defaults_are_what_the_documentation_says() {
     let spec = accepted(&smallest()).spec;
     let Some(SourceChoice::Jetstream(jetstream)) = spec.source.choice() else { panic!("not Jetstream") };
     assert_eq!((jetstream.version, jetstream.compression()), (JetstreamVersion::V2, Compression::Zstd));
-    assert_eq!(jetstream.max_frame, Quantity::from_mebibytes(4));
+    assert_eq!((jetstream.max_frame, jetstream.silence), (Quantity::from_mebibytes(4), Duration::from_secs(20)));
     assert_eq!(serde_json::to_value(&spec.slices).unwrap(), json!([{"name": "default", "partitions": 4}]));
     assert_eq!((spec.log_max_bytes(), spec.drain()), (Quantity::from_mebibytes(16), Duration::from_secs(60)));
     assert_eq!((spec.sinks.archive, spec.sinks.sqlite.rotate), (None, None));

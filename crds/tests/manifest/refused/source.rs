@@ -125,6 +125,10 @@ pub(super) fn jetstream() -> Vec<(Value, &'static str)> {
              use letters, digits and _; do not begin with a digit",
         ),
         (
+            json!({"spec.source.jetstream.silence": "500ms"}),
+            "spec.source.jetstream.silence: \"500ms\" is out of range; give 1s to 10m",
+        ),
+        (
             json!({"spec.source.jetstream.maxFrame": "32Ki"}),
             "spec.source.jetstream.maxFrame: \"32Ki\" is out of range; give 64Ki to 64Mi",
         ),
