@@ -1,6 +1,8 @@
 //! Killed at random moments, under faults: what lands is the truth.
 //!
-//! `TURBO_SEED=n` runs another seed; the seed is printed with every run.
+//! `TURBO_SEED=n` runs another seed; the seed is printed with every run. Seeds 2 and 3 found faults: a dedup window that a
+//! leading clock flushed, creates behind a sync that were taken for those before it, and a host that numbered anew and
+//! was joined at another event than that of the position.
 
 use crate::harness::{PATIENCE, Pipeline, Process, eventually};
 use crate::landed::Db;
@@ -15,8 +17,8 @@ const KILLS: u32 = 20;
 const HISTORY_US: i64 = 40 * 60 * 1_000_000;
 const EVENTS: u64 = 60_000;
 
-fn seed() -> u64 {
-    std::env::var("TURBO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+fn seed(default: u64) -> u64 {
+    std::env::var("TURBO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(default)
 }
 
 /// World time goes 20 times as fast as the clock, in the past, so that hosts whose clocks differ by ten minutes have
@@ -98,9 +100,7 @@ fn settle(pipeline: &Pipeline, mut process: Process, view: &View) {
     assert_eq!((wrong, gaps), (Wrong::default(), 0));
 }
 
-#[test]
-fn killed_20_times_over_v2_nothing_is_lost_doubled_or_out_of_order() {
-    let seed = seed();
+fn over_v2(seed: u64) {
     let network = network(seed, false);
     let pipeline = Pipeline::new(&source(&network, "v2", ""), SLICES);
     let process = torture(&pipeline, &network, seed);
@@ -108,8 +108,18 @@ fn killed_20_times_over_v2_nothing_is_lost_doubled_or_out_of_order() {
 }
 
 #[test]
+fn killed_20_times_over_v2_nothing_is_lost_doubled_or_out_of_order() {
+    over_v2(seed(2));
+}
+
+#[test]
+fn killed_20_times_over_v2_with_another_seed() {
+    over_v2(seed(2) + 1);
+}
+
+#[test]
 fn killed_20_times_over_v1_only_what_v1_can_not_know_is_missing() {
-    let seed = seed();
+    let seed = seed(1);
     let network = network(seed, true);
     let pipeline = Pipeline::new(&source(&network, "v1", ", compression: zstd, dictionary: v1.zdict"), SLICES);
     std::fs::write(pipeline.path("v1.zdict"), network.v1_dictionary().unwrap()).unwrap();
