@@ -17,6 +17,7 @@ else
   echo "The public Bluesky network can not be reached: reading a SIMULATED network instead, into ./data/simulated."
   pipeline=manifests/simulated.yaml
 fi
+scripts/tools.sh build
 echo "The first build takes some minutes; after that it starts at once."
 cargo build --workspace --bins
 
