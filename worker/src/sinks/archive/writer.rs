@@ -6,7 +6,7 @@ use crate::live::Live;
 use crate::sinks::intents::Intents;
 use crate::sinks::sqlite::{self, Database};
 use crate::telemetry::events;
-use sqlx::{Connection, Row};
+use sqlx::Row;
 use std::fs::File;
 use std::hash::Hasher;
 use std::io::Read;
@@ -151,8 +151,7 @@ impl Archiver {
     }
 
     async fn commit(&self, intent: &Intent, bytes: u64, checksum: &str) -> Result<(), Error> {
-        let mut connection = self.database.write.acquire().await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.database.begin().await?;
         sqlx::query(
             "UPDATE segments SET state = 'committed', bytes = ?, checksum = ? WHERE id = ? AND state = 'intent'",
         )

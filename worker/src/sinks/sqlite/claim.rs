@@ -33,7 +33,7 @@ impl Database {
     pub async fn claim(&self, name: &str, slices: &Slices) -> Result<Loaded, Error> {
         self.introduce(name, slices).await?;
         let mut claims = Vec::new();
-        let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         for shard in slices.shards() {
             let epoch: i64 = sqlx::query_scalar(
                 "INSERT INTO shards (slice, partition, epoch) VALUES (?, ?, 1)

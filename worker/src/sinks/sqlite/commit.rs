@@ -4,7 +4,7 @@ use super::effects::{Effects, Written};
 use super::segments::Segments;
 use super::{Claim, Database, Error, now_text};
 use crate::log::{Batch, Entry, Gap, Item};
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use turbo_core::event::Kind;
@@ -66,11 +66,10 @@ impl Committer {
     /// # Errors
     /// SQLite refuses, or another process has claimed a shard.
     pub async fn commit(&mut self, batch: &Batch) -> Result<Committed, Error> {
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await?;
-        let outcome = self.within(&mut transaction, batch).await;
-        let committed = match outcome {
+        let mut transaction = self.database.begin().await?;
+        let committed = match self.within(&mut transaction, batch).await {
             Ok(committed) => transaction.commit().await.map(|()| committed).map_err(Error::from),
-            Err(error) => transaction.rollback().await.map_err(Error::from).and(Err(error)),
+            Err(error) => Err(error),
         };
         if let Some(segments) = &mut self.segments {
             segments.settle(committed.is_ok());
@@ -84,7 +83,7 @@ impl Committer {
     /// SQLite refuses.
     pub async fn close_segments(&mut self, all: bool) -> Result<bool, Error> {
         let Some(segments) = &mut self.segments else { return Ok(false) };
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.database.begin().await?;
         let closed = segments.close_due(&mut transaction, all).await?;
         transaction.commit().await?;
         segments.settle(true);
@@ -100,11 +99,7 @@ impl Committer {
         Ok(sqlx::query_scalar(count).fetch_one(&self.database.read).await?)
     }
 
-    async fn within(
-        &mut self,
-        transaction: &mut Transaction<'static, Sqlite>,
-        batch: &Batch,
-    ) -> Result<Committed, Error> {
+    async fn within(&mut self, transaction: &mut SqliteConnection, batch: &Batch) -> Result<Committed, Error> {
         let events: Vec<Logged<'_>> = batch.entries.iter().filter_map(logged).collect();
         let known = self.effects.known(transaction, &events).await?;
         let folded = fold(&events, &known);
@@ -246,3 +241,7 @@ async fn record_gap(connection: &mut SqliteConnection, gap: &Gap) -> Result<(), 
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

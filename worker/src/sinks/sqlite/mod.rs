@@ -12,6 +12,7 @@ mod commit;
 mod effects;
 pub mod rotation;
 pub mod segments;
+mod transaction;
 mod upkeep;
 mod window_file;
 

@@ -79,7 +79,7 @@ impl Rotation {
     }
 
     async fn cut(&mut self) -> Result<(), Error> {
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.database.begin().await?;
         let row = sqlx::query(
             "SELECT id, first_seq, (SELECT seq FROM pipeline) AS last_seq FROM rotations WHERE state = 'open'",
         )

@@ -88,7 +88,7 @@ impl Windows {
 
     /// Marks the file committed; the window's tables leave the database.
     async fn commit(&self, id: i64, rows: u64) -> Result<(), Error> {
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.database.begin().await?;
         sqlx::query("UPDATE rotations SET state = 'committed', rows = ? WHERE id = ?")
             .bind(rows as i64)
             .bind(id)
