@@ -49,7 +49,7 @@ pub fn ask(position: &SourcePosition, host: &str, sequences: bool, rewinds: u32,
         Some(cursor) if sequences && position.host == host => Ask::Sequence(cursor, position.id),
         _ => {
             let rewind_us = (FIRST_REWIND_US << rewinds.min(16)).min(SPAN_US);
-            Ask::Time { from_us: position.time_us.min(newest_us) - rewind_us, last: rewind_us == SPAN_US }
+            Ask::Time { from_us: position.time_us.min(newest_us).saturating_sub(rewind_us), last: rewind_us == SPAN_US }
         }
     }
 }

@@ -190,7 +190,8 @@ impl<S: Source> Ingest<S> {
     async fn read(&mut self, mut connection: S::Connection, mut join: Join, host: &str) -> Over {
         let mut deadline = Instant::now() + JOIN_TIMEOUT;
         loop {
-            let received = if join.joined() {
+            // A recording is read up to the position first, however long that takes.
+            let received = if join.joined() || !S::MAY_GARBLE {
                 Some(connection.next().await)
             } else {
                 tokio::time::timeout_at(deadline, connection.next()).await.ok()

@@ -262,7 +262,7 @@ fn latest(item: &Item) -> Option<Latest> {
 
 fn lag_seconds(source: &Source) -> Option<f64> {
     let now_us = jiff::Timestamp::now().as_microsecond();
-    source.time_us.map(|time_us| (now_us - time_us).max(0) as f64 / 1e6)
+    source.time_us.map(|time_us| now_us.saturating_sub(time_us).max(0) as f64 / 1e6)
 }
 
 fn rates(state: &State) -> Rates {
