@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::id::EventId;
 use crate::position::SourcePosition;
 use crate::window::{Passed, SPAN_US, Window};
+use std::fmt;
 
 /// How far before the last source time another host is asked for at first, in microseconds.
 pub const FIRST_REWIND_US: i64 = 2 * 60 * 1_000_000;
@@ -37,6 +38,20 @@ pub enum Ask {
         /// Whether a further rewind would reach beyond the window.
         last: bool,
     },
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tip => f.write_str("what happens from now on"),
+            Self::Given(cursor) => write!(f, "cursor {cursor}"),
+            Self::Sequence(cursor, _) => write!(f, "sequence {cursor}"),
+            Self::Time { from_us, .. } => match jiff::Timestamp::from_microsecond(*from_us) {
+                Ok(from) => write!(f, "time {from}"),
+                Err(_) => write!(f, "time {from_us} us"),
+            },
+        }
+    }
 }
 
 /// What a host is asked for, after `rewinds` attempts by time that did not join. `sequences` is false once the host's

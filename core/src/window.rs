@@ -117,7 +117,7 @@ struct Sync {
 pub struct Window {
     ids: HashSet<u128, BuildHasherDefault<Unhashed>>,
     order: VecDeque<Mark>,
-    /// By key, in the order in which they were taken.
+    /// By key, in the order in which they were taken, or remembered again.
     syncs: HashMap<u64, Vec<Sync>>,
     now_us: i64,
     /// Window time less the time of the host that is read.
@@ -131,14 +131,9 @@ impl Window {
         Self::default()
     }
 
-    /// A window from stored marks, in the order in which they were taken.
-    #[must_use]
-    pub fn load(marks: impl IntoIterator<Item = Mark>) -> Self {
-        let mut window = Self::new();
-        for mark in marks {
-            window.put(mark);
-        }
-        window
+    /// Puts stored marks in again, in the order in which they were taken.
+    pub fn restore(&mut self, marks: impl IntoIterator<Item = Mark>) {
+        marks.into_iter().for_each(|mark| self.put(mark));
     }
 
     /// The id that the event has in the window, on a stream that has passed these syncs; a sync is passed hereby.
@@ -160,15 +155,17 @@ impl Window {
         let syncs = self.syncs.get(&key).map_or(&[][..], Vec::as_slice);
         // One that is not here is held back with what is behind it, or was so long ago that it no longer salts.
         let salts = |(sync, at_us): &(EventId, i64)| {
-            syncs.iter().any(|known| known.id == *sync) || self.now_us - at_us <= SPAN_US
+            self.now_us - at_us <= SPAN_US || syncs.iter().rev().any(|known| known.id == *sync)
         };
         if let Some((sync, _)) = passed.last.get(&key).filter(|last| salts(last)) {
             return id.behind(*sync);
         }
-        let newest_first = syncs.iter().rev().map(|sync| id.behind(sync.id)).chain([id]);
-        let mut known = newest_first.clone().filter(|id| !passed.all && self.contains(*id));
-        let newest = || newest_first.clone().next();
-        known.next().or_else(newest).unwrap_or(id)
+        let newest = syncs.last().map_or(id, |sync| id.behind(sync.id));
+        if passed.all {
+            return newest;
+        }
+        let mut newest_first = syncs.iter().rev().map(|sync| id.behind(sync.id)).chain([id]);
+        newest_first.find(|id| self.contains(*id)).unwrap_or(newest)
     }
 
     /// Whether an event of this id was taken before.
@@ -188,10 +185,20 @@ impl Window {
         };
         let key = key_hash(&event.key);
         // What is stored of a sync would be too old one day, while events that are salted with it are still here.
-        for sync in self.syncs.get(&key).cloned().unwrap_or_default() {
-            self.remember(Mark { id: sync.id, key, rev: Mark::SYNC, time_us }, marks);
+        for sync in self.salts(event, id, key) {
+            self.remember(Mark { id: sync, key, rev: Mark::SYNC, time_us }, marks);
         }
         self.remember(Mark { id, key, rev, time_us }, marks);
+    }
+
+    /// The sync that the id is salted with, and those behind it, so that their order stays; nearly always it alone.
+    fn salts(&self, event: &Event, id: EventId, key: u64) -> Vec<EventId> {
+        let Some(syncs) = self.syncs.get(&key).filter(|_| matches!(event.body, Body::Commit(_))) else {
+            return Vec::new();
+        };
+        let own = EventId::of(event);
+        let salt = syncs.iter().rposition(|sync| id != own && own.behind(sync.id) == id);
+        salt.map_or_else(Vec::new, |salt| syncs[salt..].iter().map(|sync| sync.id).collect())
     }
 
     fn remember(&mut self, mark: Mark, marks: &mut Vec<u8>) {
@@ -219,10 +226,10 @@ impl Window {
         }
         if mark.rev == Mark::SYNC {
             let syncs = self.syncs.entry(mark.key).or_default();
-            match syncs.iter_mut().find(|sync| sync.id == mark.id) {
-                Some(sync) => sync.used_us = mark.time_us,
-                None => syncs.push(Sync { id: mark.id, used_us: mark.time_us }),
+            if let Some(known) = syncs.iter().rposition(|sync| sync.id == mark.id) {
+                syncs.remove(known);
             }
+            syncs.push(Sync { id: mark.id, used_us: mark.time_us });
         }
         self.forget();
         debug_assert_eq!(self.ids.len(), self.order.len());

@@ -17,6 +17,7 @@ mod sinks;
 mod slices;
 mod source;
 mod structural;
+mod warnings;
 
 pub use crd::{Error as CrdError, crd, crd_yaml};
 pub use duration::{Duration, Error as DurationError};

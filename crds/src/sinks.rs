@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Where events land.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.archive) || self.archive.directory != self.sqlite.path")
+    .field_path(".archive.directory")
+    .message("is the path of the SQLite file too; give a directory of its own"))]
 pub struct Sinks {
     /// The SQLite file of records, positions and counters. Required in this version.
     pub sqlite: Sqlite,

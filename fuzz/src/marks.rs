@@ -9,6 +9,8 @@ fuzz_target!(|input: &[u8]| {
         let mut again = Vec::new();
         marks.iter().for_each(|mark| mark.write(&mut again));
         assert_eq!(again, input);
-        assert!(Window::load(marks).len() <= MAX_EVENTS);
+        let mut window = Window::new();
+        window.restore(marks);
+        assert!(window.len() <= MAX_EVENTS);
     }
 });

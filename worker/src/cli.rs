@@ -37,11 +37,15 @@ pub struct Run {
     #[arg(short, long)]
     pub file: PathBuf,
     /// Where HTTP listens: health, metrics, statistics and a page. Port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:8080", env = "TURBO_LISTEN")]
+    #[arg(long, value_name = "IP:PORT", value_parser = listen, default_value = "127.0.0.1:8080", env = "TURBO_LISTEN")]
     pub listen: SocketAddr,
     /// The folder of secrets: `secret: {name, key}` is the file <name>/<key> in it.
     #[arg(long, env = "TURBO_SECRETS")]
     pub secrets: Option<PathBuf>,
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
 }
 
 /// Options of `check`.

@@ -21,6 +21,9 @@ pub fn run(options: &Run) -> anyhow::Result<()> {
 /// `turbo check`.
 pub fn check(options: &Check) -> anyhow::Result<()> {
     let manifest = load(&options.file)?;
+    for warning in manifest.spec.warnings() {
+        eprintln!("warning: {warning}");
+    }
     println!("{}: {} is a valid pipeline", options.file.display(), manifest.metadata.name.unwrap_or_default());
     Ok(())
 }
@@ -40,9 +43,13 @@ pub fn reference(page: Page) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says what went wrong, cause by cause.
+/// Says what went wrong, cause by cause; a cause that the text before it holds already is not said again.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("turbo: {error:#}");
+    let text = error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") });
+    eprintln!("turbo: {}", text.unwrap_or_default());
     ExitCode::FAILURE
 }
 

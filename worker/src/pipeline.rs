@@ -23,7 +23,6 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Slice, Slices};
 use turbo_crds::{ArchiveFormat, Compression, JetstreamVersion, Pace, SourceChoice, TurboPipeline, TurboPipelineSpec};
 
@@ -33,6 +32,8 @@ const QUIET_FILTERED: Duration = Duration::from_secs(600);
 
 /// Runs a pipeline until its source has ended or a signal comes; then everything read is committed.
 ///
+/// What can be refused is opened before anything is claimed: a start that fails leaves the sinks as they were.
+///
 /// # Errors
 /// A part can not be set up, or another process takes the pipeline over.
 pub async fn run(manifest: TurboPipeline, listen: SocketAddr, secrets: Option<&Path>) -> anyhow::Result<()> {
@@ -40,32 +41,36 @@ pub async fn run(manifest: TurboPipeline, listen: SocketAddr, secrets: Option<&P
     let name = manifest.metadata.name.context("metadata.name: is missing")?;
     let stop = signals::listen().context("signals can not be listened to")?;
     let metrics = metrics::install()?;
+    spec.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let slices = Arc::new(slices(&spec)?);
+    let port = http::Port::bind(listen)?;
+    let source = OpenSource::open(&spec, secrets)?;
+    let folder = spec.sinks.archive.as_ref().map(archive_folder).transpose()?;
     let database = Arc::new(Database::open(&spec.sinks.sqlite.path).await?);
-    let Loaded { start, claims } = database.claim(&name, &slices).await?;
+    let loaded = database.claim(&name, &slices).await?;
     let max_bytes = spec.log_max_bytes().bytes();
-    let live = Arc::new(Live::new(&name, &slices, &claims, max_bytes, spec.sinks.archive.is_some()));
-    let server = http::Server::listen(listen, live.clone(), metrics.clone(), stop.clone())?;
+    let live = Arc::new(Live::new(&name, &slices, &loaded, max_bytes, spec.sinks.archive.is_some()));
+    let Loaded { start, claims } = loaded;
+    let server = http::Server::start(port, live.clone(), metrics.clone(), stop.clone())?;
     tracing::info!(pipeline = name, shards = claims.len(), "listening on http://{}", server.address());
 
     let (appender, reader) = embedded::log(max_bytes);
-    let worker = worker(&spec, database.clone(), &slices, &claims, reader, live.clone()).await?;
+    let worker = worker(&spec, folder, database.clone(), &slices, &claims, reader, live.clone()).await?;
     let background = background(database.clone(), live.clone(), metrics);
     let worker = tokio::spawn(worker.run());
-    let position = start.position.clone();
     let given = given(&spec);
-    let read = match spec.source.choice() {
-        Some(SourceChoice::Jetstream(options)) => {
-            let source = jetstream_source(options, &spec, secrets, position.as_ref())?;
+    let read = match source {
+        OpenSource::Jetstream(mut source) => {
+            if let Some(position) = &start.position {
+                source.begin_with(&position.host);
+            }
             let _shown = AbortOnDropHandle::new(tokio::spawn(progress::show(live.clone(), None)));
-            read(Ingest::new(source, start, slices, appender, live.clone(), given), &stop).await
+            read(Ingest::new(*source, start, slices, appender, live.clone(), given), &stop).await
         }
-        Some(SourceChoice::Recording(options)) => {
-            let source = recording_source(options)?;
+        OpenSource::Recording(source) => {
             let _shown = AbortOnDropHandle::new(tokio::spawn(progress::show(live.clone(), Some(source.progress()))));
             read(Ingest::new(source, start, slices, appender, live.clone(), given), &stop).await
         }
-        None => return Err(anyhow!("spec.source: names none or several of jetstream, recording; give exactly one")),
     };
     progress::clear();
     if read.is_some() {
@@ -75,17 +80,35 @@ pub async fn run(manifest: TurboPipeline, listen: SocketAddr, secrets: Option<&P
     drop(background);
     server.stop().await;
     let _ = tokio::time::timeout(Duration::from_secs(5), database.close()).await;
+    let all = drained.is_some();
     match drained {
         Some(worker) => worker.context("the worker ended unexpectedly")??,
         None => tracing::warn!("not everything was committed within spec.workers.drain; it is read again next time"),
     }
     match read {
-        Some(Ended::OtherSource(why)) => Err(anyhow!(why)),
-        Some(Ended::Source) => {
-            tracing::info!("the source was read to its end; all is committed");
-            Ok(())
+        Some(Ended::OtherSource(why) | Ended::Broken(why)) => return Err(anyhow!(why)),
+        Some(Ended::Source) if all => tracing::info!("the source was read to its end; all is committed"),
+        Some(Ended::Log(_)) | None if all => tracing::info!("all that was read is committed"),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A source that was found to be usable, as far as that shows without a connection.
+enum OpenSource {
+    Jetstream(Box<Jetstream>),
+    Recording(Recording),
+}
+
+impl OpenSource {
+    fn open(spec: &TurboPipelineSpec, secrets: Option<&Path>) -> anyhow::Result<Self> {
+        match spec.source.choice() {
+            Some(SourceChoice::Jetstream(options)) => {
+                Ok(Self::Jetstream(Box::new(jetstream_source(options, spec, secrets)?)))
+            }
+            Some(SourceChoice::Recording(options)) => Ok(Self::Recording(recording_source(options)?)),
+            None => Err(anyhow!("spec.source: names none or several of jetstream, recording; give exactly one")),
         }
-        Some(Ended::Log(_)) | None => Ok(()),
     }
 }
 
@@ -127,8 +150,15 @@ fn given(spec: &TurboPipelineSpec) -> Option<u64> {
     spec.source.jetstream.as_ref().and_then(|jetstream| jetstream.cursor)
 }
 
+fn archive_folder(archive: &turbo_crds::Archive) -> anyhow::Result<Folder> {
+    Folder::open(&archive.directory).with_context(|| {
+        format!("spec.sinks.archive.directory: {}: give a folder that can be written", archive.directory.display())
+    })
+}
+
 async fn worker(
     spec: &TurboPipelineSpec,
+    folder: Option<Folder>,
     database: Arc<Database>,
     slices: &Arc<Slices>,
     claims: &[Claim],
@@ -136,18 +166,20 @@ async fn worker(
     live: Arc<Live>,
 ) -> anyhow::Result<Worker> {
     let (mut segments, mut archiver) = (None, None);
-    if let Some(archive) = &spec.sinks.archive {
+    if let (Some(archive), Some(folder)) = (&spec.sinks.archive, folder) {
         let format = match archive.format {
             ArchiveFormat::Parquet => Format::Parquet,
             ArchiveFormat::Jsonl => Format::Jsonl,
         };
-        let folder = Folder::open(&archive.directory).with_context(|| {
-            format!("spec.sinks.archive.directory: {}: give a folder that can be written", archive.directory.display())
-        })?;
         let roll =
             Roll { size: archive.roll.size.bytes(), age: archive.roll.age.as_std(), extension: format.extension() };
         segments = Some(Segments::load(&database, slices.clone(), claims, roll).await?);
-        archiver = Some(Handle::spawn(Archiver { database: database.clone(), folder, format, live: live.clone() }));
+        archiver = Some(Handle::spawn(Archiver { database: database.clone(), folder, live: live.clone() }));
+    }
+    if archiver.is_none() && database.waits_for_archive().await? {
+        tracing::warn!(
+            "events wait for an archive that the file no longer names; give spec.sinks.archive to write them"
+        );
     }
     let rotation = match &spec.sinks.sqlite.rotate {
         Some(rotate) => {
@@ -191,7 +223,6 @@ fn jetstream_source(
     options: &turbo_crds::Jetstream,
     spec: &TurboPipelineSpec,
     secrets: Option<&Path>,
-    position: Option<&SourcePosition>,
 ) -> anyhow::Result<Jetstream> {
     let ca = options
         .ca_from
@@ -228,9 +259,5 @@ fn jetstream_source(
         quiet: if filtered { QUIET_FILTERED } else { QUIET },
         silent: options.silence.as_std(),
     };
-    let mut source = Jetstream::new(options, tls, dictionaries);
-    if let Some(position) = position {
-        source.begin_with(&position.host);
-    }
-    Ok(source)
+    Ok(Jetstream::new(options, tls, dictionaries))
 }

@@ -5,6 +5,24 @@ use turbo_crds::{
     TurboPipeline, load,
 };
 
+#[test]
+fn a_slice_that_gets_nothing_is_warned_of() {
+    let spec = |filters: Value| {
+        let slices = json!([{"name": "posts", "collections": ["app.bsky.feed.post", "a.b.c"]}, {"name": "rest"}]);
+        accepted(&with(&json!({"spec.source.jetstream.collections": filters, "spec.slices": slices}))).spec
+    };
+    for filters in [json!([]), json!(["app.bsky.feed.*", "a.b.c"]), json!(["a.b.*", "app.bsky.feed.post"])] {
+        assert!(spec(filters.clone()).warnings().is_empty(), "{filters}");
+    }
+    let warnings: Vec<String> =
+        spec(json!(["app.bsky.feed.post"])).warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        ["spec.slices[0].collections: a.b.c is not asked for, so the slice posts gets none of it; \
+         add it to spec.source.jetstream.collections, if that is not meant"]
+    );
+}
+
 fn accepted(manifest: &Value) -> TurboPipeline {
     load(&manifest.to_string()).unwrap_or_else(|problems| panic!("{problems}\n{manifest:#}"))
 }

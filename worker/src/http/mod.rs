@@ -5,10 +5,13 @@ use actix_web::dev::ServerHandle;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// Stands for an address that the system does not tell.
+const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// What the handlers need.
 struct Context {
@@ -32,25 +35,38 @@ pub struct ListenError {
     source: std::io::Error,
 }
 
-impl Server {
-    /// Begins to listen. `stop` is the process's token: once it fires, `/health/ready` says no.
+/// A port that is bound, and not answered yet: what fails to bind fails before anything is claimed.
+pub struct Port(TcpListener);
+
+impl Port {
+    /// Binds the address.
     ///
     /// # Errors
-    /// The address is taken.
-    pub fn listen(
-        address: SocketAddr,
+    /// It is taken, or not one of this machine.
+    pub fn bind(address: SocketAddr) -> Result<Self, ListenError> {
+        TcpListener::bind(address).map(Self).map_err(|source| ListenError { address, source })
+    }
+}
+
+impl Server {
+    /// Begins to answer on a bound port. `stop` is the process's token: once it fires, `/health/ready` says no.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn start(
+        Port(listener): Port,
         live: Arc<Live>,
         metrics: PrometheusHandle,
         stop: CancellationToken,
     ) -> Result<Self, ListenError> {
+        let address = listener.local_addr().map_err(|source| ListenError { address: UNKNOWN, source })?;
         let context = web::Data::new(Context { live, metrics, stop });
         let server = HttpServer::new(move || App::new().app_data(context.clone()).configure(routes))
             .workers(1)
             .disable_signals()
             .shutdown_timeout(1)
-            .bind(address)
+            .listen(listener)
             .map_err(|source| ListenError { address, source })?;
-        let address = server.addrs().first().copied().unwrap_or(address);
         let server = server.run();
         Ok(Self { handle: server.handle(), task: tokio::spawn(server), address })
     }

@@ -8,6 +8,7 @@
 
 mod appending;
 mod reader;
+mod receiving;
 
 pub use appending::Start;
 pub use reader::{Ended, Ingest};

@@ -6,7 +6,7 @@ mod summary;
 pub use stats::{Latest, Log, Rates, ShardState, Sink, Source, SourceState, Stats};
 
 use crate::log::{Batch, Item};
-use crate::sinks::sqlite::{Claim, Committed};
+use crate::sinks::sqlite::{Claim, Committed, Loaded};
 use crate::telemetry::events;
 use crate::telemetry::metrics as m;
 use metrics::{counter, gauge, histogram};
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use summary::summary;
 use turbo_core::event::{Body, Event, Kind};
 use turbo_core::join::Ask;
+use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
 use turbo_core::window::Window;
 
@@ -49,17 +50,24 @@ struct State {
 impl Live {
     /// The state of a pipeline that has just claimed its shards.
     #[must_use]
-    pub fn new(pipeline: &str, slices: &Slices, claims: &[Claim], max_bytes: u64, archive: bool) -> Self {
+    pub fn new(pipeline: &str, slices: &Slices, loaded: &Loaded, max_bytes: u64, archive: bool) -> Self {
         let shard = |claim: &Claim| {
-            let slice = slices.name(claim.shard).to_owned();
-            (
-                claim.shard,
-                ShardState { slice, partition: claim.shard.partition, epoch: claim.epoch, ..ShardState::default() },
-            )
+            let shard = ShardState {
+                slice: slices.name(claim.shard).to_owned(),
+                partition: claim.shard.partition,
+                epoch: claim.epoch,
+                position: claim.position,
+                time_us: claim.time_us,
+                entries: 0,
+            };
+            (claim.shard, shard)
         };
+        let mut source = Source::default();
+        source.read_to(loaded.start.position.as_ref(), &loaded.start.window);
         let state = State {
             pipeline: pipeline.to_owned(),
-            shards: claims.iter().map(shard).collect(),
+            source,
+            shards: loaded.claims.iter().map(shard).collect(),
             sqlite: Sink { name: "sqlite", ..Sink::default() },
             archive: archive.then(|| Sink { name: "archive", ..Sink::default() }),
             log: Log { max_bytes, ..Log::default() },
@@ -74,7 +82,7 @@ impl Live {
 
     /// A stream was opened.
     pub fn connected(&self, host: &str, ask: Ask) {
-        events::Connected { host, ask: &format!("{ask:?}") }.emit();
+        events::Connected { host, ask }.emit();
         let mut state = self.state();
         state.source.host = host.to_owned();
         state.source.error = None;
@@ -137,10 +145,7 @@ impl Live {
         let mut state = self.state();
         state.source.events += kinds.iter().sum::<u64>();
         state.source.unreadable += unreadable;
-        state.source.position = batch.position.as_ref().map(ToString::to_string);
-        state.source.time_us = batch.position.as_ref().map(|position| position.time_us);
-        state.source.window_events = window.len();
-        state.source.window_seconds = window.span_us() as f64 / 1e6;
+        state.source.read_to(batch.position.as_ref(), window);
         state.log.entries += batch.entries.len() as u64;
         state.log.bytes += batch.bytes as u64;
     }
@@ -239,6 +244,15 @@ impl Live {
             dead_letters: state.dead_letters,
             latest: state.latest.iter().cloned().collect(),
         }
+    }
+}
+
+impl Source {
+    fn read_to(&mut self, position: Option<&SourcePosition>, window: &Window) {
+        self.position = position.map(ToString::to_string);
+        self.time_us = position.map(|position| position.time_us);
+        self.window_events = window.len();
+        self.window_seconds = window.span_us() as f64 / 1e6;
     }
 }
 

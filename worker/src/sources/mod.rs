@@ -23,6 +23,11 @@ pub trait Source: Send + 'static {
     /// The host that the next [`connect`](Source::connect) goes to, as it stands in positions.
     fn host(&self) -> &str;
 
+    /// What people call that host.
+    fn name(&self) -> String {
+        self.host().to_owned()
+    }
+
     /// Chooses the next host. A source with one host stays there.
     fn next_host(&mut self);
 
@@ -87,6 +92,9 @@ pub enum ConnectError {
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
+    /// The source can not be read on, now or later.
+    #[error("{0}")]
+    Broken(String),
     /// Closed by the other side, or broken.
     #[error("the connection ended: {0}")]
     Closed(String),
@@ -114,6 +122,7 @@ impl Lost {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::Broken(_) => "Broken",
             Self::Closed(_) => "Closed",
             Self::Silent(_) => "Silent",
             Self::Quiet(_) => "Quiet",

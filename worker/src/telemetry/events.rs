@@ -5,6 +5,7 @@ use crate::log::Gap;
 use metrics::counter;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
+use turbo_core::join::Ask;
 use turbo_core::window::Window;
 
 /// A stream was opened.
@@ -12,13 +13,13 @@ pub struct Connected<'a> {
     /// The host.
     pub host: &'a str,
     /// What it was asked for.
-    pub ask: &'a str,
+    pub ask: Ask,
 }
 
 impl Connected<'_> {
     /// Tells it.
     pub fn emit(self) {
-        info!(host = self.host, ask = self.ask, "connected to the source");
+        info!(host = self.host, ask = %self.ask, "connected to the source");
         counter!(m::SOURCE_CONNECTIONS).increment(1);
     }
 }
@@ -81,13 +82,13 @@ pub struct NotJoined<'a> {
     /// The host.
     pub host: &'a str,
     /// What it was asked for.
-    pub ask: &'a str,
+    pub ask: Ask,
 }
 
 impl NotJoined<'_> {
     /// Tells it.
     pub fn emit(self) {
-        warn!(host = self.host, ask = self.ask, "the stream does not join what was read before; asking further back");
+        warn!(host = self.host, ask = %self.ask, "the stream does not join what was read before; asking further back");
         counter!(m::SOURCE_NOT_JOINED).increment(1);
     }
 }

@@ -22,8 +22,11 @@ const MAX_ENTRIES: usize = 2048;
 const LINGER: Duration = Duration::from_millis(10);
 /// From this size on a batch does not wait.
 const ENOUGH: usize = 256;
-/// Closed segments that may wait for their object: what waits is bounded by these times the size of a segment.
+/// Closed segments that may wait for their object, or as many for each shard as [`INTENTS_EACH`]: what waits is bounded by
+/// these times the size of a segment.
 const MAX_INTENTS: i64 = 64;
+/// An hour's end closes the segments of all shards at once, and the next may come before all of them are made.
+const INTENTS_EACH: i64 = 2;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// The committing loop.
@@ -57,6 +60,9 @@ impl Worker {
                     if self.commit(&batch).await? {
                         held = self.archive_is_behind().await;
                     }
+                    if self.rotation.as_ref().is_some_and(Rotation::is_full) {
+                        self.rotate().await;
+                    }
                     drop((batch, room));
                     if calm {
                         tokio::time::sleep(LINGER).await;
@@ -81,7 +87,8 @@ impl Worker {
 
     /// Whether too many closed segments wait for their object.
     async fn archive_is_behind(&self) -> bool {
-        let behind = self.committer.intents().await.is_ok_and(|intents| intents > MAX_INTENTS);
+        let limit = MAX_INTENTS.max(INTENTS_EACH * self.committer.shards() as i64);
+        let behind = self.committer.intents().await.is_ok_and(|intents| intents > limit);
         self.live.held_by_archive(behind);
         behind
     }

@@ -92,15 +92,112 @@ fn a_file_that_was_cut_short_is_refused() {
             r#"{{"did":"did:plc:a","time_us":{n},"kind":"identity","identity":{{"time":"{n}","handle":"h{n:06}"}}}}"#
         )
     };
-    // The head that makes the identity is 64 KiB.
-    let lines: Vec<String> = (0..3000).map(event).collect();
+    let lines: Vec<String> = (0..30).map(event).collect();
     std::fs::write(&file, lines.join("\n")).unwrap();
     let pipeline = pipeline(&file, PARQUET, "");
     pipeline.run();
-    std::fs::write(&file, lines[..2000].join("\n")).unwrap();
+    std::fs::write(&file, lines[..20].join("\n")).unwrap();
     let mut process = pipeline.start();
     assert_eq!(process.wait().code(), Some(1));
     assert!(process.log().contains("the file ends before the position"), "{}", process.log());
+}
+
+/// The n-th commit of a recording.
+fn commit(n: u64) -> String {
+    let rev = turbo_core::tid::encode(1_783_175_888_000_000 + n as i64, 0);
+    format!(
+        r#"{{"did":"did:plc:a","time_us":{},"kind":"commit","commit":{{"rev":"{rev}","operation":"create","collection":"a.b.c","rkey":"{n}","record":{{"n":{n}}},"cid":"c"}}}}"#,
+        1_783_175_888_000_000 + n
+    )
+}
+
+#[test]
+fn a_file_cut_inside_a_zstd_frame_lands_as_far_as_it_goes_and_the_whole_one_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl.zst");
+    // Records that do not compress away, so that the frame has many blocks.
+    let lines: Vec<String> = (0..20_000).map(commit).collect();
+    let whole = zstd::encode_all((lines.join("\n") + "\n").as_bytes(), 1).unwrap();
+    std::fs::write(&file, &whole[..whole.len() * 2 / 3]).unwrap();
+    let pipeline = pipeline(&file, PARQUET, "");
+    let mut landed = 0;
+    for _ in 0..2 {
+        let mut process = pipeline.start();
+        assert_eq!(process.wait().code(), Some(1));
+        let log = process.log();
+        assert!(log.contains("spec.source.recording.path: ") && log.contains("give the whole file"), "{log}");
+        let mut db = Db::open(&pipeline.path("out.sqlite"));
+        landed = db.number("SELECT count(*) FROM records");
+        assert!(landed > 5000, "{landed}: {log}");
+        assert_eq!(db.number("SELECT count(*) FROM dead_letters"), 0);
+    }
+    assert!(landed < 20_000);
+    std::fs::write(&file, whole).unwrap();
+    pipeline.run();
+    assert_eq!(Db::open(&pipeline.path("out.sqlite")).number("SELECT count(*) FROM records"), 20_000);
+}
+
+#[test]
+fn a_line_above_the_limit_is_a_dead_letter_and_the_next_lines_land() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let long = "x".repeat((64 << 20) + 1);
+    std::fs::write(&file, format!("{}\n{long}\n{}\n", commit(1), commit(2))).unwrap();
+    let pipeline = pipeline(&file, PARQUET, "");
+    for _ in 0..2 {
+        pipeline.run();
+        let mut db = Db::open(&pipeline.path("out.sqlite"));
+        assert_eq!(db.number("SELECT count(*) FROM records"), 2);
+        let dead: Vec<(String, i64)> = db.rows("SELECT detail, length(payload) FROM dead_letters");
+        let said = "line 2: it has 67108865 bytes, which is too long; its first 1048576 are kept";
+        assert_eq!(dead, [(said.to_owned(), 1 << 20)]);
+    }
+}
+
+#[test]
+fn the_same_garbage_is_a_dead_letter_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    std::fs::write(&file, format!("{}\nno json\nno json\n{}\nno json\nno json\n", commit(1), commit(2))).unwrap();
+    let pipeline = pipeline(&file, PARQUET, "");
+    for _ in 0..2 {
+        pipeline.run();
+        let mut db = Db::open(&pipeline.path("out.sqlite"));
+        assert_eq!(db.number("SELECT count(*) FROM dead_letters"), 4);
+    }
+}
+
+#[test]
+fn a_small_recording_grows_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let pipeline = pipeline(&file, PARQUET, "");
+    let mut text = String::new();
+    for n in 1..4 {
+        text += &(commit(n) + "\n");
+        std::fs::write(&file, &text).unwrap();
+        pipeline.run();
+        let mut db = Db::open(&pipeline.path("out.sqlite"));
+        assert_eq!(db.number("SELECT count(*) FROM records"), n as i64);
+        assert_eq!(db.number("SELECT sum(entries) FROM shards"), n as i64);
+    }
+}
+
+#[test]
+fn times_at_the_ends_of_what_a_number_holds_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let pipeline = pipeline(&file, PARQUET, "");
+    let event = |time_us: i64| {
+        format!(r#"{{"did":"did:plc:a","time_us":{time_us},"kind":"identity","identity":{{"time":"{time_us}"}}}}"#)
+    };
+    let lines = [i64::MAX, i64::MIN, 0, 1_783_175_888_000_000, i64::MAX - 1].map(event);
+    for upto in 1..=lines.len() {
+        std::fs::write(&file, lines[..upto].join("\n") + "\n").unwrap();
+        pipeline.run();
+        let mut db = Db::open(&pipeline.path("out.sqlite"));
+        assert_eq!(db.number("SELECT sum(entries) FROM shards"), upto as i64);
+    }
 }
 
 #[test]

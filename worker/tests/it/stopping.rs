@@ -40,6 +40,99 @@ fn a_signal_drains_and_commits_what_was_read() {
 }
 
 #[test]
+fn two_signals_at_once_are_one_and_a_later_one_exits_at_once() {
+    let (_folder, pipeline) = slow(100_000);
+    let mut process = pipeline.start();
+    eventually(PATIENCE, "some events are in", || process.stats()["sinks"][0]["entries"].as_u64() > Some(5));
+    process.signal("TERM");
+    process.signal("INT");
+    assert!(process.wait().success(), "{}", process.log());
+    assert!(process.log().contains("all that was read is committed"), "{}", process.log());
+    // An archive that can not be written lets the process wait for its end, here for as long as the drain lasts.
+    std::fs::remove_dir_all(pipeline.path("archive")).unwrap();
+    std::fs::write(pipeline.path("archive"), "").unwrap();
+    let refused = pipeline.start().wait();
+    assert_eq!(refused.code(), Some(1), "a start checks the folder");
+    std::fs::remove_file(pipeline.path("archive")).unwrap();
+    let mut process = pipeline.start();
+    let before = Db::open(&pipeline.path("out.sqlite")).number("SELECT sum(entries) FROM shards");
+    eventually(PATIENCE, "some events are in", || process.stats()["sinks"][0]["entries"].as_u64() > Some(5));
+    std::fs::remove_dir_all(pipeline.path("archive")).unwrap();
+    std::fs::write(pipeline.path("archive"), "").unwrap();
+    process.signal("TERM");
+    eventually(PATIENCE, "the archive is tried", || process.log().contains("the segment could not be written"));
+    assert!(process.log().contains("archive/slice=default/"), "the whole path is told: {}", process.log());
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(130), "{}", process.log());
+    assert!(Db::open(&pipeline.path("out.sqlite")).number("SELECT sum(entries) FROM shards") > before + 5);
+    // What waited is written by the next, in the format of its name.
+    std::fs::remove_file(pipeline.path("archive")).unwrap();
+    let file = std::fs::read_to_string(pipeline.path("pipeline.yaml")).unwrap();
+    std::fs::write(
+        pipeline.path("pipeline.yaml"),
+        file.replace("directory: archive", "directory: archive, format: jsonl"),
+    )
+    .unwrap();
+    let mut process = pipeline.start();
+    eventually(PATIENCE, "some events are in", || process.stats()["sinks"][0]["entries"].as_u64() > Some(5));
+    let waiting = "SELECT count(*) FROM segments WHERE path LIKE '%.parquet' AND state <> 'committed'";
+    eventually(PATIENCE, "what waited is written", || Db::open(&pipeline.path("out.sqlite")).number(waiting) == 0);
+    process.signal("TERM");
+    assert!(process.wait().success());
+    let mut db = Db::open(&pipeline.path("out.sqlite"));
+    assert!(db.number("SELECT count(*) FROM segments WHERE path LIKE '%.jsonl.zst'") > 0);
+    // Each object is read by its name's ending; the first process's objects were removed with their folder.
+    assert!(archive(&pipeline.path("archive")).len() > 5);
+}
+
+#[test]
+fn a_new_process_says_where_the_last_one_was() {
+    let (_folder, pipeline) = slow(20);
+    pipeline.run();
+    let source = std::fs::read_to_string(pipeline.path("pipeline.yaml")).unwrap();
+    // A stream that can not be reached: nothing new comes.
+    let line = source.lines().find(|line| line.contains("recording")).unwrap();
+    let source = source.replace(line, "  source: {jetstream: {endpoints: ['ws://127.0.0.1:1']}}");
+    std::fs::write(pipeline.path("pipeline.yaml"), source).unwrap();
+    let process = pipeline.start();
+    let stats = process.stats();
+    assert!(stats["source"]["position"].as_str().unwrap().ends_with("|20"), "{stats}");
+    assert_eq!(stats["source"]["window_events"], 20);
+    let at = stats["shards"].as_array().unwrap().iter().map(|shard| shard["position"].as_u64().unwrap()).max();
+    assert_eq!(at, Some(20));
+}
+
+#[test]
+fn a_start_that_fails_claims_nothing() {
+    let (folder, pipeline) = slow(1);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let run = |listen: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_turbo"))
+            .args(["run", "-f", "pipeline.yaml", "--listen", listen])
+            .current_dir(pipeline.path("."))
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let error = run(&taken.local_addr().unwrap().to_string());
+    assert!(
+        error.contains("--listen: 127.0.0.1:") && error.contains("give an address and a port that are free"),
+        "{error}"
+    );
+    assert_eq!(error.matches("in use").count(), 1, "a cause is said once: {error}");
+    assert!(run("8080").contains("give an IP address and a port, such as 127.0.0.1:8080"));
+    std::fs::remove_file(folder.path().join("events.jsonl")).unwrap();
+    assert!(run("127.0.0.1:0").contains("give a readable file of JSON lines"));
+    assert!(!pipeline.path("out.sqlite").exists() && !pipeline.path("archive").exists());
+    std::fs::write(folder.path().join("events.jsonl"), "").unwrap();
+    std::fs::write(pipeline.path("out.sqlite"), "this is a text, and no database at all ".repeat(200)).unwrap();
+    let error = run("127.0.0.1:0");
+    assert!(error.contains("spec.sinks.sqlite.path: out.sqlite can not be opened"), "{error}");
+}
+
+#[test]
 fn health_metrics_and_statistics() {
     let (_folder, pipeline) = slow(100_000);
     let process = pipeline.start();
@@ -51,7 +144,7 @@ fn health_metrics_and_statistics() {
     let stats = process.stats();
     assert_eq!(stats["source"]["state"], "reading");
     assert_eq!(stats["shards"].as_array().unwrap().len(), 4);
-    assert!(stats["summary"].as_str().unwrap().starts_with("reading recording:"), "{stats}");
+    assert!(stats["summary"].as_str().unwrap().contains("events.jsonl, "), "{stats}");
     let metrics = process.get("/metrics").1;
     for metric in turbo_worker::telemetry::metrics::METRICS {
         assert!(metrics.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{}: {metrics}", metric.name);
@@ -80,21 +173,4 @@ fn a_second_process_and_a_changed_pipeline_are_refused() {
     let mut changed = other.start();
     assert_eq!(changed.wait().code(), Some(1));
     assert!(changed.log().contains("spec.slices: default(5: *) does not fit"), "{}", changed.log());
-}
-
-#[test]
-fn a_port_that_is_taken_is_told() {
-    let (_folder, pipeline) = slow(1);
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_turbo"))
-        .args(["run", "-f", "pipeline.yaml", "--listen", &taken.local_addr().unwrap().to_string()])
-        .current_dir(pipeline.path("."))
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        error.contains("--listen: 127.0.0.1:") && error.contains("give an address and a port that are free"),
-        "{error}"
-    );
 }

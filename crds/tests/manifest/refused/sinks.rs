@@ -31,6 +31,10 @@ pub(super) fn sinks() -> Vec<(Value, &'static str)> {
              write whole bytes (1048576) or a whole number with k, M, G, T, Ki, Mi, Gi or Ti (128Mi)",
         ),
         (
+            json!({"spec.sinks": {"sqlite": {"path": "./data"}, "archive": {"directory": "./data"}}}),
+            "spec.sinks.archive.directory: \"./data\" is the path of the SQLite file too; give a directory of its own",
+        ),
+        (
             json!({"spec.sinks.archive": {"format": "csv"}}),
             "spec.sinks.archive.directory: required, but missing; \
              add it: the directory, relative to the one that the process starts in\n\

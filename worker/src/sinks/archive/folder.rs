@@ -20,6 +20,11 @@ impl Folder {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// Where the object of this name lies.
+    pub(super) fn place(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
     /// A file beside the object's place, whose name begins with a dot so that readers of the folder pass over it.
     pub(super) fn begin(&self, path: &str) -> io::Result<(PathBuf, File)> {
         let partial = self.partial(path);
@@ -33,7 +38,7 @@ impl Folder {
     /// Puts a written file in place, if nothing is there.
     pub(super) fn put(&self, path: &str, file: &File) -> io::Result<()> {
         file.sync_all()?;
-        let place = self.root.join(path);
+        let place = self.place(path);
         // A hard link fails where a rename would replace what is there.
         std::fs::hard_link(self.partial(path), &place)?;
         std::fs::remove_file(self.partial(path))?;
@@ -45,7 +50,7 @@ impl Folder {
 
     /// Removes what an interrupted put may have left of an object that was never committed.
     pub(super) fn clear(&self, path: &str) -> io::Result<()> {
-        for left in [self.root.join(path), self.partial(path)] {
+        for left in [self.place(path), self.partial(path)] {
             match std::fs::remove_file(left) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -55,7 +60,7 @@ impl Folder {
     }
 
     fn partial(&self, path: &str) -> PathBuf {
-        let place = self.root.join(path);
+        let place = self.place(path);
         let name = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         place.with_file_name(format!(".{name}.partial"))
     }

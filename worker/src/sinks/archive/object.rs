@@ -22,6 +22,12 @@ impl Format {
             Self::Jsonl => "jsonl.zst",
         }
     }
+
+    /// The format of the object with this name.
+    #[must_use]
+    pub(super) fn of(path: &str) -> Self {
+        if path.ends_with(Self::Jsonl.extension()) { Self::Jsonl } else { Self::Parquet }
+    }
 }
 
 /// One event as a row.

@@ -46,8 +46,6 @@ pub struct Archiver {
     pub database: Arc<Database>,
     /// Where the objects go.
     pub folder: Folder,
-    /// How they are written.
-    pub format: Format,
     /// Who is told.
     pub live: Arc<Live>,
 }
@@ -77,8 +75,9 @@ impl Intents for Archiver {
                     events::SegmentCommitted { path: &intent.path, rows: intent.rows, bytes }.emit();
                 }
                 Err(error) => {
-                    self.live.segment_failed(&error.to_string());
-                    events::SegmentFailed { path: &intent.path, error: &error.to_string() }.emit();
+                    let path = self.folder.place(&intent.path).display().to_string();
+                    self.live.segment_failed(&format!("{path}: {error}"));
+                    events::SegmentFailed { path: &path, error: &error.to_string() }.emit();
                     return false;
                 }
             }
@@ -108,8 +107,8 @@ impl Archiver {
     async fn make(&self, intent: &Intent) -> Result<u64, Error> {
         self.make_intents_durable().await?;
         let (events, rows) = mpsc::channel(1);
-        let (folder, format, owned) = (self.folder.clone(), self.format, intent.clone());
-        let writing = tokio::task::spawn_blocking(move || write_object(&folder, format, &owned, rows));
+        let (folder, owned) = (self.folder.clone(), intent.clone());
+        let writing = tokio::task::spawn_blocking(move || write_object(&folder, &owned, rows));
         let read = self.read_waiting(intent.id, events).await;
         let (found, bytes, checksum) = writing.await.map_err(|_| Error::Task)??;
         read?;
@@ -169,13 +168,13 @@ impl Archiver {
 /// Writes the object and puts it in place: events in it, its size, its checksum.
 fn write_object(
     folder: &Folder,
-    format: Format,
     intent: &Intent,
     mut events: mpsc::Receiver<Vec<(u64, Event)>>,
 ) -> Result<(u64, u64, String), Error> {
     folder.clear(&intent.path)?;
     let (partial, file) = folder.begin(&intent.path)?;
-    let mut object = Object::begin(format, file)?;
+    // The name was fixed with the intent; what the pipeline file asks for may have changed since.
+    let mut object = Object::begin(Format::of(&intent.path), file)?;
     let (mut pending, mut found) = (Vec::new(), 0);
     loop {
         let more = events.blocking_recv();

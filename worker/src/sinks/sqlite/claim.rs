@@ -2,6 +2,7 @@
 
 use super::{Database, Error};
 use crate::ingest::Start;
+use futures_util::TryStreamExt;
 use sqlx::Row;
 use turbo_core::id::EventId;
 use turbo_core::position::SourcePosition;
@@ -15,6 +16,10 @@ pub struct Claim {
     pub shard: Shard,
     /// Grows by one with each claim.
     pub epoch: i64,
+    /// The last log sequence that its owners have committed.
+    pub position: u64,
+    /// Source time of that event, in microseconds.
+    pub time_us: Option<i64>,
 }
 
 /// The state of the file when it was taken over.
@@ -35,15 +40,16 @@ impl Database {
         let mut claims = Vec::new();
         let mut transaction = self.begin().await?;
         for shard in slices.shards() {
-            let epoch: i64 = sqlx::query_scalar(
+            let row = sqlx::query(
                 "INSERT INTO shards (slice, partition, epoch) VALUES (?, ?, 1)
-                 ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+                 ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch, position, time_us",
             )
             .bind(slices.name(shard))
             .bind(shard.partition)
             .fetch_one(&mut *transaction)
             .await?;
-            claims.push(Claim { shard, epoch });
+            let (epoch, position): (i64, i64) = (row.try_get("epoch")?, row.try_get("position")?);
+            claims.push(Claim { shard, epoch, position: position as u64, time_us: row.try_get("time_us")? });
         }
         transaction.commit().await?;
         let start = Start { position: self.position().await?, window: self.window().await?, seq: self.seq().await? };
@@ -91,12 +97,12 @@ impl Database {
     }
 
     async fn window(&self) -> Result<Window, Error> {
-        let rows = sqlx::query("SELECT marks FROM dedup ORDER BY seq").fetch_all(&self.write).await?;
-        let mut marks = Vec::new();
-        for row in rows {
-            marks.extend(Mark::read(row.try_get("marks")?).ok_or(Error::Broken("dedup"))?);
+        let mut rows = sqlx::query("SELECT marks FROM dedup ORDER BY seq").fetch(&self.write);
+        let mut window = Window::new();
+        while let Some(row) = rows.try_next().await? {
+            window.restore(Mark::read(row.try_get("marks")?).ok_or(Error::Broken("dedup"))?);
         }
-        Ok(Window::load(marks))
+        Ok(window)
     }
 }
 

@@ -61,6 +61,12 @@ impl Committer {
         Self { database, slices, claims, effects, segments }
     }
 
+    /// How many shards it commits for.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.claims.len()
+    }
+
     /// Commits a batch whole. After an error nothing of it is in.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub use commit::{Committed, Committer};
 pub use upkeep::Upkeep;
 
 use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,12 +58,19 @@ pub enum Error {
         /// What the file was made with.
         made: String,
     },
+    /// The file can not be opened as a database.
+    #[error(
+        "spec.sinks.sqlite.path: {path} can not be opened: {why}; give a file that this program made, or a new path"
+    )]
+    Open {
+        /// The path.
+        path: String,
+        /// What SQLite says.
+        why: String,
+    },
     /// SQLite refuses.
     #[error("SQLite: {0}")]
     Sql(#[from] sqlx::Error),
-    /// The schema can not be brought up to date.
-    #[error("SQLite schema: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
     /// What is stored can not be read.
     #[error("SQLite: the row of {0} is broken")]
     Broken(&'static str),
@@ -99,8 +106,10 @@ impl Database {
             .pragma("wal_autocheckpoint", WAL_PAGES.to_string());
         // A connection of its own for the whole life: no check before each use, no idle time-out.
         let pool = || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
-        let write = pool().max_connections(1).connect_with(options.clone()).await?;
-        sqlx::migrate!("migrations/sqlite").run(&write).await?;
+        let writing = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+        let failed = |why: String| Error::Open { path: path.display().to_string(), why };
+        let write = pool().max_connections(1).connect_with(writing).await.map_err(|e| failed(e.to_string()))?;
+        sqlx::migrate!("migrations/sqlite").run(&write).await.map_err(|e| failed(e.to_string()))?;
         let read =
             pool().max_connections(2).connect_with(options.read_only(true).pragma("cache_size", "-1024")).await?;
         Ok(Self { write, read, path: path.to_owned(), _lock: lock })

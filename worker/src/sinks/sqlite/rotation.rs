@@ -12,7 +12,6 @@ use super::window_file::Windows;
 use super::{Database, Error};
 use crate::sinks::intents::Handle;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +58,12 @@ impl Rotation {
         self.bytes += bytes;
     }
 
+    /// Whether the open window is large enough.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.size.is_some_and(|limit| self.bytes >= limit)
+    }
+
     /// Cuts the open window, if it is large or old enough and there is anything in it.
     ///
     /// # Errors
@@ -66,7 +71,7 @@ impl Rotation {
     pub async fn cut_if_due(&mut self) -> Result<(), Error> {
         let age_us = now_us() - self.begun_us;
         let old = self.age.is_some_and(|limit| age_us >= i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
-        if old || self.size.is_some_and(|limit| self.bytes >= limit) {
+        if old || self.is_full() {
             self.cut().await?;
             self.files.wake();
         }
@@ -99,7 +104,7 @@ impl Rotation {
             sqlx::query("UPDATE rotations SET state = 'intent', ended_us = ?, last_seq = ?, path = ? WHERE id = ?")
                 .bind(now_us)
                 .bind(last)
-                .bind(self.path(id).to_string_lossy().into_owned())
+                .bind(self.file_name(id))
                 .bind(id)
                 .execute(&mut *transaction)
                 .await?;
@@ -114,12 +119,11 @@ impl Rotation {
         Ok(())
     }
 
-    /// Beside the file: its name, when the window began, its number.
-    fn path(&self, id: i64) -> PathBuf {
-        let path = self.database.path();
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    /// The name of the file, when the window began, its number. The windows lie beside the file.
+    fn file_name(&self, id: i64) -> String {
+        let stem = self.database.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let begun = jiff::Timestamp::from_microsecond(self.begun_us).unwrap_or_default();
-        path.with_file_name(format!("{stem}-{}-{id:06}.sqlite.zst", begun.strftime("%Y%m%dT%H%M%SZ")))
+        format!("{stem}-{}-{id:06}.sqlite.zst", begun.strftime("%Y%m%dT%H%M%SZ"))
     }
 }
 

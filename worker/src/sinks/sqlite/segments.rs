@@ -54,6 +54,16 @@ struct State {
     last_id: i64,
 }
 
+impl Database {
+    /// Whether events wait for the archive.
+    ///
+    /// # Errors
+    /// SQLite refuses.
+    pub async fn waits_for_archive(&self) -> Result<bool, Error> {
+        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM waiting)").fetch_one(&self.read).await?)
+    }
+}
+
 impl Segments {
     /// The segments that the last owner left open.
     ///

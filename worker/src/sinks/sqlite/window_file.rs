@@ -48,16 +48,22 @@ impl Windows {
             .fetch_all(&self.database.read)
             .await?;
         for row in intents {
-            let (id, path): (i64, String) = (row.try_get("id")?, row.try_get("path")?);
+            let id: i64 = row.try_get("id")?;
+            let place = self.place(row.try_get("path")?);
+            let path = place.display().to_string();
             let plain = PathBuf::from(format!("{path}.plain"));
             remove(&plain)?;
             let rows = self.export(id, &plain).await?;
-            let place = PathBuf::from(&path);
             tokio::task::spawn_blocking(move || compress(&plain, &place)).await.map_err(|_| Error::Task)??;
             self.commit(id, rows).await?;
             events::Rotated { path: &path, rows }.emit();
         }
         self.remove_old().await
+    }
+
+    /// Where a file of this name lies: beside the database, wherever that lies now.
+    fn place(&self, name: &str) -> PathBuf {
+        self.database.path().with_file_name(name)
     }
 
     /// Copies the window into a file of its own. Returns the number of its records.
@@ -107,7 +113,7 @@ impl Windows {
                 .fetch_all(&self.database.read)
                 .await?;
         for row in old {
-            remove(Path::new(&row.try_get::<String, _>("path")?))?;
+            remove(&self.place(row.try_get("path")?))?;
             sqlx::query("UPDATE rotations SET state = 'removed' WHERE id = ?")
                 .bind(row.try_get::<i64, _>("id")?)
                 .execute(&self.database.write)

@@ -1,21 +1,27 @@
 //! A recording: JSON lines, plain or zstd (`.zst`), v1 or v2, at full speed or at the recorded pace.
 //!
-//! Its position is a line number, counted from 1, and the identity of the file: a hash of its head. A resumed recording
-//! is read from its beginning up to the position; a file with another head is refused.
+//! Its position is a line number, counted from 1, and the identity of the file: a hash of its first line, so that a file
+//! that has grown is the same one. A resumed recording is read from its beginning up to the position, where the very
+//! event of the position must stand; another file is refused.
+
+mod lines;
+mod pace;
 
 use crate::sources::{ConnectError, Connection, Lost, Received, Source};
 use bytes::Bytes;
+use lines::{Line, read_lines};
+use pace::Pace;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc;
 use turbo_core::join::Ask;
 use turbo_core::wire::{Frame, decode};
 
-/// Bytes of the file's head that make its identity.
+/// Bytes of the first line that make the file's identity, at most.
 const HEAD: u64 = 64 * 1024;
 /// Lines on their way from the file to the reader.
 const AHEAD: usize = 256;
@@ -92,7 +98,7 @@ impl Recording {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let read_head = || {
             let mut head = Vec::new();
-            text(&options.path, Arc::default())?.take(HEAD).read_to_end(&mut head)?;
+            text(&options.path, Arc::default())?.take(HEAD).read_until(b'\n', &mut head)?;
             Ok((head, std::fs::metadata(&options.path)?.len()))
         };
         let (head, size) =
@@ -126,6 +132,10 @@ impl Source for Recording {
         &self.identity
     }
 
+    fn name(&self) -> String {
+        self.options.path.display().to_string()
+    }
+
     fn next_host(&mut self) {}
 
     fn skip_oversized(&mut self) {}
@@ -146,55 +156,8 @@ impl Source for Recording {
         self.progress.read.store(0, Ordering::Relaxed);
         let file =
             text(&options.path, self.progress.read.clone()).map_err(|e| ConnectError::Unreachable(e.to_string()))?;
-        tokio::task::spawn_blocking(move || read_lines(file, from, options.max_frame, &send));
+        tokio::task::spawn_blocking(move || read_lines(file, from, &options, &send));
         Ok(Lines { lines, pace: self.options.recorded_pace.then(Pace::default), held: None })
-    }
-}
-
-enum Line {
-    Text(u64, Bytes),
-    Broken(String),
-}
-
-/// Sends the lines from number `from` on, until the end or until nobody listens.
-fn read_lines(mut file: Box<dyn BufRead + Send>, from: u64, max: usize, to: &mpsc::Sender<Line>) {
-    let mut number = 0;
-    loop {
-        let mut line = Vec::new();
-        let line = match file.by_ref().take(max as u64 + 2).read_until(b'\n', &mut line) {
-            Ok(0) => return,
-            Err(error) => Line::Broken(error.to_string()),
-            Ok(_) => {
-                let ended = line.pop_if(|last| *last == b'\n').is_some();
-                line.pop_if(|last| *last == b'\r');
-                let too_long = !ended && line.len() > max;
-                number += 1;
-                if too_long {
-                    Line::Broken(format!("line {number} is longer than {max} bytes"))
-                } else if number < from || line.is_empty() {
-                    continue;
-                } else {
-                    Line::Text(number, line.into())
-                }
-            }
-        };
-        let broken = matches!(line, Line::Broken(_));
-        if to.blocking_send(line).is_err() || broken {
-            return;
-        }
-    }
-}
-
-/// When the events of a recording are due.
-#[derive(Default)]
-struct Pace {
-    began: Option<(i64, Instant)>,
-}
-
-impl Pace {
-    fn due(&mut self, time_us: i64) -> Instant {
-        let (first_us, began) = *self.began.get_or_insert((time_us, Instant::now()));
-        began + Duration::from_micros(time_us.saturating_sub(first_us).max(0) as u64)
     }
 }
 
@@ -210,8 +173,9 @@ impl Connection for Lines {
         if self.held.is_none() {
             let received = match self.lines.recv().await {
                 None => Received::End,
-                Some(Line::Broken(reason)) => return Err(Lost::Closed(reason)),
+                Some(Line::Broken(reason)) => return Err(Lost::Broken(reason)),
                 Some(Line::Text(number, bytes)) => decoded(number, bytes),
+                Some(Line::TooLong(number, bytes, length)) => too_long(number, bytes, length),
             };
             match (&mut self.pace, &received) {
                 (Some(pace), Received::Event(event)) => self.held = Some((pace.due(event.time_us), received)),
@@ -223,6 +187,11 @@ impl Connection for Lines {
         }
         Ok(self.held.take().map_or(Received::End, |(_, received)| received))
     }
+}
+
+fn too_long(number: u64, bytes: Bytes, length: u64) -> Received {
+    let reason = format!("line {number}: it has {length} bytes, which is too long; its first {} are kept", bytes.len());
+    Received::Unreadable { bytes, reason }
 }
 
 fn decoded(number: u64, bytes: Bytes) -> Received {

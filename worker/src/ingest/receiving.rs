@@ -1,0 +1,146 @@
+//! One connection: what it gives is judged, and appended.
+
+use super::reader::{Ended, Ingest, Over};
+use crate::log::Gap;
+use crate::log::embedded::Closed;
+use crate::sources::{Connection, Lost, Received, Source};
+use crate::telemetry::events;
+use futures_util::FutureExt;
+use std::time::Duration;
+use tokio::time::Instant;
+use turbo_core::event::Event;
+use turbo_core::id::EventId;
+use turbo_core::join::{Join, Step};
+
+/// Events appended together at most.
+const BATCH: usize = 256;
+/// How long a stream may take to show a known event.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl<S: Source> Ingest<S> {
+    /// Reads a connection until it is over.
+    pub(super) async fn read(&mut self, mut connection: S::Connection, mut join: Join, host: &str) -> Over {
+        let mut deadline = Instant::now() + JOIN_TIMEOUT;
+        loop {
+            // A recording is read up to the position first, however long that takes.
+            let received = if join.joined() || !S::MAY_GARBLE {
+                Some(connection.next().await)
+            } else {
+                tokio::time::timeout_at(deadline, connection.next()).await.ok()
+            };
+            let mut over = match received {
+                Some(received) => self.take(received, &mut join, host, &mut deadline),
+                None => self.gave_up(&mut join, host),
+            };
+            while over.is_none() && self.appending.len() < BATCH {
+                let Some(received) = connection.next().now_or_never() else { break };
+                over = self.take(received, &mut join, host, &mut deadline);
+            }
+            if let Err(closed) = self.flush().await {
+                return Over::Ended(closed.into());
+            }
+            if let Some(over) = over {
+                return over;
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Closed> {
+        let Some(batch) = self.appending.finish() else { return Ok(()) };
+        self.live.appended(&batch, &self.appending.window);
+        self.log.append(batch).await
+    }
+
+    fn take(
+        &mut self,
+        received: Result<Received, Lost>,
+        join: &mut Join,
+        host: &str,
+        deadline: &mut Instant,
+    ) -> Option<Over> {
+        match received {
+            Err(lost) => Some(Over::Lost(lost)),
+            Ok(Received::End) if !join.joined() => Some(Over::Ended(Ended::OtherSource(format!(
+                "spec.source.recording.path: the file ends before the position, {}; give the file that the position is of",
+                self.appending.position.as_ref().map(ToString::to_string).unwrap_or_default()
+            )))),
+            Ok(Received::End) => Some(Over::Ended(Ended::Source)),
+            Ok(Received::Event(event)) => self.event(event, join, host, deadline),
+            Ok(Received::Unreadable { bytes, reason }) => self.unreadable(bytes, reason),
+            Ok(Received::Unknown(kind)) => {
+                events::UnknownKind { host: &self.name, kind: &kind }.emit();
+                None
+            }
+            Ok(Received::Info(name, message)) => {
+                events::Notice { host: &self.name, name: &name, message: &message }.emit();
+                // The host does not know our sequence: it has new ones, and would go on at its tip.
+                (name == "FutureCursor" && !join.joined()).then_some(Over::NotJoined)
+            }
+        }
+    }
+
+    fn event(&mut self, event: Box<Event>, join: &mut Join, host: &str, deadline: &mut Instant) -> Option<Over> {
+        let id = EventId::of(&event);
+        self.last = Some(id);
+        match join.take(event, id, &self.appending.window) {
+            Step::Append(event) => self.appending.event(event, host),
+            Step::Known((event, _)) => {
+                self.live.known();
+                self.appending.moved(&event, host);
+            }
+            Step::Dropped => {
+                *deadline = Instant::now() + JOIN_TIMEOUT;
+                return None;
+            }
+            Step::Held => return None,
+            Step::Joined { held, known } => {
+                self.joined();
+                events::Joined { host: &self.name, held: held.len(), window: &self.appending.window }.emit();
+                let (known, id) = known;
+                self.appending.window.align(id, known.time_us);
+                held.into_iter().for_each(|event| self.appending.event(event, host));
+                self.appending.moved(&known, host);
+            }
+            Step::NotJoined => return Some(Over::NotJoined),
+        }
+        self.backoff.reset();
+        None
+    }
+
+    fn joined(&mut self) {
+        self.rewinds = 0;
+        self.new_sequences = None;
+        self.live.joined(&self.name);
+    }
+
+    /// No known event came in time.
+    fn gave_up(&mut self, join: &mut Join, host: &str) -> Option<Over> {
+        let Some(held) = join.give_up() else { return Some(Over::NotJoined) };
+        let gap = Gap {
+            host: host.to_owned(),
+            from_us: self.appending.position.as_ref().map_or(0, |position| position.time_us),
+            to_us: held.first().map(|(event, _)| event.time_us),
+            reason: "the stream did not join within the dedup window".into(),
+        };
+        events::GapFound { gap: &gap }.emit();
+        self.live.gap();
+        self.appending.gap(gap);
+        self.joined();
+        held.into_iter().for_each(|event| self.appending.event(event, host));
+        None
+    }
+
+    fn unreadable(&mut self, bytes: bytes::Bytes, reason: String) -> Option<Over> {
+        let id = EventId::of_bytes(self.last, &bytes);
+        self.last = Some(id);
+        if self.appending.window.contains(id) {
+            return None;
+        }
+        if S::MAY_GARBLE && self.garbled != Some(id) {
+            return Some(Over::Garbled(id, reason));
+        }
+        events::Unreadable { reason: &reason, bytes: bytes.len() }.emit();
+        self.appending.unreadable(id, bytes, reason);
+        None
+    }
+}
