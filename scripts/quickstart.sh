@@ -23,11 +23,18 @@ cargo build --workspace --bins
 
 if [[ $pipeline == manifests/simulated.yaml ]]; then
   mkdir -p data/simulated
-  # The same world as in the last hours, so that the pipeline goes on in it where it stopped.
+  # The same world as in the last minutes, so that the pipeline goes on in it where it stopped. Its past is made anew,
+  # which takes longer the longer it is.
   begun=data/simulated/network.begun
-  [[ -n $(find "$begun" -mmin -360 2>/dev/null) ]] || date +%s%6N >"$begun"
+  if [[ -f $begun && -z $(find "$begun" -mmin -15) ]]; then
+    echo "The simulated network begins anew after more than 15 minutes; the pipeline finds that out, and counts a gap."
+    rm "$begun"
+  fi
+  [[ -f $begun ]] || date +%s%6N >"$begun"
   passed=$((($(date +%s%6N) - $(<"$begun")) / 1000000))
-  target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 --start-us "$(<"$begun")" --history "${passed}s" >data/simulated/network.log 2>&1 &
+  echo "Starting the simulated network."
+  : >data/simulated/network.log
+  target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 --start-us "$(<"$begun")" --history "${passed}s" >>data/simulated/network.log 2>&1 &
   simulator=$!
   trap 'kill "$simulator" 2>/dev/null || true' EXIT
   until grep -q '^ws://' data/simulated/network.log; do

@@ -79,3 +79,27 @@ impl Upkeep {
         Ok(removed.rows_affected())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_with_much_room_gives_it_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sqlite");
+        let database = Arc::new(Database::open(&path).await.unwrap());
+        let sql =
+            "CREATE TABLE window_1 AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+             SELECT i, zeroblob(1000) AS bytes FROM n";
+        sqlx::raw_sql(sql).execute(&database.write).await.unwrap();
+        sqlx::raw_sql("DROP TABLE window_1; PRAGMA wal_checkpoint(TRUNCATE)").execute(&database.write).await.unwrap();
+        let before = std::fs::metadata(&path).unwrap().len();
+        assert!(before > 20_000_000, "{before}");
+        Upkeep { database: database.clone() }.all().await.unwrap();
+        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&database.write).await.unwrap();
+        let after = std::fs::metadata(&path).unwrap().len();
+        assert!(after < before / 2, "{after} of {before}");
+        database.close().await;
+    }
+}
