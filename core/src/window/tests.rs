@@ -162,7 +162,7 @@ fn many_syncs_of_one_account_cost_two_marks_an_event_at_most() {
         assert!(stored.take(&sync("a", 10 * n, n), &mut live));
         assert!(stored.take(&commit("a", 10 * n + 1, "x", n), &mut live));
     }
-    let marks: usize = stored.batches.iter().map(|batch| batch.len() / MARK_LEN).sum();
+    let marks: usize = stored.batches.iter().map(|batch| batch.len() / mark::LEN).sum();
     assert_eq!(marks, 500 * 3, "a sync stores its own mark, a commit behind it both");
     stored.reload();
     let mut again = Passed::new(false);
