@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn a_line_above_the_limit_is_told_and_the_next_is_read() {
         let text = b"12345\n123456\n\n1234\r\n1234567890\n12345";
-        let long = |number, length| (number, length as usize, Some(length));
+        let long = |number, length| (number, 6, Some(length));
         let whole = |number, length| (number, length, None);
         let expected = [whole(1, 5), long(2, 6), whole(3, 0), whole(4, 4), long(5, 10), whole(6, 5)];
         assert_eq!(all(text, 5), expected);
