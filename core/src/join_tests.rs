@@ -6,7 +6,7 @@ const MINUTE: i64 = 60_000_000;
 fn window(events: &[Event]) -> Window {
     let mut window = Window::new();
     for event in events {
-        window.take(event, EventId::of(event), i64::MAX, &mut Vec::new());
+        window.take(event, EventId::of(event), i64::MAX);
     }
     window
 }

@@ -129,9 +129,9 @@ impl Window {
         self.ids.contains(&id.0)
     }
 
-    /// Takes an event that is not in the window, and appends what has to be stored for it to `marks`. `id` is that of
+    /// Takes an event that is not in the window, and returns what has to be stored for it. `id` is that of
     /// [`Window::id`], `clock_us` is the reader's clock.
-    pub fn take(&mut self, event: &Event, id: EventId, clock_us: i64, marks: &mut Vec<u8>) {
+    pub fn take(&mut self, event: &Event, id: EventId, clock_us: i64) -> Vec<Mark> {
         let time_us = self.now_us.max(event.time_us.saturating_add(self.offset_us).min(clock_us));
         let rev = match &event.body {
             Body::Commit(commit) => crate::tid::bits(&commit.rev).unwrap_or(0),
@@ -140,10 +140,10 @@ impl Window {
         };
         let key = key_hash(&event.key);
         // What is stored of a sync would be too old one day, while events that are salted with it are still here.
-        for sync in self.salts(event, id, key) {
-            self.remember(Mark { id: sync, key, rev: Mark::SYNC, time_us }, marks);
-        }
-        self.remember(Mark { id, key, rev, time_us }, marks);
+        let syncs = self.salts(event, id, key).into_iter().map(|id| Mark { id, key, rev: Mark::SYNC, time_us });
+        let marks: Vec<Mark> = syncs.chain([Mark { id, key, rev, time_us }]).collect();
+        self.restore(marks.iter().copied());
+        marks
     }
 
     /// The sync that the id is salted with, and those behind it, so that their order stays; nearly always it alone.
@@ -156,11 +156,6 @@ impl Window {
         salt.map_or_else(Vec::new, |salt| syncs[salt..].iter().map(|sync| sync.id).collect())
     }
 
-    fn remember(&mut self, mark: Mark, marks: &mut Vec<u8>) {
-        mark.write(marks);
-        self.put(mark);
-    }
-
     /// A stream joined at this known event, which its host gives the time `time_us`: from here on that host's clock
     /// counts. Without this, a host whose clock leads would flush the window, and one whose clock lags would freeze it.
     pub fn align(&mut self, id: EventId, time_us: i64) {
@@ -169,9 +164,11 @@ impl Window {
         }
     }
 
-    /// Takes bytes that are no event.
-    pub fn take_unreadable(&mut self, id: EventId, marks: &mut Vec<u8>) {
-        self.remember(Mark { id, key: 0, rev: 0, time_us: self.now_us }, marks);
+    /// Takes bytes that are no event, and returns what has to be stored for them.
+    pub fn take_unreadable(&mut self, id: EventId) -> Vec<Mark> {
+        let mark = Mark { id, key: 0, rev: 0, time_us: self.now_us };
+        self.put(mark);
+        vec![mark]
     }
 
     fn put(&mut self, mark: Mark) {

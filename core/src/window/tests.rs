@@ -12,7 +12,7 @@ fn take_on(window: &mut Window, event: &Event, passed: &mut Passed) -> bool {
     let id = window.id(event, EventId::of(event), passed);
     let new = !window.contains(id);
     if new {
-        window.take(event, id, i64::MAX, &mut Vec::new());
+        window.take(event, id, i64::MAX);
     }
     new
 }
@@ -43,9 +43,9 @@ fn the_last_event_stays_however_old() {
 fn a_time_ahead_of_the_clock_does_not_flush_the_window() {
     let mut window = Window::new();
     let first = commit("a", 1, "r1", MINUTE);
-    window.take(&first, EventId::of(&first), MINUTE, &mut Vec::new());
+    window.take(&first, EventId::of(&first), MINUTE);
     let ahead = commit("b", 2, "r2", 10_000 * MINUTE);
-    window.take(&ahead, EventId::of(&ahead), 2 * MINUTE, &mut Vec::new());
+    window.take(&ahead, EventId::of(&ahead), 2 * MINUTE);
     assert!(window.contains(EventId::of(&first)));
     assert_eq!(window.span_us(), MINUTE);
 }
@@ -111,9 +111,9 @@ impl Stored {
         if self.window.contains(id) {
             return false;
         }
-        let mut marks = Vec::new();
-        self.window.take(event, id, i64::MAX, &mut marks);
-        self.batches.push(marks);
+        let mut stored = Vec::new();
+        self.window.take(event, id, i64::MAX).iter().for_each(|mark| mark.write(&mut stored));
+        self.batches.push(stored);
         true
     }
 
@@ -197,7 +197,7 @@ fn it_loads_as_it_was_stored() {
     let mut passed = Passed::default();
     for event in &resynced() {
         let id = window.id(event, EventId::of(event), &mut passed);
-        window.take(event, id, i64::MAX, &mut stored);
+        window.take(event, id, i64::MAX).iter().for_each(|mark| mark.write(&mut stored));
     }
     let mut loaded = Window::new();
     loaded.restore(Mark::read(&stored).unwrap());

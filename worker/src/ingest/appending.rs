@@ -1,6 +1,6 @@
 //! What ingest knows and appends: the window, the position, sequence numbers, and the batch in the making.
 
-use crate::log::{Batch, Entry, Gap, Item};
+use crate::log::{Batch, Content, Entry, Gap, Item};
 use bytes::Bytes;
 use std::sync::Arc;
 use turbo_core::event::Event;
@@ -8,7 +8,7 @@ use turbo_core::id::EventId;
 use turbo_core::join::Identified;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
-use turbo_core::window::Window;
+use turbo_core::window::{Mark, Window};
 
 /// What an entry takes in memory beside its bytes, roughly.
 const OVERHEAD: usize = 512;
@@ -29,6 +29,8 @@ pub(super) struct Appending {
     pub(super) position: Option<SourcePosition>,
     pub(super) window: Window,
     slices: Arc<Slices>,
+    /// The host of the last item.
+    host: Arc<str>,
     seq: u64,
     batch: Batch,
 }
@@ -36,7 +38,7 @@ pub(super) struct Appending {
 impl Appending {
     pub(super) fn new(start: Start, slices: Arc<Slices>) -> Self {
         let Start { position, window, seq } = start;
-        Self { position, window, slices, seq, batch: Batch::default() }
+        Self { position, window, slices, host: "".into(), seq, batch: Batch::default() }
     }
 
     /// Appends a new event to the batch; one that is in the window only moves the position.
@@ -45,17 +47,17 @@ impl Appending {
         if self.window.contains(id) {
             return;
         }
-        self.window.take(&event, id, now_us(), &mut self.batch.marks);
+        let marks = self.window.take(&event, id, now_us());
         self.batch.bytes += event.bytes.len() + OVERHEAD;
         let shards = shards_of(&self.slices, &event);
-        self.entries(shards, Item::Event(event));
+        self.entries(shards, Content::Event(event), marks, host);
     }
 
     /// Appends what is no event.
-    pub(super) fn unreadable(&mut self, id: EventId, bytes: Bytes, reason: String) {
-        self.window.take_unreadable(id, &mut self.batch.marks);
+    pub(super) fn unreadable(&mut self, id: EventId, bytes: Bytes, reason: String, host: &str) {
+        let marks = self.window.take_unreadable(id);
         self.batch.bytes += bytes.len() + reason.len() + OVERHEAD;
-        self.entries(vec![self.slices.of_unreadable()], Item::Unreadable { bytes, reason });
+        self.entries(vec![self.slices.of_unreadable()], Content::Unreadable { bytes, reason }, marks, host);
     }
 
     /// The source was read to an event that is in the window.
@@ -99,8 +101,11 @@ impl Appending {
         Some(batch)
     }
 
-    fn entries(&mut self, shards: Vec<Shard>, item: Item) {
-        let item = Arc::new(item);
+    fn entries(&mut self, shards: Vec<Shard>, content: Content, marks: Vec<Mark>, host: &str) {
+        if *self.host != *host {
+            self.host = host.into();
+        }
+        let item = Arc::new(Item { content, host: self.host.clone(), marks });
         for shard in shards {
             self.seq += 1;
             self.batch.entries.push(Entry { seq: self.seq, shard, item: item.clone() });

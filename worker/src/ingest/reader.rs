@@ -184,7 +184,7 @@ impl<S: Source> Ingest<S> {
         if self.oversized.replace(id) != Some(id) {
             return;
         }
-        self.appending.unreadable(id, bytes::Bytes::new(), reason);
+        self.appending.unreadable(id, bytes::Bytes::new(), reason, host);
         self.source.skip_oversized();
     }
 }

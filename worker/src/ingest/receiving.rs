@@ -66,7 +66,7 @@ impl<S: Source> Ingest<S> {
             )))),
             Ok(Received::End) => Some(Over::Ended(Ended::Source)),
             Ok(Received::Event(event)) => self.event(event, join, host, deadline),
-            Ok(Received::Unreadable { bytes, reason }) => self.unreadable(bytes, reason),
+            Ok(Received::Unreadable { bytes, reason }) => self.unreadable(bytes, reason, host),
             Ok(Received::Unknown(kind)) => {
                 events::UnknownKind { host: &self.name, kind: &kind }.emit();
                 None
@@ -130,7 +130,7 @@ impl<S: Source> Ingest<S> {
         None
     }
 
-    fn unreadable(&mut self, bytes: bytes::Bytes, reason: String) -> Option<Over> {
+    fn unreadable(&mut self, bytes: bytes::Bytes, reason: String, host: &str) -> Option<Over> {
         let id = EventId::of_bytes(self.last, &bytes);
         self.last = Some(id);
         if self.appending.window.contains(id) {
@@ -140,7 +140,7 @@ impl<S: Source> Ingest<S> {
             return Some(Over::Garbled(id, reason));
         }
         events::Unreadable { reason: &reason, bytes: bytes.len() }.emit();
-        self.appending.unreadable(id, bytes, reason);
+        self.appending.unreadable(id, bytes, reason, host);
         None
     }
 }

@@ -128,15 +128,10 @@ impl Live {
     pub fn appended(&self, batch: &Batch, window: &Window) {
         let mut kinds = [0u64; 4];
         let mut unreadable = 0;
-        let mut last: Option<*const Item> = None;
-        for entry in &batch.entries {
-            // Copies for several slices are one event.
-            if last.replace(std::sync::Arc::as_ptr(&entry.item)) == Some(std::sync::Arc::as_ptr(&entry.item)) {
-                continue;
-            }
-            match &*entry.item {
-                Item::Event(event) => kinds[kind_index(event)] += 1,
-                Item::Unreadable { .. } => unreadable += 1,
+        for item in batch.items() {
+            match item.event() {
+                Some(event) => kinds[kind_index(event)] += 1,
+                None => unreadable += 1,
             }
         }
         for (kind, count) in Kind::ALL.iter().zip(kinds).filter(|(_, count)| *count > 0) {
@@ -261,7 +256,7 @@ fn kind_index(event: &Event) -> usize {
 }
 
 fn latest(item: &Item) -> Option<Latest> {
-    let Item::Event(event) = item else { return None };
+    let event = item.event()?;
     let Body::Commit(commit) = &event.body else { return None };
     let text = |record: &bytes::Bytes| String::from_utf8_lossy(record).chars().take(400).collect();
     Some(Latest {

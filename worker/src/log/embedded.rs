@@ -80,13 +80,14 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Entry, Item};
+    use crate::log::{Content, Entry, Item};
     use bytes::Bytes;
     use std::time::Duration;
     use turbo_core::shard::Shard;
 
     fn batch(seq: u64, bytes: usize) -> Batch {
-        let item = Arc::new(Item::Unreadable { bytes: Bytes::new(), reason: String::new() });
+        let content = Content::Unreadable { bytes: Bytes::new(), reason: String::new() };
+        let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new() });
         let entry = Entry { seq, shard: Shard { slice: 0, partition: 0 }, item };
         Batch { entries: vec![entry], bytes, ..Batch::default() }
     }

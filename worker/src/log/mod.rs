@@ -7,10 +7,33 @@ use std::sync::Arc;
 use turbo_core::event::Event;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::Shard;
+use turbo_core::window::Mark;
 
 /// What an entry carries.
 #[derive(Debug)]
-pub enum Item {
+pub struct Item {
+    /// What came.
+    pub content: Content,
+    /// The host that it came from.
+    pub host: Arc<str>,
+    /// What the dedup window has to remember of it.
+    pub marks: Vec<Mark>,
+}
+
+impl Item {
+    /// The event, if it is one.
+    #[must_use]
+    pub fn event(&self) -> Option<&Event> {
+        match &self.content {
+            Content::Event(event) => Some(event),
+            Content::Unreadable { .. } => None,
+        }
+    }
+}
+
+/// What a source sent.
+#[derive(Debug)]
+pub enum Content {
     /// An event.
     Event(Box<Event>),
     /// What a source sent that is no event; it becomes a dead letter.
@@ -53,8 +76,6 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// Where the source was read to, all entries included.
     pub position: Option<SourcePosition>,
-    /// What the dedup window has to remember of the entries ([`turbo_core::window::Mark`]).
-    pub marks: Vec<u8>,
     /// Marks with a window time below this are no longer needed.
     pub marks_from_us: i64,
     /// Gaps found since the last batch.
@@ -70,11 +91,18 @@ impl Batch {
         self.entries.is_empty() && self.gaps.is_empty()
     }
 
+    /// The items, each once: copies for several slices stand side by side.
+    pub fn items(&self) -> impl Iterator<Item = &Item> {
+        let items = self.entries.iter().map(|entry| &entry.item);
+        let before = std::iter::once(None).chain(items.clone().map(Some));
+        let again = |before: Option<&Arc<Item>>, item| before.is_some_and(|before| Arc::ptr_eq(before, item));
+        items.zip(before).filter(move |(item, before)| !again(*before, item)).map(|(item, _)| &**item)
+    }
+
     /// Adds what was appended after this batch.
     pub fn extend(&mut self, later: Self) {
         self.entries.extend(later.entries);
         self.position = later.position.or(self.position.take());
-        self.marks.extend_from_slice(&later.marks);
         self.marks_from_us = self.marks_from_us.max(later.marks_from_us);
         self.gaps.extend(later.gaps);
         self.bytes += later.bytes;
@@ -88,7 +116,14 @@ mod tests {
     use turbo_core::id::EventId;
 
     fn batch(first: u64, len: u64, host: u8, moves: bool) -> Batch {
-        let item = Arc::new(Item::Unreadable { bytes: Bytes::new(), reason: String::new() });
+        let item = || {
+            let mark = Mark { id: EventId(u128::from(host)), key: first, rev: 0, time_us: 0 };
+            Arc::new(Item {
+                content: Content::Unreadable { bytes: Bytes::new(), reason: String::new() },
+                host: "h".into(),
+                marks: vec![mark],
+            })
+        };
         let shard = Shard { slice: 0, partition: 0 };
         let position = moves.then(|| SourcePosition {
             host: format!("h{host}"),
@@ -97,9 +132,14 @@ mod tests {
             id: EventId(u128::from(first)),
         });
         Batch {
-            entries: (first..first + len).map(|seq| Entry { seq, shard, item: item.clone() }).collect(),
+            // Two copies of each item.
+            entries: (first..first + len)
+                .map(|_| item())
+                .flat_map(|item| [item.clone(), item])
+                .zip(2 * first..)
+                .map(|(item, seq)| Entry { seq, shard, item })
+                .collect(),
             position,
-            marks: vec![host; len as usize],
             marks_from_us: first as i64,
             gaps: Vec::new(),
             bytes: len as usize,
@@ -129,10 +169,12 @@ mod tests {
             let last = all.iter().rev().find(|part| part.3).map(|(first, len, host, _)| batch(*first, *len, *host, true));
             prop_assert_eq!(&whole.position, &last.and_then(|batch| batch.position));
             prop_assert_eq!(&whole.position, &split.position);
-            prop_assert_eq!(&whole.marks, &split.marks);
+            let marks = |batch: &Batch| batch.items().flat_map(|item| item.marks.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(marks(&whole), marks(&split));
+            prop_assert_eq!(marks(&whole).len(), first as usize - 1);
             prop_assert_eq!(whole.bytes, first as usize - 1);
             let seqs: Vec<u64> = split.entries.iter().map(|entry| entry.seq).collect();
-            prop_assert_eq!(seqs, (1..first).collect::<Vec<_>>());
+            prop_assert_eq!(seqs, (2..2 * first).collect::<Vec<_>>());
         }
     }
 }

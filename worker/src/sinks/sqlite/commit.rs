@@ -3,13 +3,14 @@
 use super::effects::{Effects, Written};
 use super::segments::Segments;
 use super::{Claim, Database, Error, now_text};
-use crate::log::{Batch, Entry, Gap, Item};
+use crate::log::{Batch, Content, Entry, Gap};
 use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use turbo_core::event::Kind;
 use turbo_core::fold::{Logged, fold};
 use turbo_core::shard::{Shard, Slices};
+use turbo_core::window::Mark;
 
 /// What one commit adds to a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,7 +163,7 @@ impl Committer {
 
     async fn dead_letters(&self, connection: &mut SqliteConnection, entries: &[Entry]) -> Result<(), Error> {
         for entry in entries {
-            let Item::Unreadable { bytes, reason } = &*entry.item else { continue };
+            let Content::Unreadable { bytes, reason } = &entry.item.content else { continue };
             sqlx::query(
                 "INSERT INTO dead_letters (slice, partition, seq, reason, detail, payload, time_us)
                  VALUES (?, ?, ?, 'Unreadable', ?, ?, ?)",
@@ -181,10 +182,7 @@ impl Committer {
 }
 
 fn logged(entry: &Entry) -> Option<Logged<'_>> {
-    match &*entry.item {
-        Item::Event(event) => Some(Logged { seq: entry.seq, shard: entry.shard, event }),
-        Item::Unreadable { .. } => None,
-    }
+    entry.item.event().map(|event| Logged { seq: entry.seq, shard: entry.shard, event })
 }
 
 fn totals(entries: &[Entry]) -> BTreeMap<Shard, ShardTotals> {
@@ -193,13 +191,13 @@ fn totals(entries: &[Entry]) -> BTreeMap<Shard, ShardTotals> {
         let totals = shards.entry(entry.shard).or_default();
         debug_assert!(totals.position < entry.seq, "a shard's entries come in log order");
         totals.position = entry.seq;
-        match &*entry.item {
-            Item::Event(event) => {
+        match entry.item.event() {
+            Some(event) => {
                 totals.time_us = Some(event.time_us);
                 let kind = Kind::ALL.iter().position(|kind| *kind == event.kind()).unwrap_or_default();
                 totals.kinds[kind] += 1;
             }
-            Item::Unreadable { .. } => totals.dead_letters += 1,
+            None => totals.dead_letters += 1,
         }
     }
     shards
@@ -218,12 +216,14 @@ async fn source(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), 
             .execute(&mut *connection)
             .await?;
     }
-    if let Some(last) = last.filter(|_| !batch.marks.is_empty()) {
-        let newest_us = batch.marks.last_chunk::<8>().map(|time| i64::from_le_bytes(*time));
+    let marks: Vec<&Mark> = batch.items().flat_map(|item| &item.marks).collect();
+    if let (Some(last), Some(newest)) = (last, marks.last()) {
+        let mut stored = Vec::new();
+        marks.iter().for_each(|mark| mark.write(&mut stored));
         sqlx::query("INSERT INTO dedup (seq, newest_us, marks) VALUES (?, ?, ?)")
             .bind(last)
-            .bind(newest_us)
-            .bind(batch.marks.clone())
+            .bind(newest.time_us)
+            .bind(stored)
             .execute(&mut *connection)
             .await?;
         // The newest row always stays: a resumed stream is recognised by its last event.

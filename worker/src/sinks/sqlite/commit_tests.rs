@@ -1,4 +1,5 @@
 use super::*;
+use crate::log::Item;
 use bytes::Bytes;
 use turbo_core::id::EventId;
 use turbo_core::position::SourcePosition;
@@ -15,7 +16,12 @@ fn batch(slices: &Slices, first: u64, count: u64) -> Batch {
             seq % 5
         );
         let Ok(Frame::Event(event)) = decode(&Bytes::from(line)) else { panic!("no event") };
-        Entry { seq, shard: slices.of_record(&event.key, "a.b.c"), item: Arc::new(Item::Event(event)) }
+        let shard = slices.of_record(&event.key, "a.b.c");
+        Entry {
+            seq,
+            shard,
+            item: Arc::new(Item { content: Content::Event(event), host: "h".into(), marks: Vec::new() }),
+        }
     };
     let position = SourcePosition { host: "h".into(), cursor: Some(first), time_us: first as i64, id: EventId(7) };
     Batch { entries: (first..first + count).map(entry).collect(), position: Some(position), ..Batch::default() }

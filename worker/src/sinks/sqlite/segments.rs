@@ -5,7 +5,7 @@
 //! event of another hour comes: that writes the intent, from which [`crate::sinks::archive`] makes the object.
 
 use super::{Claim, Database, Error};
-use crate::log::{Entry, Item};
+use crate::log::Entry;
 use crate::sinks::archive::chunk;
 use sqlx::{Row, SqliteConnection};
 use std::collections::BTreeMap;
@@ -245,7 +245,7 @@ impl Segments {
 fn by_shard(entries: &[Entry]) -> BTreeMap<Shard, Vec<(u64, &Event)>> {
     let mut shards = BTreeMap::<Shard, Vec<(u64, &Event)>>::new();
     for entry in entries {
-        if let Item::Event(event) = &*entry.item {
+        if let Some(event) = entry.item.event() {
             shards.entry(entry.shard).or_default().push((entry.seq, event));
         }
     }
