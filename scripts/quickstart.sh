@@ -23,18 +23,19 @@ cargo build --workspace --bins
 
 if [[ $pipeline == manifests/simulated.yaml ]]; then
   mkdir -p data/simulated
-  # The same world as in the last minutes, so that the pipeline goes on in it where it stopped. Its past is made anew,
-  # which takes longer the longer it is.
+  # The same world as in the last runs, so that the pipeline goes on in it where it stopped. Its past is made anew each
+  # time, which takes seconds for each half hour.
   begun=data/simulated/network.begun
-  if [[ -f $begun && -z $(find "$begun" -mmin -15) ]]; then
-    echo "The simulated network begins anew after more than 15 minutes; the pipeline finds that out, and counts a gap."
+  if [[ -f $begun && -z $(find "$begun" -mmin -60) ]]; then
+    echo "The simulated network is an hour old and begins anew; the pipeline finds that out within a minute, and counts a gap."
     rm "$begun"
   fi
   [[ -f $begun ]] || date +%s%6N >"$begun"
   passed=$((($(date +%s%6N) - $(<"$begun")) / 1000000))
   echo "Starting the simulated network."
   : >data/simulated/network.log
-  target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 --start-us "$(<"$begun")" --history "${passed}s" >>data/simulated/network.log 2>&1 &
+  # In a session of its own: Ctrl-C is for the pipeline, which ends before its source does.
+  setsid target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 --start-us "$(<"$begun")" --history "${passed}s" >>data/simulated/network.log 2>&1 &
   simulator=$!
   trap 'kill "$simulator" 2>/dev/null || true' EXIT
   until grep -q '^ws://' data/simulated/network.log; do

@@ -43,7 +43,7 @@ pub enum Ask {
 impl fmt::Display for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tip => f.write_str("what happens from now on"),
+            Self::Tip => f.write_str("no position yet"),
             Self::Given(cursor) => write!(f, "cursor {cursor}"),
             Self::Sequence(cursor, _) => write!(f, "sequence {cursor}"),
             Self::Time { from_us, .. } => match jiff::Timestamp::from_microsecond(*from_us) {
@@ -92,6 +92,8 @@ pub enum Step {
     },
     /// The stream does not join: ask anew.
     NotJoined,
+    /// It does not join at the limit of the window either, and no more can be held back: [`Join::give_up`].
+    Full,
 }
 
 /// Watches one connection until its stream joins.
@@ -150,11 +152,12 @@ impl Join {
             return Step::Dropped;
         }
         self.held_bytes += event.0.bytes.len();
-        if self.held_bytes > MAX_HELD_BYTES {
-            return Step::NotJoined;
-        }
         self.held.push(event);
-        Step::Held
+        match self.ask {
+            _ if self.held_bytes <= MAX_HELD_BYTES => Step::Held,
+            Ask::Time { last: true, .. } => Step::Full,
+            _ => Step::NotJoined,
+        }
     }
 
     /// No known event came in time. `Some` at the limit of the window: there is a gap, and the stream goes on with

@@ -111,3 +111,13 @@ fn what_is_held_back_is_bounded() {
     event.bytes = vec![0; 1].into();
     assert_eq!(take(&mut join, &event, &Window::new()), Step::NotJoined);
 }
+
+#[test]
+fn at_the_limit_of_the_window_what_is_held_back_goes_on_behind_a_gap() {
+    let mut event = seen("b", 101);
+    event.bytes = vec![0; MAX_HELD_BYTES + 1].into();
+    let mut join = Join::new(Ask::Time { from_us: 0, last: true });
+    assert_eq!(take(&mut join, &event, &Window::new()), Step::Full);
+    assert_eq!(join.give_up(), Some(vec![with_id(&event)]));
+    assert_eq!(take(&mut join, &seen("c", 102), &Window::new()), Step::Append(with_id(&seen("c", 102))));
+}

@@ -10,6 +10,8 @@ pub mod floor;
 pub mod fold;
 pub mod id;
 pub mod join;
+pub mod ownership;
+pub mod plan;
 pub mod position;
 pub mod shard;
 pub mod tid;

@@ -13,6 +13,7 @@ use std::path::PathBuf;
     validation = no_dictionary_with_v2(),
     validation = no_dictionary_without_compression(),
     validation = a_dictionary_for_v1_compression(),
+    validation = a_time_for_v1(),
     validation = Rule::new("!has(self.caFrom) || self.endpoints.exists(endpoint, endpoint.startsWith('wss://'))")
         .field_path(".caFrom")
         .message("is given, but no endpoint is wss://; remove it, or give a wss:// endpoint")
@@ -102,6 +103,13 @@ fn no_dictionary_without_compression() -> Rule {
     Rule::new(format!("!has(self.dictionary) || self.version == 'v2' || ({compressed})"))
         .field_path(".dictionary")
         .message("is given without compression; set compression: zstd, or remove it")
+}
+
+/// v1 knows times only.
+fn a_time_for_v1() -> Rule {
+    Rule::new("self.version != 'v1' || !has(self.cursor) || self.cursor == 0 || self.cursor >= 1000000000000000")
+        .field_path(".cursor")
+        .message("is a sequence, which v1 does not know; give a time in microseconds since 1970, or version: v2")
 }
 
 /// v1 compresses with a dictionary that the reader must have.

@@ -1,19 +1,15 @@
 //! What is allowed, and hardly meant.
 
-use crate::{TurboPipelineSpec, problem::Problem};
+use crate::{Jetstream, TurboPipelineSpec, problem::Problem};
 
 impl TurboPipelineSpec {
     /// What a user should look at; nothing of it keeps the pipeline from running.
     #[must_use]
     pub fn warnings(&self) -> Vec<Problem> {
-        let Some(jetstream) = self.source.jetstream.as_ref().filter(|jetstream| !jetstream.collections.is_empty())
-        else {
-            return Vec::new();
-        };
-        let asked = |collection: &str| jetstream.collections.iter().any(|asked| matches(asked, collection));
-        let mut warnings = Vec::new();
+        let Some(jetstream) = &self.source.jetstream else { return Vec::new() };
+        let mut warnings: Vec<Problem> = endpoints(jetstream).chain(sizes(jetstream)).collect();
         for (at, slice) in self.slices.iter().enumerate() {
-            for collection in slice.collections.iter().flatten().filter(|collection| !asked(collection)) {
+            for collection in slice.collections.iter().flatten().filter(|collection| !asked(jetstream, collection)) {
                 warnings.push(Problem::at(
                     format!("spec.slices[{at}].collections"),
                     format!("{collection} is not asked for, so the slice {} gets none of it", slice.name),
@@ -23,6 +19,36 @@ impl TurboPipelineSpec {
         }
         warnings
     }
+}
+
+/// The same service under two spellings.
+fn endpoints(jetstream: &Jetstream) -> impl Iterator<Item = Problem> {
+    let same = |one: &str, other: &str| one.trim_end_matches('/') == other.trim_end_matches('/');
+    let twice = jetstream
+        .endpoints
+        .iter()
+        .enumerate()
+        .filter(move |(at, endpoint)| jetstream.endpoints.iter().take(*at).any(|other| same(other, endpoint)));
+    twice.map(|(at, endpoint)| {
+        let path = format!("spec.source.jetstream.endpoints[{at}]");
+        Problem::at(path, format!("{endpoint} stands twice"), "give each service once")
+    })
+}
+
+/// Events that are asked for and then refused.
+fn sizes(jetstream: &Jetstream) -> Option<Problem> {
+    let above = jetstream.max_message_size.is_some_and(|size| size.bytes() > jetstream.max_frame.bytes());
+    above.then(|| {
+        Problem::at(
+            "spec.source.jetstream.maxMessageSize",
+            "events above maxFrame are asked for, and become dead letters",
+            "give maxFrame at least as much, or less here",
+        )
+    })
+}
+
+fn asked(jetstream: &Jetstream, collection: &str) -> bool {
+    jetstream.collections.is_empty() || jetstream.collections.iter().any(|asked| matches(asked, collection))
 }
 
 /// Whether a filter of the source, an NSID or a prefix like `app.bsky.feed.*`, takes the collection.

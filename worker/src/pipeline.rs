@@ -47,7 +47,13 @@ pub async fn run(manifest: TurboPipeline, listen: SocketAddr, secrets: Option<&P
     let source = OpenSource::open(&spec, secrets)?;
     let folder = spec.sinks.archive.as_ref().map(archive_folder).transpose()?;
     let database = Arc::new(Database::open(&spec.sinks.sqlite.path).await?);
+    if let (Some(archive), Some(folder)) = (&spec.sinks.archive, &folder) {
+        archive_is_ours(archive, folder, database.id().await?.as_deref())?;
+    }
     let loaded = database.claim(&name, &slices).await?;
+    if let (Some(folder), Some(id)) = (&folder, database.id().await?) {
+        folder.belongs_to(&id).context("spec.sinks.archive.directory")?;
+    }
     let max_bytes = spec.log_max_bytes().bytes();
     let live = Arc::new(Live::new(&name, &slices, &loaded, max_bytes, spec.sinks.archive.is_some()));
     let Loaded { start, claims } = loaded;
@@ -83,6 +89,9 @@ pub async fn run(manifest: TurboPipeline, listen: SocketAddr, secrets: Option<&P
     let all = drained.is_some();
     match drained {
         Some(worker) => worker.context("the worker ended unexpectedly")??,
+        None if live.stats().log.entries == 0 => tracing::warn!(
+            "files of the archive were not made within spec.workers.drain; what is for them waits in SQLite for the next start"
+        ),
         None => tracing::warn!("not everything was committed within spec.workers.drain; it is read again next time"),
     }
     match read {
@@ -154,6 +163,19 @@ fn archive_folder(archive: &turbo_crds::Archive) -> anyhow::Result<Folder> {
     Folder::open(&archive.directory).with_context(|| {
         format!("spec.sinks.archive.directory: {}: give a folder that can be written", archive.directory.display())
     })
+}
+
+/// Another file's objects bear the same names: they would be replaced.
+fn archive_is_ours(archive: &turbo_crds::Archive, folder: &Folder, id: Option<&str>) -> anyhow::Result<()> {
+    let directory = archive.directory.display();
+    let owner = folder.owner().with_context(|| format!("spec.sinks.archive.directory: {directory}"))?;
+    if owner.is_some() && owner.as_deref() != id {
+        return Err(anyhow!(
+            "spec.sinks.archive.directory: {directory} is the archive of another SQLite file; give a directory of its own, \
+             or that file"
+        ));
+    }
+    Ok(())
 }
 
 async fn worker(

@@ -34,10 +34,17 @@ pub enum Error {
     /// A field that the kind needs is not there or is empty.
     #[error("the field {0} is missing")]
     Missing(&'static str),
+    /// A name, a key or a revision is longer than any may be.
+    #[error("the field {0} has {1} bytes, which is above {LONGEST}")]
+    Long(&'static str, usize),
     /// A field has a value that it can not have.
     #[error("the field {0} has the value {1:?}")]
     Value(&'static str, String),
 }
+
+/// The longest DID, in bytes (<https://www.w3.org/TR/did-core> sets no limit, the AT Protocol says 2 KiB); every other name is
+/// shorter. What is longer could not be a key of a table.
+const LONGEST: usize = 2048;
 
 /// A borrowed string, also inside an `Option`, where a derived `Cow` would always copy.
 #[derive(Default)]
@@ -255,7 +262,10 @@ fn own_time(upstream: &Upstream<'_>) -> Box<str> {
 }
 
 fn need(field: &'static str, text: Option<Text<'_>>) -> Result<Box<str>, Error> {
-    text.filter(|text| !text.0.is_empty()).map(boxed).ok_or(Error::Missing(field))
+    match text.filter(|text| !text.0.is_empty()).ok_or(Error::Missing(field))? {
+        long if long.0.len() > LONGEST => Err(Error::Long(field, long.0.len())),
+        text => Ok(boxed(text)),
+    }
 }
 
 fn boxed(text: Text<'_>) -> Box<str> {

@@ -185,3 +185,18 @@ proptest! {
         prop_assert!(decode(&bytes(&whole[..at])).is_err());
     }
 }
+
+#[test]
+fn names_that_are_too_long_to_be_keys_are_refused() {
+    for (did, rkey, field) in [(2048, 10, None), (2049, 10, Some("did")), (10, 2049, Some("rkey"))] {
+        let (did, rkey) = ("d".repeat(did), "k".repeat(rkey));
+        let line = format!(
+            r#"{{"did":"{did}","time_us":1,"kind":"commit","commit":{{"rev":"r","operation":"delete","collection":"a.b.c","rkey":"{rkey}"}}}}"#
+        );
+        match (decode(&line.into()), field) {
+            (Ok(Frame::Event(_)), None) => {}
+            (Err(Error::Long(which, 2049)), Some(field)) => assert_eq!(which, field),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}

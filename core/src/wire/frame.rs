@@ -22,7 +22,7 @@ pub enum Error {
         ours: u32,
     },
     /// The frame is broken, or larger than the limit when decompressed.
-    #[error("not a zstd frame of at most {limit} bytes: {detail}")]
+    #[error("not a zstd frame of this dictionary, or more than {limit} bytes when inflated: {detail}")]
     Frame {
         /// The limit in bytes.
         limit: usize,

@@ -23,6 +23,21 @@ fn a_slice_that_gets_nothing_is_warned_of() {
     );
 }
 
+#[test]
+fn services_and_sizes_that_are_hardly_meant_are_warned_of() {
+    let jetstream = json!({"endpoints": ["ws://a", "ws://b", "ws://a/"], "maxMessageSize": "8Mi", "maxFrame": "64Ki"});
+    let spec = accepted(&with(&json!({"spec.source.jetstream": jetstream}))).spec;
+    let warnings: Vec<String> = spec.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "spec.source.jetstream.endpoints[2]: ws://a/ stands twice; give each service once",
+            "spec.source.jetstream.maxMessageSize: events above maxFrame are asked for, and become dead letters; \
+             give maxFrame at least as much, or less here"
+        ]
+    );
+}
+
 fn accepted(manifest: &Value) -> TurboPipeline {
     load(&manifest.to_string()).unwrap_or_else(|problems| panic!("{problems}\n{manifest:#}"))
 }
@@ -60,6 +75,7 @@ fn cases() -> Vec<Value> {
         jetstream("maxMessageSize", json!("64Mi")),
         jetstream("compression", json!("none")),
         v1(json!({})),
+        v1(json!({"cursor": 1_783_175_888_000_000u64})),
         v1(json!({"compression": "none"})),
         v1(json!({"compression": "zstd", "dictionary": "legacy.zdict"})),
         json!({"spec.source.jetstream": {"endpoints": ["ws://a", "wss://b"], "caFrom": {"env": "CA_PEM"}}}),

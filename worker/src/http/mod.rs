@@ -29,7 +29,7 @@ pub struct Server {
 
 /// A server that can not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("--listen: {address}: {source}; give an address and a port that are free")]
+#[error("--listen (TURBO_LISTEN): {address}: {source}; give an address and a port that are free")]
 pub struct ListenError {
     address: SocketAddr,
     source: std::io::Error,

@@ -102,6 +102,7 @@ impl<S: Source> Ingest<S> {
                 self.appending.moved(&known, host);
             }
             Step::NotJoined => return Some(Over::NotJoined),
+            Step::Full => return self.gave_up(join, host),
         }
         self.backoff.reset();
         None

@@ -1,6 +1,7 @@
 //! The log: the bounded, ordered queue between reading and committing.
 
 pub mod embedded;
+pub mod nats;
 
 use bytes::Bytes;
 use std::sync::Arc;

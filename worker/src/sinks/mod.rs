@@ -2,4 +2,5 @@
 
 pub mod archive;
 pub mod intents;
+pub mod postgres;
 pub mod sqlite;

@@ -207,7 +207,10 @@ pub struct SegmentFailed<'a> {
 impl SegmentFailed<'_> {
     /// Tells it.
     pub fn emit(self) {
-        error!(path = self.path, "the segment could not be written and is tried again: {}", self.error);
+        error!(
+            path = self.path,
+            "spec.sinks.archive: the segment could not be written and is tried again: {}", self.error
+        );
         counter!(m::SEGMENT_FAILURES).increment(1);
     }
 }

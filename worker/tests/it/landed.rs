@@ -70,6 +70,13 @@ impl Db {
         Self { runtime, connection }
     }
 
+    /// Makes a database with these statements.
+    pub fn create(path: &Path, sql: &'static str) {
+        std::fs::write(path, "").unwrap();
+        let mut db = Self::open(path);
+        db.runtime.block_on(sqlx::raw_sql(sql).execute(&mut db.connection)).unwrap();
+    }
+
     pub fn rows<T>(&mut self, sql: &str) -> Vec<T>
     where
         T: for<'r> FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
@@ -99,6 +106,8 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() { found.extend(files(&entry.path())) } else { found.push(entry.path()) }
     }
+    // It names whose archive it is.
+    found.retain(|file| !file.ends_with(".owner"));
     found.sort();
     found
 }

@@ -168,6 +168,24 @@ fn the_same_garbage_is_a_dead_letter_each_time() {
 }
 
 #[test]
+fn a_last_line_that_is_still_written_is_read_when_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let pipeline = pipeline(&file, PARQUET, "");
+    let text = commit(1) + "\n" + &commit(2) + "\n";
+    for (upto, records) in [(commit(1).len() + 50, 1), (text.len() - 1, 2), (text.len(), 2)] {
+        std::fs::write(&file, &text[..upto]).unwrap();
+        pipeline.run();
+        let mut db = Db::open(&pipeline.path("out.sqlite"));
+        assert_eq!(
+            (db.number("SELECT count(*) FROM records"), db.number("SELECT count(*) FROM dead_letters")),
+            (records, 0)
+        );
+    }
+    assert!(pipeline.history().contains("the last line is not whole"), "{}", pipeline.history());
+}
+
+#[test]
 fn a_small_recording_grows_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");

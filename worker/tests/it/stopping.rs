@@ -118,7 +118,8 @@ fn a_start_that_fails_claims_nothing() {
     };
     let error = run(&taken.local_addr().unwrap().to_string());
     assert!(
-        error.contains("--listen: 127.0.0.1:") && error.contains("give an address and a port that are free"),
+        error.contains("--listen (TURBO_LISTEN): 127.0.0.1:")
+            && error.contains("give an address and a port that are free"),
         "{error}"
     );
     assert_eq!(error.matches("in use").count(), 1, "a cause is said once: {error}");
@@ -130,6 +131,29 @@ fn a_start_that_fails_claims_nothing() {
     std::fs::write(pipeline.path("out.sqlite"), "this is a text, and no database at all ".repeat(200)).unwrap();
     let error = run("127.0.0.1:0");
     assert!(error.contains("spec.sinks.sqlite.path: out.sqlite can not be opened"), "{error}");
+    std::fs::remove_file(pipeline.path("out.sqlite")).unwrap();
+    Db::create(&pipeline.path("out.sqlite"), "CREATE TABLE accounts (x)");
+    let error = run("127.0.0.1:0");
+    assert!(error.contains("it holds the tables of another program; give a file that this program made"), "{error}");
+    assert_eq!(Db::open(&pipeline.path("out.sqlite")).number("SELECT count(*) FROM sqlite_master"), 1);
+}
+
+#[test]
+fn an_archive_belongs_to_one_file() {
+    let (_folder, pipeline) = slow(20);
+    pipeline.run();
+    assert_eq!(archive(&pipeline.path("archive")).len(), 20);
+    for file in ["out.sqlite", "out.sqlite-wal", "out.sqlite-shm"] {
+        let _ = std::fs::remove_file(pipeline.path(file));
+    }
+    let mut other = pipeline.start();
+    assert_eq!(other.wait().code(), Some(1));
+    assert!(
+        other.log().contains("archive is the archive of another SQLite file; give a directory of its own"),
+        "{}",
+        other.log()
+    );
+    assert_eq!(archive(&pipeline.path("archive")).len(), 20);
 }
 
 #[test]

@@ -91,6 +91,11 @@ pub(super) fn jetstream() -> Vec<(Value, &'static str)> {
              itself; remove it, or set version: v1",
         ),
         (
+            json!({"spec.source.jetstream.version": "v1", "spec.source.jetstream.cursor": 5}),
+            "spec.source.jetstream.cursor: 5 is a sequence, which v1 does not know; \
+             give a time in microseconds since 1970, or version: v2",
+        ),
+        (
             json!({"spec.source.jetstream.version": "v1", "spec.source.jetstream.dictionary": "zdict"}),
             "spec.source.jetstream.dictionary: \"zdict\" is given without compression; \
              set compression: zstd, or remove it",

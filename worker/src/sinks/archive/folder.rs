@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The file that names the owner.
+const OWNER: &str = ".owner";
+
 /// The folder of an archive.
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -11,13 +14,35 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder where it is not there.
+    /// Makes the folder where it is not there, and tries to write in it.
     ///
     /// # Errors
-    /// It can not be made.
+    /// It can not be made or written.
     pub fn open(root: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(root)?;
+        let probe = root.join(".probe");
+        File::create(&probe)?;
+        std::fs::remove_file(probe)?;
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// Whose objects are in it: what the last owner wrote down. Names of objects are unique for one owner only.
+    ///
+    /// # Errors
+    /// It can not be read.
+    pub fn owner(&self) -> io::Result<Option<String>> {
+        match std::fs::read_to_string(self.root.join(OWNER)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            owner => owner.map(|owner| Some(owner.trim().to_owned())),
+        }
+    }
+
+    /// Writes the owner down.
+    ///
+    /// # Errors
+    /// It can not be written.
+    pub fn belongs_to(&self, owner: &str) -> io::Result<()> {
+        std::fs::write(self.root.join(OWNER), format!("{owner}\n"))
     }
 
     /// Where the object of this name lies.

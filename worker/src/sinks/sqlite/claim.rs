@@ -31,6 +31,15 @@ pub struct Loaded {
 }
 
 impl Database {
+    /// What tells this file from every other one; `None` before the first claim.
+    ///
+    /// # Errors
+    /// SQLite refuses.
+    pub async fn id(&self) -> Result<Option<String>, Error> {
+        let id = sqlx::query_scalar("SELECT id FROM pipeline").fetch_optional(&self.write).await?;
+        Ok(id.flatten())
+    }
+
     /// Claims every shard of the pipeline.
     ///
     /// # Errors
@@ -62,6 +71,9 @@ impl Database {
         sqlx::query("INSERT INTO pipeline (one, name, slices) VALUES (1, ?, ?) ON CONFLICT DO NOTHING")
             .bind(name)
             .bind(&given)
+            .execute(&self.write)
+            .await?;
+        sqlx::query("UPDATE pipeline SET id = lower(hex(randomblob(16))) WHERE id IS NULL")
             .execute(&self.write)
             .await?;
         let row = sqlx::query("SELECT name, slices FROM pipeline").fetch_one(&self.write).await?;

@@ -109,6 +109,14 @@ impl Database {
         let writing = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
         let failed = |why: String| Error::Open { path: path.display().to_string(), why };
         let write = pool().max_connections(1).connect_with(writing).await.map_err(|e| failed(e.to_string()))?;
+        let tables = "SELECT count(*) FROM sqlite_master WHERE name <> '_sqlx_migrations'";
+        let ours = "SELECT count(*) FROM sqlite_master WHERE name IN ('record_state', 'pipeline', '_sqlx_migrations')";
+        let count = |sql| sqlx::query_scalar::<_, i64>(sql).fetch_one(&write);
+        let (tables, ours) = (count(tables).await, count(ours).await);
+        let (tables, ours) = (tables.map_err(|e| failed(e.to_string()))?, ours.map_err(|e| failed(e.to_string()))?);
+        if tables > 0 && ours < 3 {
+            return Err(failed("it holds the tables of another program".into()));
+        }
         sqlx::migrate!("migrations/sqlite").run(&write).await.map_err(|e| failed(e.to_string()))?;
         let read =
             pool().max_connections(2).connect_with(options.read_only(true).pragma("cache_size", "-1024")).await?;

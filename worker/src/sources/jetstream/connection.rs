@@ -4,6 +4,7 @@
 //! but sends no event where events are expected.
 
 use super::Options;
+use super::dictionary::Doubt;
 use crate::sources::{ConnectError, Connection, Lost, Received};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -22,6 +23,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Socket {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     inflate: Option<Inflate>,
+    /// To be raised where the first frame can not be inflated.
+    doubt: Option<Doubt>,
     ping: Interval,
     heard: Instant,
     progress: Instant,
@@ -34,17 +37,18 @@ impl Socket {
     pub(super) async fn open(
         socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
         hello: Option<String>,
-        dictionary: Option<&[u8]>,
+        dictionary: Option<(&[u8], Doubt)>,
         options: &Options,
     ) -> Result<Self, ConnectError> {
         let broken = |error: String| ConnectError::Unreachable(error);
+        let (dictionary, doubt) = dictionary.unzip();
         let inflate = dictionary.map(|bytes| Inflate::new(bytes, options.max_frame)).transpose();
         let inflate = inflate.map_err(|e| broken(e.to_string()))?;
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = Instant::now();
         let (silent, quiet) = (options.silent, options.quiet);
-        let mut open = Self { socket, inflate, ping, heard: now, progress: now, silent, quiet };
+        let mut open = Self { socket, inflate, doubt, ping, heard: now, progress: now, silent, quiet };
         if let Some(hello) = hello {
             open.socket.send(Message::text(hello)).await.map_err(|e| broken(e.to_string()))?;
         }
@@ -57,7 +61,13 @@ impl Socket {
             Message::Text(text) => Bytes::from(text),
             Message::Binary(frame) => match &mut self.inflate {
                 Some(inflate) => match inflate.inflate(&frame) {
-                    Ok(text) => text,
+                    Ok(text) => {
+                        self.doubt = None;
+                        text
+                    }
+                    Err(e) if self.doubt.take().inspect(Doubt::raise).is_some() => {
+                        return Err(Lost::Closed(format!("the first frame can not be inflated: {e}")));
+                    }
                     Err(e) => return Ok(Some(Received::Unreadable { bytes: frame, reason: e.to_string() })),
                 },
                 None => frame,

@@ -1,11 +1,13 @@
 //! zstd dictionaries: v1's comes from a file, v2's from `network.bsky.jetstream.getZstdDictionary`, cached by id.
 //!
 //! A dictionary is immutable for its id; a server may retire one, and then refuses the subscription with
-//! `UnknownZstdDictionary`. A dictionary that can not be had is no reason not to read: frames then come as plain text.
+//! `UnknownZstdDictionary`. A dictionary that can not be had is no reason not to read: frames then come as plain text. One
+//! with which a connection's first frame can not be read is doubted: a cached one is fetched anew, any other is given up.
 
 use rustls::ClientConfig;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use turbo_core::wire::frame::{self, dictionary_id};
 use url::Url;
@@ -18,6 +20,25 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Dictionaries {
     current: Option<Arc<Vec<u8>>>,
     remote: Option<Remote>,
+    doubt: Doubt,
+    /// Whether the current one comes from the folder, and not from a host.
+    cached: bool,
+    /// Whether frames are asked for as plain text from now on.
+    plain: bool,
+}
+
+/// Raised by a connection whose first frame could not be read with its dictionary.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Doubt(Arc<AtomicBool>);
+
+impl Doubt {
+    pub(super) fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 struct Remote {
@@ -33,7 +54,8 @@ impl Dictionaries {
     /// The bytes are no dictionary.
     pub fn fixed(dictionary: Vec<u8>) -> Result<Self, frame::Error> {
         dictionary_id(&dictionary)?;
-        Ok(Self { current: Some(Arc::new(dictionary)), remote: None })
+        let current = Some(Arc::new(dictionary));
+        Ok(Self { current, remote: None, doubt: Doubt::default(), cached: false, plain: false })
     }
 
     /// From the host (v2), kept in the folder `cache`.
@@ -43,15 +65,28 @@ impl Dictionaries {
     pub fn remote(tls: &ClientConfig, cache: &Path) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder().tls_backend_preconfigured(tls.clone()).timeout(TIMEOUT).build()?;
         let current = newest(cache).map(Arc::new);
-        Ok(Self { current, remote: Some(Remote { client, cache: cache.to_owned(), retired: None }) })
+        let remote = Some(Remote { client, cache: cache.to_owned(), retired: None });
+        Ok(Self { cached: current.is_some(), current, remote, doubt: Doubt::default(), plain: false })
+    }
+
+    /// What a connection raises when its first frame can not be read.
+    pub(super) fn doubt(&self) -> Doubt {
+        self.doubt.clone()
     }
 
     /// The dictionary to ask with, fetched where there is none yet. `None`: read plain text.
     pub(super) async fn current(&mut self, endpoint: &Url) -> Option<Arc<Vec<u8>>> {
+        if self.doubt.take() {
+            self.plain |= !self.cached;
+            self.current = None;
+        }
+        if self.plain {
+            return None;
+        }
         if let (None, Some(remote)) = (&self.current, &mut self.remote) {
             match remote.fetch(endpoint).await {
-                Ok(dictionary) => self.current = dictionary.map(Arc::new),
-                Err(error) => tracing::warn!(%endpoint, %error, "no zstd dictionary: reading plain text"),
+                Ok(dictionary) => (self.current, self.cached) = (dictionary.map(Arc::new), false),
+                Err(error) => tracing::warn!(%endpoint, "no zstd dictionary, so plain text is asked for: {error}"),
             }
         }
         self.current.clone()

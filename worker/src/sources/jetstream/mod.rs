@@ -79,7 +79,9 @@ impl Jetstream {
         let connector = Some(Connector::Rustls(self.tls.clone()));
         let connected = connect_async_tls_with_config(request.upgrade, Some(limits), true, connector).await;
         let (socket, _) = connected.map_err(refusal)?;
-        Socket::open(socket, request.hello, dictionary.as_deref().map(Vec::as_slice), &self.options).await
+        let doubt = self.dictionaries.as_ref().map(Dictionaries::doubt);
+        let dictionary = dictionary.as_deref().map(Vec::as_slice).zip(doubt);
+        Socket::open(socket, request.hello, dictionary, &self.options).await
     }
 }
 

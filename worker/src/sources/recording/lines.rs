@@ -12,6 +12,8 @@ const KEPT: usize = 1 << 20;
 pub(super) enum Line {
     /// Its number, its bytes.
     Text(u64, Bytes),
+    /// The last one, which has no end: the file may still be written.
+    Unended(u64, Bytes),
     /// One above the limit: its number, its first bytes, its length.
     TooLong(u64, Bytes, u64),
     /// The file can not be read on.
@@ -25,7 +27,7 @@ pub(super) fn read_lines(mut file: Box<dyn BufRead + Send>, from: u64, options: 
         number += 1;
         let line = match read_line(&mut file, number, options.max_frame) {
             Ok(None) => return,
-            Ok(Some(Line::Text(_, line))) if number < from || line.is_empty() => continue,
+            Ok(Some(Line::Text(_, line) | Line::Unended(_, line))) if number < from || line.is_empty() => continue,
             Ok(Some(Line::TooLong(..))) if number < from => continue,
             Ok(Some(line)) => line,
             Err(error) => Line::Broken(format!(
@@ -56,7 +58,7 @@ fn read_line(file: &mut impl BufRead, number: u64, max: usize) -> std::io::Resul
         return Ok(Some(Line::TooLong(number, line.into(), length)));
     }
     line.pop_if(|last| *last == b'\r');
-    Ok(Some(Line::Text(number, line.into())))
+    Ok(Some(if ended { Line::Text(number, line.into()) } else { Line::Unended(number, line.into()) }))
 }
 
 /// Reads to the end of the line, and counts its bytes.
@@ -84,6 +86,7 @@ mod tests {
         while let Some(line) = read_line(&mut file, lines.len() as u64 + 1, max).unwrap() {
             lines.push(match line {
                 Line::Text(number, bytes) => (number, bytes.len(), None),
+                Line::Unended(number, bytes) => (number, 100 + bytes.len(), None),
                 Line::TooLong(number, bytes, length) => (number, bytes.len(), Some(length)),
                 Line::Broken(why) => panic!("{why}"),
             });
@@ -96,7 +99,7 @@ mod tests {
         let text = b"12345\n123456\n\n1234\r\n1234567890\n12345";
         let long = |number, length| (number, 6, Some(length));
         let whole = |number, length| (number, length, None);
-        let expected = [whole(1, 5), long(2, 6), whole(3, 0), whole(4, 4), long(5, 10), whole(6, 5)];
+        let expected = [whole(1, 5), long(2, 6), whole(3, 0), whole(4, 4), long(5, 10), whole(6, 105)];
         assert_eq!(all(text, 5), expected);
         assert_eq!(all(b"1234567", 5), [long(1, 7)]);
         assert_eq!(all(b"", 5), []);

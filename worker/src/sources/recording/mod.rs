@@ -175,6 +175,13 @@ impl Connection for Lines {
                 None => Received::End,
                 Some(Line::Broken(reason)) => return Err(Lost::Broken(reason)),
                 Some(Line::Text(number, bytes)) => decoded(number, bytes),
+                Some(Line::Unended(number, bytes)) => match decoded(number, bytes) {
+                    Received::Unreadable { reason, .. } => {
+                        tracing::warn!("the last line is not whole, and is left for when it is: {reason}");
+                        Received::End
+                    }
+                    received => received,
+                },
                 Some(Line::TooLong(number, bytes, length)) => too_long(number, bytes, length),
             };
             match (&mut self.pace, &received) {

@@ -1,0 +1,91 @@
+//! From the queue inside the process to the log: batches grow with what waits, and do not linger when it is calm.
+
+use super::writer::{MAX_BATCH, Refused, Writer};
+use crate::log::embedded::Reader;
+use crate::log::{Batch, Entry};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use turbo_core::position::SourcePosition;
+
+/// How long the source's position may move without a message before a marker tells it.
+const MARK_AFTER: Duration = Duration::from_secs(60);
+
+/// Writes what comes out of the queue until it has ended.
+///
+/// # Errors
+/// Another writer has written; what was not acknowledged is not in the log.
+pub async fn feed(mut queue: Reader, writer: &mut Writer, told: impl Fn(&str)) -> Result<(), Refused> {
+    let mut moved: Option<SourcePosition> = None;
+    let mut last = Instant::now();
+    loop {
+        let next = tokio::time::timeout_at(last + MARK_AFTER, queue.next(MAX_BATCH)).await;
+        match next {
+            Ok(None) => return Ok(()),
+            Ok(Some((batch, room))) => {
+                moved = batch.position.clone().or(moved);
+                if !batch.entries.is_empty() {
+                    append(&batch, writer, &told).await?;
+                    (moved, last) = (None, Instant::now());
+                }
+                drop(room);
+            }
+            Err(_) => {
+                if let Some(position) = moved.take() {
+                    writer.mark(position, &told).await?;
+                }
+                last = Instant::now();
+            }
+        }
+    }
+}
+
+/// Appends a batch in parts that the log takes whole. The copies of an event for several slices stay in one.
+async fn append(batch: &Batch, writer: &mut Writer, told: impl Fn(&str)) -> Result<(), Refused> {
+    for part in parts(&batch.entries) {
+        writer.append(part, &told).await?;
+    }
+    Ok(())
+}
+
+fn parts(entries: &[Entry]) -> Vec<&[Entry]> {
+    let mut parts = Vec::new();
+    let mut rest = entries;
+    while rest.len() > MAX_BATCH {
+        let whole = |at: &usize| !Arc::ptr_eq(&rest[*at].item, &rest[*at - 1].item);
+        // An event has fewer copies than a batch has room.
+        let at = (1..=MAX_BATCH).rev().find(whole).unwrap_or(MAX_BATCH);
+        let (part, later) = rest.split_at(at);
+        parts.push(part);
+        rest = later;
+    }
+    parts.push(rest);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Content, Item};
+    use turbo_core::shard::Shard;
+
+    #[test]
+    fn copies_of_an_event_stay_together() {
+        let mut entries = Vec::new();
+        for (event, copies) in [1usize, 32, 7].into_iter().cycle().take(400).enumerate() {
+            let content = Content::Unreadable { bytes: vec![event as u8].into(), reason: String::new() };
+            let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new() });
+            for slice in 0..copies as u16 {
+                let seq = entries.len() as u64 + 1;
+                entries.push(Entry { seq, shard: Shard { slice, partition: 0 }, item: item.clone() });
+            }
+        }
+        let parts = parts(&entries);
+        assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), entries.len());
+        assert_eq!(parts.len(), entries.len().div_ceil(MAX_BATCH - 31));
+        for two in parts.windows(2) {
+            assert!(two[0].len() <= MAX_BATCH);
+            assert_eq!(two[1][0].shard.slice, 0, "a part begins with an event's first copy");
+        }
+    }
+}

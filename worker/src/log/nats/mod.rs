@@ -1,0 +1,95 @@
+//! The log on NATS JetStream: one stream for each pipeline, one subject for each shard.
+//!
+//! Invariants:
+//! - messages get in by atomic batches only; the first of each expects the stream's last sequence, and one batch is in
+//!   flight, so that a second writer's batch is refused whole and the log has neither hole nor duplicate;
+//! - an answer that does not come means *unknown*: the log's end is read before anything else is written;
+//! - within a shard the number of messages grows by one from message to message;
+//! - nothing else writes to the stream, and only the owner of a shard purges its subject.
+
+mod feed;
+mod lease;
+mod message;
+mod names;
+mod purge;
+mod reader;
+mod stream;
+mod tail;
+mod writer;
+
+pub use feed::feed;
+pub use lease::Lease;
+pub use message::{Broken, Message};
+pub use names::Names;
+pub use reader::{Behind, Next, ShardReader};
+pub use stream::{Log, Options};
+pub use tail::Tail;
+pub use writer::{MAX_BATCH, Refused, Writer};
+
+/// Why the log does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server can not be reached.
+    #[error("spec.log.nats.url: {url}: {why}; give the address of a NATS server that runs")]
+    Unreachable {
+        /// The address, without what may be secret in it.
+        url: String,
+        /// What the client says.
+        why: String,
+    },
+    /// The server has no atomic batches.
+    #[error(
+        "spec.log.nats.url: the server has version {0}; give one of version 2.12 or newer, which has atomic batches"
+    )]
+    TooOld(String),
+    /// The server or the account has no JetStream.
+    #[error("spec.log.nats.url: JetStream is off: {0}; switch it on for the server and the account")]
+    NoJetStream(String),
+    /// The stream is not of this pipeline.
+    #[error("stream {stream}: {why}; remove it, or give the pipeline another name")]
+    Foreign {
+        /// The stream.
+        stream: String,
+        /// What is not ours in it.
+        why: String,
+    },
+    /// The stream or the bucket can not be made as the spec says.
+    #[error("spec.log.nats.stream: {stream} can not be made so: {why}")]
+    Limits {
+        /// The stream.
+        stream: String,
+        /// What the server says.
+        why: String,
+    },
+    /// A request failed, or was not answered.
+    #[error("NATS: {what}: {why}")]
+    Request {
+        /// What was asked for.
+        what: &'static str,
+        /// What the client says.
+        why: String,
+    },
+    /// A message of the log can not be read.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+impl Error {
+    fn request(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Self {
+        move |error| Self::Request { what, why: said(error) }
+    }
+}
+
+/// An error with its causes.
+fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,77 @@
+//! What the parts of a pipeline are called in NATS.
+
+use turbo_core::shard::{Shard, Slices};
+
+/// The names of one pipeline. Namespace and pipeline are DNS labels, so neither bears a `.`, `_`, `*` or `>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    prefix: String,
+    stream: String,
+}
+
+impl Names {
+    /// The names of the pipeline in its namespace.
+    #[must_use]
+    pub fn new(namespace: &str, pipeline: &str) -> Self {
+        Self { prefix: format!("tp.{namespace}.{pipeline}"), stream: format!("tp_{namespace}_{pipeline}") }
+    }
+
+    /// The log's stream.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// The KV bucket: leases, heartbeats, the plan, what the owners of shards announce.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.stream
+    }
+
+    /// The subjects of the log's stream: every shard's, and the marker's.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<String> {
+        vec![format!("{}.*.*", self.prefix), self.marker()]
+    }
+
+    /// The subject of a shard: `tp.<namespace>.<pipeline>.<slice>.<partition>`.
+    #[must_use]
+    pub fn shard(&self, slices: &Slices, shard: Shard) -> String {
+        format!("{}.{}.{}", self.prefix, slices.name(shard), shard.partition)
+    }
+
+    /// The subject of markers, which is no shard's.
+    #[must_use]
+    pub fn marker(&self) -> String {
+        format!("{}.marker", self.prefix)
+    }
+
+    /// The shard of a subject; `None` for the marker's and for what is not ours.
+    #[must_use]
+    pub fn shard_of(&self, slices: &Slices, subject: &str) -> Option<Shard> {
+        let (slice, partition) = subject.strip_prefix(&self.prefix)?.strip_prefix('.')?.split_once('.')?;
+        let partition = partition.parse().ok()?;
+        let known = (0u16..).zip(slices.list()).find(|(_, known)| known.name == slice)?;
+        (partition < known.1.partitions).then_some(Shard { slice: known.0, partition })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use turbo_core::shard::Slice;
+
+    #[test]
+    fn a_subject_tells_its_shard() {
+        let slice = |name: &str, collections| Slice { name: name.into(), collections, partitions: 3 };
+        let slices = Slices::new(vec![slice("posts", Some(vec!["a.b.c".into()])), slice("rest", None)]).unwrap();
+        let names = Names::new("social", "blue-sky");
+        for shard in slices.shards() {
+            assert_eq!(names.shard_of(&slices, &names.shard(&slices, shard)), Some(shard));
+        }
+        assert_eq!(names.shard(&slices, Shard { slice: 1, partition: 2 }), "tp.social.blue-sky.rest.2");
+        for other in ["tp.social.blue-sky.marker", "tp.social.blue-sky.rest.3", "tp.social.blue.rest.1", "x"] {
+            assert_eq!(names.shard_of(&slices, other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Purging: what every sink has goes, by the owner of the shard.
+
+use super::{Error, Log};
+use turbo_core::shard::{Shard, Slices};
+
+impl Log {
+    /// Removes the shard's messages below `below`; the last one always stays, so that the shard keeps its number.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn purge(&self, slices: &Slices, shard: Shard, below: u64) -> Result<u64, Error> {
+        let subject = self.names.shard(slices, shard);
+        let last = self.last(&subject).await?.map_or(0, |last| last.sequence);
+        let purge = self.stream.purge().filter(subject).sequence(below.min(last).max(1));
+        let purged = purge.await.map_err(|error| Error::request("a purge")(&error))?;
+        Ok(purged.purged)
+    }
+}

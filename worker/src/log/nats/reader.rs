@@ -1,0 +1,163 @@
+//! The reader of one shard: its messages in order, each once.
+//!
+//! Invariant: the next message bears the next number. At a break the reader is made anew behind the last message that was
+//! taken; if it shows the same break, the stream's leader is asked for the first message behind that one, and only what
+//! the leader does not have counts as missing.
+
+use super::message::{self, Message};
+use super::{Error, Log};
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use futures_util::StreamExt;
+use std::time::Duration;
+use turbo_core::backoff::Backoff;
+use turbo_core::shard::{Shard, Slices};
+
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What a shard's log gives next.
+#[derive(Debug)]
+pub enum Next {
+    /// The next message.
+    Message(Message),
+    /// Messages that the log no longer has: the numbers from the first to the last of them. What follows them comes next.
+    Missing {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+}
+
+/// Where a reader begins: behind this message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Its sequence; zero for the beginning.
+    pub seq: u64,
+    /// Its number; `None` where it is not known, so that the first message's counts.
+    pub number: Option<u64>,
+}
+
+/// Reads a shard's messages.
+pub struct ShardReader {
+    log: Log,
+    subject: String,
+    behind: Behind,
+    messages: Option<Ordered>,
+    /// The sequence behind which a break was seen once.
+    suspect: Option<u64>,
+    /// What comes behind missing messages.
+    held: Option<Message>,
+    backoff: Backoff,
+}
+
+impl Log {
+    /// A position of a shard with its number: the message at the position always stays in the log, as long as the log has
+    /// not lost it.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn behind(&self, seq: u64) -> Result<Behind, Error> {
+        if seq == 0 {
+            return Ok(Behind { seq, number: Some(0) });
+        }
+        match self.stream.get_raw_message(seq).await {
+            Ok(found) => Ok(Behind { seq, number: message::number(seq, &found.headers).ok() }),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(Behind { seq, number: None }),
+            Err(error) => Err(Error::request("the message at a position")(&error)),
+        }
+    }
+
+    /// A reader of the shard's messages behind that one.
+    #[must_use]
+    pub fn shard(&self, slices: &Slices, shard: Shard, behind: Behind) -> ShardReader {
+        let subject = self.names.shard(slices, shard);
+        let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        ShardReader { log: self.clone(), subject, behind, messages: None, suspect: None, held: None, backoff }
+    }
+}
+
+impl ShardReader {
+    /// What comes next; waits while there is nothing, and while the server is away. Safe to cancel.
+    ///
+    /// # Errors
+    /// A message that is not of this log.
+    pub async fn next(&mut self) -> Result<Next, Error> {
+        loop {
+            if let Some(message) = self.held.take() {
+                return Ok(self.taken(message));
+            }
+            if let Err(error) = self.step().await {
+                self.messages = None;
+                if matches!(error, Error::Broken(_)) {
+                    return Err(error);
+                }
+                tracing::debug!(subject = self.subject, %error, "the shard is read anew");
+                tokio::time::sleep(self.backoff.next(rand::random())).await;
+                continue;
+            }
+            if let (Some(held), Some(number)) = (&self.held, self.behind.number)
+                && held.number != number + 1
+            {
+                // The leader has confirmed it.
+                self.behind.number = Some(held.number - 1);
+                return Ok(Next::Missing { from: number + 1, to: held.number - 1 });
+            }
+        }
+    }
+
+    fn taken(&mut self, message: Message) -> Next {
+        self.behind = Behind { seq: message.seq, number: Some(message.number) };
+        self.backoff.reset();
+        Next::Message(message)
+    }
+
+    /// Receives one message, and holds it if it is what comes next.
+    async fn step(&mut self) -> Result<(), Error> {
+        let failed = |error: &dyn std::error::Error| Error::request("the messages of a shard")(error);
+        if self.messages.is_none() {
+            self.messages = Some(self.open().await?);
+        }
+        let Some(messages) = &mut self.messages else { return Ok(()) };
+        let Some(received) = messages.next().await.transpose().map_err(|error| failed(&error))? else {
+            self.messages = None;
+            return Ok(());
+        };
+        let seq = received.info().map_err(|error| failed(&*error))?.stream_sequence;
+        if seq <= self.behind.seq {
+            return Ok(());
+        }
+        let message = message::read(seq, received.headers.as_ref(), received.payload.clone())?;
+        let follows = self.behind.number.is_none_or(|number| message.number == number + 1);
+        if follows || self.is_missing(seq).await? {
+            self.suspect = None;
+            self.held = Some(message);
+        } else {
+            self.suspect = Some(self.behind.seq);
+            self.messages = None;
+        }
+        Ok(())
+    }
+
+    /// Whether the leader, too, has nothing between the last message taken and `seq`; asked at the second break only.
+    async fn is_missing(&self, seq: u64) -> Result<bool, Error> {
+        if self.suspect != Some(self.behind.seq) {
+            return Ok(false);
+        }
+        let first = self.log.stream.get_first_raw_message_by_subject(&self.subject, self.behind.seq + 1).await;
+        let first = first.map_err(|error| Error::request("the first message behind a position")(&error))?;
+        Ok(first.sequence == seq)
+    }
+
+    async fn open(&self) -> Result<Ordered, Error> {
+        let failed = |error: &dyn std::error::Error| Error::request("a reader of a shard")(error);
+        let config = OrderedConfig {
+            filter_subject: self.subject.clone(),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.behind.seq + 1 },
+            ..OrderedConfig::default()
+        };
+        let consumer = self.log.stream.create_consumer(config).await.map_err(|error| failed(&error))?;
+        consumer.messages().await.map_err(|error| failed(&error))
+    }
+}

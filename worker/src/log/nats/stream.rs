@@ -1,0 +1,166 @@
+//! The connection, the stream and the bucket: made and kept as the spec says.
+
+use super::{Error, Names, said};
+use async_nats::jetstream::context::{ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::kv;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, Stream};
+use async_nats::jetstream::{Context, ErrorCode};
+use async_nats::{Client, ConnectOptions};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Where a stream says which pipeline it is of.
+const OWNER: &str = "turbopipeline.dev/pipeline";
+/// Where it says how its subjects are divided.
+const SLICES: &str = "turbopipeline.dev/slices";
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that says nothing for two of these is given up.
+const PING: Duration = Duration::from_secs(5);
+/// No message id is used; the server's table of them stays empty.
+const DUPLICATES: Duration = Duration::from_secs(1);
+/// Changes of a key that the bucket keeps.
+const HISTORY: i64 = 1;
+
+/// What the spec says of the log.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Addresses, separated by commas.
+    pub url: String,
+    /// Namespace of the pipeline.
+    pub namespace: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// The slices as one line.
+    pub slices: String,
+    /// Copies of the stream and of the bucket.
+    pub replicas: usize,
+    /// Bytes that the stream may hold.
+    pub max_bytes: u64,
+}
+
+/// The open log.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub(super) client: Client,
+    pub(super) stream: Stream,
+    /// Leases, heartbeats, the plan, what owners announce.
+    pub bucket: kv::Store,
+    /// What its parts are called.
+    pub names: Names,
+}
+
+impl Log {
+    /// Connects with what `connection` says of credentials and TLS, makes the stream and the bucket where they are not
+    /// there, and brings their limits up to date.
+    ///
+    /// # Errors
+    /// The server is not there, too old or without JetStream; the stream is another's; the limits can not be had.
+    pub async fn open(options: &Options, connection: ConnectOptions) -> Result<Self, Error> {
+        let names = Names::new(&options.namespace, &options.pipeline);
+        let unreachable =
+            |error: &dyn std::error::Error| Error::Unreachable { url: shown(&options.url), why: said(error) };
+        let connection = connection.name(names.stream()).ping_interval(PING).request_timeout(Some(TIMEOUT));
+        let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
+        let client = connection.connect(servers).await.map_err(|e| unreachable(&e))?;
+        let version = client.server_info().version;
+        if !client.is_server_compatible(2, 12, 0) {
+            return Err(Error::TooOld(version));
+        }
+        let context = ContextBuilder::new().timeout(TIMEOUT).build(client.clone());
+        context.query_account().await.map_err(|error| Error::NoJetStream(said(&error)))?;
+        let stream = stream(&context, &names, options).await?;
+        let bucket = bucket(&context, &names, options).await?;
+        Ok(Self { client, stream, bucket, names })
+    }
+
+    /// The state of the stream, asked of its leader.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn info(&self) -> Result<Info, Error> {
+        self.stream.get_info().await.map_err(|error| Error::request("the state of the stream")(&error))
+    }
+}
+
+async fn stream(context: &Context, names: &Names, options: &Options) -> Result<Stream, Error> {
+    let owner = format!("{}/{}", options.namespace, options.pipeline);
+    let wanted = Config {
+        name: names.stream().to_owned(),
+        description: Some(format!("the log of the pipeline {owner}")),
+        subjects: names.subjects(),
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        max_bytes: i64::try_from(options.max_bytes).unwrap_or(i64::MAX),
+        num_replicas: options.replicas,
+        duplicate_window: DUPLICATES,
+        allow_atomic_publish: true,
+        metadata: HashMap::from([(OWNER.to_owned(), owner), (SLICES.to_owned(), options.slices.clone())]),
+        ..Config::default()
+    };
+    let limits = |error: &dyn std::error::Error| Error::Limits { stream: names.stream().to_owned(), why: said(error) };
+    let foreign = |why: String| Error::Foreign { stream: names.stream().to_owned(), why };
+    match context.get_stream(names.stream()).await {
+        Ok(stream) => {
+            let found = &stream.cached_info().config;
+            for key in [OWNER, SLICES] {
+                let (found, wanted) = (found.metadata.get(key), wanted.metadata.get(key));
+                if found != wanted {
+                    let text = |value: Option<&String>| value.map_or("nothing", String::as_str).to_owned();
+                    return Err(foreign(format!("its {key} is {}, not {}", text(found), text(wanted))));
+                }
+            }
+            let mut now = found.clone();
+            (now.max_bytes, now.num_replicas) = (wanted.max_bytes, wanted.num_replicas);
+            if now != *found {
+                context.update_stream(now).await.map_err(|error| limits(&error))?;
+            }
+            Ok(stream)
+        }
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                context.create_stream(wanted).await.map_err(|error| match error.kind() {
+                    CreateStreamErrorKind::JetStream(said)
+                        if said.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP =>
+                    {
+                        foreign("another stream takes its subjects".into())
+                    }
+                    _ => limits(&error),
+                })
+            }
+            _ => Err(Error::request("the stream")(&error)),
+        },
+    }
+}
+
+async fn bucket(context: &Context, names: &Names, options: &Options) -> Result<kv::Store, Error> {
+    let wanted = kv::Config {
+        bucket: names.bucket().to_owned(),
+        description: format!("the pipeline {}/{}", options.namespace, options.pipeline),
+        history: HISTORY,
+        num_replicas: options.replicas,
+        limit_markers: Some(Duration::from_secs(60)),
+        ..kv::Config::default()
+    };
+    let made = context.create_or_update_key_value(wanted).await;
+    made.map_err(|error| Error::Limits { stream: names.bucket().to_owned(), why: said(&error) })
+}
+
+/// Addresses without user and password.
+fn shown(url: &str) -> String {
+    let one = |url: &str| match url.rsplit_once('@') {
+        Some((before, host)) => {
+            format!("{}{host}", before.split_inclusive("://").next().filter(|s| s.ends_with("://")).unwrap_or(""))
+        }
+        None => url.to_owned(),
+    };
+    url.split(',').map(one).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_password_is_shown() {
+        assert_eq!(super::shown("nats://a:b@h:1,tls://h2:2,t@h3"), "nats://h:1,tls://h2:2,h3");
+    }
+}

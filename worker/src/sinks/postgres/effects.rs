@@ -1,0 +1,209 @@
+//! What a folded batch does to the rows: barriers first, then rows, floors and accounts.
+
+use super::Error;
+use super::copy::Rows;
+use sqlx::{PgConnection, Row as _};
+use std::collections::HashMap;
+use std::sync::Arc;
+use turbo_core::floor::Floor;
+use turbo_core::fold::{Account, Barrier, Folded, Known, Logged, RepoKey, Row, needs_highest};
+use turbo_core::shard::Slices;
+
+/// Where rows wait for their merge; each connection has its own, made once and emptied by each transaction's end.
+const STAGE: &str = "CREATE TEMP TABLE IF NOT EXISTS turbo_stage_1 (
+    did text, collection text, rkey text, rev text, cid text, record jsonb, time_us bigint, slice text,
+    partition integer, seq bigint) ON COMMIT DELETE ROWS";
+const COPY: &str = "COPY turbo_stage_1 FROM STDIN (FORMAT binary)";
+/// In the order of the key, so that two merges never wait for each other in a ring.
+const MERGE: &str = "INSERT INTO record_state
+       (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq)
+     SELECT did, collection, rkey, rev, cid, record, time_us, now(), slice, partition, seq
+     FROM turbo_stage_1 ORDER BY did COLLATE \"C\", collection COLLATE \"C\", rkey COLLATE \"C\"
+     ON CONFLICT (did, collection, rkey) DO UPDATE SET
+       rev = excluded.rev, cid = excluded.cid, record = excluded.record, time_us = excluded.time_us,
+       indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition, seq = excluded.seq,
+       hydration = 'none', hydrated = NULL
+     WHERE excluded.rev > record_state.rev";
+
+/// The statements that write effects.
+#[derive(Debug)]
+pub(super) struct Effects {
+    pub(super) slices: Arc<Slices>,
+}
+
+impl Effects {
+    /// What the fold has to know of the repositories in the batch.
+    pub(super) async fn known<'a>(
+        &self,
+        connection: &mut PgConnection,
+        batch: &'a [Logged<'a>],
+    ) -> Result<HashMap<RepoKey<'a>, Known>, Error> {
+        let mut known = HashMap::<RepoKey<'a>, Known>::new();
+        let mut dids: Vec<&str> = batch.iter().map(|logged| &*logged.event.key).collect();
+        dids.sort_unstable();
+        dids.dedup();
+        let names: Vec<&str> = self.slices.list().iter().map(|slice| slice.name.as_str()).collect();
+        let floors = "SELECT slice, did, rev, inclusive FROM floors WHERE slice = ANY ($1) AND did = ANY ($2)";
+        let floors = sqlx::query(floors).persistent(false).bind(names).bind(&dids).fetch_all(&mut *connection).await?;
+        for row in floors {
+            let Some(repo) = self.repo(&row, &dids)? else { continue };
+            let floor = Floor { rev: row.try_get::<String, _>("rev")?.into(), inclusive: row.try_get("inclusive")? };
+            known.entry(repo).or_default().floor = Some(floor);
+        }
+        let (names, keys): (Vec<String>, Vec<&str>) =
+            needs_highest(batch).map(|(slice, key)| (self.name(slice), key)).unzip();
+        if keys.is_empty() {
+            return Ok(known);
+        }
+        let highest = sqlx::query(
+            "SELECT r.slice, r.did, max(r.rev) AS rev FROM unnest($1::text[], $2::text[]) AS g (slice, did)
+             JOIN record_state r ON r.did = g.did AND r.slice = g.slice GROUP BY r.slice, r.did",
+        );
+        for row in highest.persistent(false).bind(names).bind(&keys).fetch_all(&mut *connection).await? {
+            let Some(repo) = self.repo(&row, &dids)? else { continue };
+            known.entry(repo).or_default().highest = Some(row.try_get::<String, _>("rev")?.into());
+        }
+        Ok(known)
+    }
+
+    /// The repository that a row is of, among these sorted keys.
+    fn repo<'a>(&self, row: &sqlx::postgres::PgRow, dids: &[&'a str]) -> Result<Option<RepoKey<'a>>, Error> {
+        let (slice, did): (&str, &str) = (row.try_get("slice")?, row.try_get("did")?);
+        let slice = (0u16..).zip(self.slices.list()).find(|(_, known)| known.name == slice);
+        let did = dids.binary_search(&did).ok().and_then(|at| dids.get(at));
+        Ok(slice.zip(did).map(|((slice, _), did)| (slice, *did)))
+    }
+
+    /// Applies the fold; the rows are those that PostgreSQL takes.
+    pub(super) async fn apply(
+        &self,
+        connection: &mut PgConnection,
+        folded: &Folded<'_>,
+        rows: &[&Row<'_>],
+    ) -> Result<(), Error> {
+        for barrier in &folded.barriers {
+            self.barrier(connection, barrier).await?;
+        }
+        self.rows(connection, rows).await?;
+        self.floors(connection, &folded.floors).await?;
+        self.accounts(connection, &folded.accounts).await
+    }
+
+    /// Copies rows to the table where they wait, and merges them.
+    pub(super) async fn rows(&self, connection: &mut PgConnection, rows: &[&Row<'_>]) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        sqlx::raw_sql(STAGE).execute(&mut *connection).await?;
+        let mut copied = Rows::new(10);
+        for row in rows {
+            copied
+                .row()
+                .text(row.key)
+                .text(&row.commit.collection)
+                .text(&row.commit.rkey)
+                .text(&row.commit.rev)
+                .text_or_null(row.commit.cid.as_deref())
+                .jsonb_or_null(row.record().map(|record| &record[..]))
+                .bigint(row.time_us)
+                .text(&self.name(row.shard.slice))
+                .integer(i32::from(row.shard.partition))
+                .bigint(row.seq as i64);
+        }
+        let mut copy = connection.copy_in_raw(COPY).await?;
+        if let Err(error) = copy.send(copied.finish()).await {
+            copy.abort("the rows could not be sent").await?;
+            return Err(error.into());
+        }
+        copy.finish().await?;
+        sqlx::raw_sql(MERGE).execute(connection).await?;
+        Ok(())
+    }
+
+    async fn barrier(&self, connection: &mut PgConnection, barrier: &Barrier<'_>) -> Result<(), Error> {
+        let query = match barrier {
+            Barrier::Replaced { repo, seq, rev } => {
+                sqlx::query("DELETE FROM record_state WHERE did = $1 AND slice = $2 AND rev <= $3 AND seq < $4")
+                    .persistent(false)
+                    .bind(repo.1.to_owned())
+                    .bind(self.name(repo.0))
+                    .bind((*rev).to_owned())
+                    .bind(*seq as i64)
+            }
+            Barrier::Removed { repo } => sqlx::query("DELETE FROM record_state WHERE did = $1 AND slice = $2")
+                .persistent(false)
+                .bind(repo.1.to_owned())
+                .bind(self.name(repo.0)),
+        };
+        query.execute(connection).await?;
+        Ok(())
+    }
+
+    async fn floors(&self, connection: &mut PgConnection, floors: &HashMap<RepoKey<'_>, Floor>) -> Result<(), Error> {
+        if floors.is_empty() {
+            return Ok(());
+        }
+        let mut floors: Vec<_> = floors.iter().collect();
+        floors.sort_unstable_by_key(|(repo, _)| **repo);
+        let column = |of: &dyn Fn(&(&RepoKey<'_>, &Floor)) -> String| floors.iter().map(of).collect::<Vec<_>>();
+        let inclusive: Vec<bool> = floors.iter().map(|(_, floor)| floor.inclusive).collect();
+        sqlx::query(
+            "INSERT INTO floors (slice, did, rev, inclusive)
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[])
+             ON CONFLICT (slice, did) DO UPDATE SET rev = excluded.rev, inclusive = excluded.inclusive",
+        )
+        .persistent(false)
+        .bind(column(&|(repo, _)| self.name(repo.0)))
+        .bind(column(&|(repo, _)| repo.1.to_owned()))
+        .bind(column(&|(_, floor)| floor.rev.to_string()))
+        .bind(inclusive)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// In the order of the DIDs, since slices share the table.
+    async fn accounts(
+        &self,
+        connection: &mut PgConnection,
+        accounts: &HashMap<&str, Account<'_>>,
+    ) -> Result<(), Error> {
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let mut accounts: Vec<_> = accounts.iter().collect();
+        accounts.sort_unstable_by_key(|(did, _)| **did);
+        let dids: Vec<&str> = accounts.iter().map(|(did, _)| **did).collect();
+        let handles: Vec<Option<&str>> = accounts.iter().map(|(_, account)| account.handle).collect();
+        let active: Vec<Option<bool>> = accounts.iter().map(|(_, account)| account.state.map(|(is, _)| is)).collect();
+        let status: Vec<Option<&str>> =
+            accounts.iter().map(|(_, account)| account.state.and_then(|(_, s)| s)).collect();
+        let times: Vec<i64> = accounts.iter().map(|(_, account)| account.time_us).collect();
+        let seqs: Vec<i64> = accounts.iter().map(|(_, account)| account.seq as i64).collect();
+        // An identity says nothing of the state, and an account event nothing of the handle.
+        sqlx::query(
+            "INSERT INTO accounts (did, handle, active, status, time_us, seq)
+             SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[], $4::text[], $5::bigint[], $6::bigint[])
+             ON CONFLICT (did) DO UPDATE SET
+               handle = coalesce(excluded.handle, accounts.handle),
+               status = CASE WHEN excluded.active IS NULL THEN accounts.status ELSE excluded.status END,
+               active = coalesce(excluded.active, accounts.active),
+               time_us = excluded.time_us, seq = excluded.seq
+             WHERE excluded.seq > accounts.seq",
+        )
+        .persistent(false)
+        .bind(dids)
+        .bind(handles)
+        .bind(active)
+        .bind(status)
+        .bind(times)
+        .bind(seqs)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) fn name(&self, slice: u16) -> String {
+        self.slices.list().get(usize::from(slice)).map(|slice| slice.name.clone()).unwrap_or_default()
+    }
+}

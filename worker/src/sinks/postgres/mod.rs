@@ -1,0 +1,115 @@
+//! PostgreSQL: records and catalog in one database, and so in one transaction.
+//!
+//! Invariants:
+//! - rows, counters and positions of a commit change in one transaction, fenced for each shard by epoch and position in
+//!   one `UPDATE`: what a paused or killed owner sent changes nothing;
+//! - a row is replaced only by a newer revision;
+//! - no statement is prepared under a name or outside a transaction, and no setting outlives one, so that a pool which
+//!   lends its connections by the transaction (PgBouncer) can stand in front. Migrations need a direct connection, for their lock.
+
+mod claim;
+mod commit;
+mod copy;
+mod effects;
+mod refused;
+
+pub use claim::{Claimed, SINK};
+pub use commit::{CommitError, Committed, Committer, Numbered, ShardTotals};
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, Postgres};
+use std::time::Duration;
+
+/// How long a statement may take.
+const STATEMENT_TIMEOUT: &str = "SET LOCAL statement_timeout = '30s'";
+/// How long a connection may be waited for.
+const ACQUIRE: Duration = Duration::from_secs(10);
+/// The oldest server that is supported: 14.
+const OLDEST: i32 = 140_000;
+
+/// Why the Postgres sink does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address can not be read. It may hold a password, and is not shown.
+    #[error(
+        "spec.sinks.postgres.urlFrom: it is no address of a database: {0}; give postgres://user:password@host/database"
+    )]
+    Url(String),
+    /// The server is older than what is supported.
+    #[error("spec.sinks.postgres.urlFrom: the server has version {0}; give one of version 14 or newer")]
+    TooOld(String),
+    /// The database belongs to another pipeline.
+    #[error("{field}: {given} does not fit the database, which was made with {made}; give that, or another database")]
+    OtherPipeline {
+        /// The field of the pipeline file.
+        field: &'static str,
+        /// What it says.
+        given: String,
+        /// What the database was made with.
+        made: String,
+    },
+    /// The schema can not be brought up to date.
+    #[error("PostgreSQL schema: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// PostgreSQL refuses, or is not there.
+    #[error("PostgreSQL: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// What is stored can not be read.
+    #[error("PostgreSQL: a row of {0} is broken")]
+    Broken(&'static str),
+}
+
+impl Error {
+    /// Whether the server refuses the data itself, not the work: SQLSTATE classes 22 and 23, and 54 (JSON that is nested
+    /// too deep, a key that is too long for an index).
+    fn refuses_data(&self) -> bool {
+        let Self::Sql(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+    }
+}
+
+/// A database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+}
+
+impl Database {
+    /// A pool of at most `connections`; they are made when they are needed.
+    ///
+    /// # Errors
+    /// The address can not be read.
+    pub fn open(url: &str, connections: u32) -> Result<Self, Error> {
+        let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| Error::Url(error.to_string()))?;
+        let options = options.application_name("turbo").extra_float_digits(None).statement_cache_capacity(0);
+        let pool =
+            PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE).connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date. Several may do so at once: they wait for each other.
+    ///
+    /// # Errors
+    /// The server is too old, or refuses.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        let version = "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
+        let (number, text): (i32, String) = sqlx::query_as(version).persistent(false).fetch_one(&self.pool).await?;
+        if number < OLDEST {
+            return Err(Error::TooOld(text));
+        }
+        Ok(sqlx::migrate!("migrations/postgres").run(&self.pool).await?)
+    }
+
+    /// Begins a transaction whose statements have a limit of time.
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, Postgres>, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::raw_sql(STATEMENT_TIMEOUT).execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
+    /// Ends all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,427 @@
+//! The log on a real NATS server: what is written is read, once and in order, whatever is cut, killed or doubled.
+
+use async_nats::ConnectOptions;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use turbo_core::event::Event;
+use turbo_core::id::EventId;
+use turbo_core::shard::{Shard, Slice, Slices};
+use turbo_core::window::{Passed, Window};
+use turbo_core::wire::{Frame, decode};
+use turbo_testkit::Nats;
+use turbo_worker::log::nats::{Behind, Error, Lease, Log, Next, Options, Tail, Writer};
+use turbo_worker::log::{Content, Entry, Item};
+
+fn slices() -> Arc<Slices> {
+    let posts = Slice { name: "posts".into(), collections: Some(vec!["a.b.c".into()]), partitions: 2 };
+    let rest = Slice { name: "rest".into(), collections: None, partitions: 3 };
+    Arc::new(Slices::new(vec![posts, rest]).unwrap())
+}
+
+fn options(url: &str) -> Options {
+    Options {
+        url: url.to_owned(),
+        namespace: "test".into(),
+        pipeline: "bluesky".into(),
+        slices: "posts rest".into(),
+        replicas: 1,
+        max_bytes: 1 << 30,
+    }
+}
+
+async fn open(nats: &Nats) -> Log {
+    Log::open(&options(&nats.url()), ConnectOptions::new()).await.unwrap()
+}
+
+/// The n-th event of writer `by`: mostly records, now and then one of the whole repository.
+fn event(by: u64, n: u64) -> Box<Event> {
+    let time_us = 1_783_175_888_000_000 + n as i64 * 1000;
+    let rev = turbo_core::tid::encode(time_us, by as u16);
+    let collection = if n.is_multiple_of(3) { "a.b.c" } else { "x.y.z" };
+    let did = format!("did:plc:{}", n % 11);
+    let line = if n % 17 == 5 {
+        format!(r#"{{"did":"{did}","time_us":{time_us},"kind":"identity","identity":{{"time":"{by}-{n}"}}}}"#)
+    } else {
+        format!(
+            r#"{{"did":"{did}","time_us":{time_us},"kind":"commit","commit":{{"rev":"{rev}","operation":"create","collection":"{collection}","rkey":"{by}-{n}","record":{{"n":{n}}},"cid":"c"}}}}"#
+        )
+    };
+    let Ok(Frame::Event(mut event)) = decode(&line.into()) else { panic!("no event") };
+    event.cursor = Some(n);
+    event
+}
+
+/// What an ingester does with events: entries for a writer that goes on behind `seq`.
+fn entries(slices: &Slices, window: &mut Window, events: impl Iterator<Item = Box<Event>>, mut seq: u64) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut passed = Passed::new(true);
+    for event in events {
+        let shards: Vec<Shard> = match &event.body {
+            turbo_core::event::Body::Commit(commit) => vec![slices.of_record(&event.key, &commit.collection)],
+            _ => slices.of_repository(&event.key).collect(),
+        };
+        let id = window.id(&event, EventId::of(&event), &mut passed);
+        let marks = window.take(&event, id, i64::MAX);
+        let item = Arc::new(Item { content: Content::Event(event), host: "host:1".into(), marks });
+        for shard in shards {
+            seq += 1;
+            entries.push(Entry { seq, shard, item: item.clone() });
+        }
+    }
+    entries
+}
+
+/// Appends the events `from..to` of writer `by`.
+async fn append(writer: &mut Writer, slices: &Slices, by: u64, from: u64, to: u64) {
+    let entries = entries(slices, &mut Window::new(), (from..to).map(|n| event(by, n)), writer.last_seq());
+    writer.append(&entries, |why| eprintln!("{why}")).await.unwrap();
+}
+
+/// Everything that a shard's log holds up to sequence `upto`: sequence, number, event.
+async fn read(log: &Log, slices: &Slices, upto: u64) -> Vec<(u64, Shard, u64, Event)> {
+    let mut all = Vec::new();
+    for shard in slices.shards() {
+        let mut reader = log.shard(slices, shard, Behind { seq: 0, number: Some(0) });
+        while let Ok(next) = tokio::time::timeout(Duration::from_millis(300), reader.next()).await {
+            let Next::Message(message) = next.unwrap() else { panic!("nothing is missing") };
+            let event = message.item.unwrap().event().unwrap().clone();
+            all.push((message.seq, shard, message.number, event));
+        }
+    }
+    all.retain(|(seq, ..)| *seq <= upto);
+    all.sort_by_key(|(seq, ..)| *seq);
+    all
+}
+
+fn assert_contiguous(all: &[(u64, Shard, u64, Event)]) {
+    let mut numbers = HashMap::new();
+    for ((seq, shard, number, _), expected) in all.iter().zip(1u64..) {
+        assert_eq!(*seq, expected, "the log has no hole");
+        let last = numbers.insert(*shard, *number).unwrap_or(0);
+        assert_eq!(*number, last + 1, "{shard:?} has no hole");
+    }
+}
+
+#[tokio::test]
+async fn what_is_appended_is_read_in_order_and_the_tail_tells_it_all() {
+    let Some(nats) = Nats::start() else { return };
+    let (log, slices) = (open(&nats).await, slices());
+    let tail = log.tail(&slices).await.unwrap();
+    assert_eq!((tail.last_seq, tail.position, tail.window.len()), (0, None, 0));
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let mut window = Window::new();
+    let mut sent = Vec::new();
+    for (from, to) in [(0, 1), (1, 3), (3, 800), (800, 1500)] {
+        let part = entries(&slices, &mut window, (from..to).map(|n| event(0, n)), writer.last_seq());
+        writer.append(&part, |why| panic!("{why}")).await.unwrap();
+        sent.extend(part);
+    }
+    let all = read(&log, &slices, u64::MAX).await;
+    assert_contiguous(&all);
+    assert_eq!(all.len(), sent.len());
+    for ((seq, shard, _, came), sent) in all.iter().zip(&sent) {
+        assert_eq!((*seq, *shard, came), (sent.seq, sent.shard, sent.item.event().unwrap()));
+    }
+    let Tail { last_seq, position, numbers, window: loaded } = log.tail(&slices).await.unwrap();
+    assert_eq!(last_seq, sent.len() as u64);
+    let last = event(0, 1499);
+    let position = position.unwrap();
+    assert_eq!((&*position.host, position.cursor, position.id), ("host:1", Some(1499), EventId::of(&last)));
+    assert_eq!(position.time_us, last.time_us);
+    for shard in slices.shards() {
+        let last = all.iter().filter(|(_, of, ..)| *of == shard).map(|(_, _, number, _)| *number).max();
+        assert_eq!(numbers.get(&shard).copied(), last);
+    }
+    assert_eq!(
+        (loaded.len(), loaded.oldest_us(), loaded.span_us()),
+        (window.len(), window.oldest_us(), window.span_us())
+    );
+    for n in 0..1500 {
+        assert!(loaded.contains(EventId::of(&event(0, n))), "{n}");
+    }
+    // A marker moves the position, and is no shard's.
+    let mut moved = position.clone();
+    moved.cursor = Some(1600);
+    for cursor in [1550, 1600] {
+        moved.cursor = Some(cursor);
+        writer.mark(moved.clone(), |why| panic!("{why}")).await.unwrap();
+    }
+    let tail = log.tail(&slices).await.unwrap();
+    assert_eq!((tail.last_seq, tail.position.clone(), tail.window.len()), (last_seq + 2, Some(moved), 1500));
+    let mut writer = Writer::new(log.clone(), slices.clone(), &tail);
+    append(&mut writer, &slices, 0, 1500, 1510).await;
+}
+
+#[tokio::test]
+async fn the_window_is_loaded_as_far_as_it_reaches_back() {
+    let Some(nats) = Nats::start() else { return };
+    let (log, slices) = (open(&nats).await, slices());
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    // 4,000 events with a second of source time between them: 15 minutes are 900 of them.
+    let mut window = Window::new();
+    for from in (0..4_000_000u64).step_by(500_000) {
+        let events = (from..from + 500_000).step_by(1000).map(|n| event(0, n));
+        let part = entries(&slices, &mut window, events, writer.last_seq());
+        for part in part.chunks(900) {
+            writer.append(part, |why| panic!("{why}")).await.unwrap();
+        }
+    }
+    let loaded = log.tail(&slices).await.unwrap().window;
+    assert!(window.len() < 1000, "{}", window.len());
+    assert_eq!((loaded.len(), loaded.oldest_us()), (window.len(), window.oldest_us()));
+}
+
+/// Two writers that never give up: each reads the tail after a refusal. Returns what each had acknowledged.
+async fn two_writers(logs: [Log; 2], slices: Arc<Slices>, batches: u64) -> u64 {
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let tasks = logs.into_iter().zip(1u64..).map(|(log, by)| {
+        let (slices, acknowledged) = (slices.clone(), acknowledged.clone());
+        tokio::spawn(async move {
+            let mut writer = Writer::new(log.clone(), slices.clone(), &tail(&log, &slices).await);
+            let mut n = 0;
+            for batch in 0..batches {
+                let size = 1 + (batch * 37 + by * 11) % 120;
+                loop {
+                    let events = (n..n + size).map(|n| event(by, n));
+                    let entries = entries(&slices, &mut Window::new(), events, writer.last_seq());
+                    if writer.append(&entries, |_| {}).await.is_ok() {
+                        acknowledged.fetch_add(entries.len() as u64, Ordering::Relaxed);
+                        break;
+                    }
+                    writer = Writer::new(log.clone(), slices.clone(), &tail(&log, &slices).await);
+                }
+                n += size;
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    acknowledged.load(Ordering::Relaxed)
+}
+
+/// The tail, asked for until a server answers.
+async fn tail(log: &Log, slices: &Slices) -> Tail {
+    loop {
+        match log.tail(slices).await {
+            Ok(tail) => return tail,
+            Err(error) => eprintln!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Every event of both writers once, those of one batch side by side, and nothing else.
+async fn assert_both_whole(log: &Log, slices: &Slices, acknowledged: u64) {
+    let all = read(log, slices, u64::MAX).await;
+    assert_contiguous(&all);
+    assert_eq!(all.len() as u64, acknowledged);
+    for by in ["1-", "2-"] {
+        let of = |event: &Event| match &event.body {
+            turbo_core::event::Body::Commit(commit) => commit.rkey.to_string(),
+            turbo_core::event::Body::Identity { time, .. } => time.to_string(),
+            _ => String::new(),
+        };
+        let mut mine: Vec<String> = all.iter().map(|(.., event)| of(event)).filter(|id| id.starts_with(by)).collect();
+        mine.dedup();
+        let numbers: Vec<u64> = mine.iter().map(|id| id[2..].parse().unwrap()).collect();
+        assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "in order, each once");
+    }
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused_whole() {
+    let Some(nats) = Nats::start() else { return };
+    let slices = slices();
+    let logs = [open(&nats).await, open(&nats).await];
+    let log = logs[0].clone();
+    let acknowledged = two_writers(logs, slices.clone(), 40).await;
+    assert_both_whole(&log, &slices, acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_the_middle_doubles_and_loses_nothing() {
+    let Some(nats) = Nats::start() else { return };
+    let slices = slices();
+    let logs = [open(&nats).await, open(&nats).await];
+    let log = logs[0].clone();
+    let writing = tokio::spawn(two_writers(logs, slices.clone(), 150));
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        nats.kill();
+        nats.restart();
+    }
+    let acknowledged = writing.await.unwrap();
+    assert_both_whole(&log, &slices, acknowledged).await;
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_looked_up_and_nothing_is_written_twice() {
+    let Some(nats) = Nats::start() else { return };
+    let (log, slices) = (open(&nats).await, slices());
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    append(&mut writer, &slices, 0, 0, 10).await;
+    // The server takes what is sent, and answers long after the writer has given up.
+    nats.pause();
+    let resumed = async {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        nats.resume();
+    };
+    tokio::join!(append(&mut writer, &slices, 0, 10, 60), resumed);
+    append(&mut writer, &slices, 0, 60, 70).await;
+    let all = read(&log, &slices, u64::MAX).await;
+    assert_contiguous(&all);
+    assert_eq!(all.len() as u64, writer.last_seq());
+    assert_eq!(log.tail(&slices).await.unwrap().position.unwrap().cursor, Some(69));
+}
+
+#[tokio::test]
+async fn a_full_stream_is_waited_for_and_a_purge_makes_room() {
+    let Some(nats) = Nats::start() else { return };
+    let slices = slices();
+    let small = Options { max_bytes: 200_000, ..options(&nats.url()) };
+    let log = Log::open(&small, ConnectOptions::new()).await.unwrap();
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let told = AtomicU64::new(0);
+    let filling = async {
+        for from in (0..2000).step_by(100) {
+            let entries =
+                entries(&slices, &mut Window::new(), (from..from + 100).map(|n| event(0, n)), writer.last_seq());
+            let told = |why: &str| {
+                assert!(why.contains("the log is full"), "{why}");
+                told.fetch_add(1, Ordering::Relaxed);
+            };
+            writer.append(&entries, told).await.unwrap();
+        }
+    };
+    let purging = async {
+        // What has been read up to some place is purged while the writer waits; each shard keeps its last message.
+        loop {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            if told.load(Ordering::Relaxed) > 0 {
+                for shard in slices.shards() {
+                    log.purge(&slices, shard, u64::MAX).await.unwrap();
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = filling => {}
+        () = purging => {}
+    }
+    assert!(told.load(Ordering::Relaxed) > 0);
+    let tail = log.tail(&slices).await.unwrap();
+    assert_eq!(tail.last_seq, writer.last_seq());
+    assert_eq!(tail.numbers.len(), 5, "every shard keeps its last number");
+}
+
+#[tokio::test]
+async fn only_what_the_leader_does_not_have_is_missing() {
+    let Some(nats) = Nats::start() else { return };
+    let (log, slices) = (open(&nats).await, slices());
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    append(&mut writer, &slices, 0, 0, 200).await;
+    let all = read(&log, &slices, u64::MAX).await;
+    let shard = all[50].1;
+    let of: Vec<(u64, u64)> = all.iter().filter(|(_, s, ..)| *s == shard).map(|(seq, _, n, _)| (*seq, *n)).collect();
+    let stream = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+    let stream = stream.get_stream(log.names.stream()).await.unwrap();
+    for (seq, _) in &of[5..8] {
+        stream.delete_message(*seq).await.unwrap();
+    }
+    let mut reader = log.shard(&slices, shard, log.behind(of[1].0).await.unwrap());
+    let mut seen = Vec::new();
+    let mut missing = Vec::new();
+    while seen.last() != of.last() {
+        match reader.next().await.unwrap() {
+            Next::Message(message) => seen.push((message.seq, message.number)),
+            Next::Missing { from, to } => missing.push((from, to)),
+        }
+    }
+    assert_eq!(missing, [(of[5].1, of[7].1)]);
+    assert_eq!(seen, [&of[2..5], &of[8..]].concat());
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_over_a_restart_of_the_server() {
+    let Some(nats) = Nats::start() else { return };
+    let (log, slices) = (open(&nats).await, slices());
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let shard = slices.of_record("did:plc:0", "x.y.z");
+    let mut reader = log.shard(&slices, shard, Behind { seq: 0, number: Some(0) });
+    let mut last = 0;
+    for from in (0..600).step_by(200) {
+        append(&mut writer, &slices, 0, from, from + 200).await;
+        let upto = log.tail(&slices).await.unwrap().numbers[&shard];
+        while last < upto {
+            let Next::Message(message) = reader.next().await.unwrap() else { panic!("nothing is missing") };
+            assert_eq!(message.number, last + 1);
+            last = message.number;
+        }
+        nats.kill();
+        nats.restart();
+    }
+}
+
+#[tokio::test]
+async fn one_holder_has_the_lease_and_a_stopped_one_loses_it() {
+    let Some(nats) = Nats::start() else { return };
+    let log = open(&nats).await;
+    let term = Duration::from_millis(600);
+    let mut one = Lease::new(log.clone(), "lease.ingest", "one", term);
+    let mut two = Lease::new(log.clone(), "lease.ingest", "two", term);
+    for _ in 0..10 {
+        assert!(one.keep().await.unwrap());
+        assert!(!two.keep().await.unwrap(), "it is renewed");
+        tokio::time::sleep(term / 5).await;
+    }
+    // `one` stops for longer than the term.
+    let mut waited = Duration::ZERO;
+    while !two.keep().await.unwrap() {
+        tokio::time::sleep(term / 10).await;
+        waited += term / 10;
+    }
+    assert!(waited >= term - term / 5, "not before the term is over: {waited:?}");
+    assert!(!one.keep().await.unwrap(), "it finds that it has lost it");
+    two.release().await.unwrap();
+    assert!(one.keep().await.unwrap(), "what is given back is free at once");
+}
+
+#[tokio::test]
+async fn what_can_not_be_used_is_refused_with_its_mend() {
+    let Some(nats) = Nats::start() else { return };
+    let log = open(&nats).await;
+    let refused = |options: Options| async move {
+        Log::open(&options, ConnectOptions::new()).await.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let options = options(&nats.url());
+    let other = Options { slices: "posts(3)".into(), ..options.clone() };
+    let said = refused(other).await;
+    assert!(said.contains("its turbopipeline.dev/slices is posts rest, not posts(3)"), "{said}");
+    // Limits are brought up to date, and asked for again do no harm.
+    let more = Options { max_bytes: 2 << 30, ..options.clone() };
+    Log::open(&more, ConnectOptions::new()).await.unwrap();
+    assert_eq!(log.info().await.unwrap().config.max_bytes, 2 << 30);
+    let said = refused(Options { replicas: 3, ..options.clone() }).await;
+    assert!(said.contains("spec.log.nats.stream: tp_test_bluesky can not be made so"), "{said}");
+    let context = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+    let theirs = async_nats::jetstream::stream::Config {
+        name: "theirs".into(),
+        subjects: vec!["tp.other.>".into()],
+        ..Default::default()
+    };
+    context.create_stream(theirs).await.unwrap();
+    let said = refused(Options { namespace: "other".into(), ..options.clone() }).await;
+    assert!(said.contains("another stream takes its subjects"), "{said}");
+    let said = refused(Options { url: "nats://user:secret@127.0.0.1:1".into(), ..options }).await;
+    assert!(said.contains("spec.log.nats.url: nats://127.0.0.1:1: ") && !said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_without_jetstream_is_told() {
+    let Some(nats) = Nats::without_jetstream() else { return };
+    let error = Log::open(&options(&nats.url()), ConnectOptions::new()).await.err().unwrap();
+    assert!(matches!(error, Error::NoJetStream(_)), "{error}");
+}
