@@ -6,6 +6,7 @@ pub mod http;
 pub mod ingest;
 pub mod live;
 pub mod log;
+pub mod ownership;
 pub mod pipeline;
 pub mod reference;
 pub mod secrets;

@@ -170,6 +170,19 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
     Ok(Message { seq, number, item, position: at.map(position) })
 }
 
+/// Reads a message of a shard; one whose payload is broken becomes a dead letter there.
+///
+/// # Errors
+/// It is not one of ours: it has no number.
+pub(super) fn read_for_shard(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Result<Message, Broken> {
+    read(seq, headers, payload.clone()).or_else(|broken| {
+        let number = number(seq, headers.ok_or_else(|| Broken { seq, what: "it has no headers".into() })?)?;
+        let content = Content::Unreadable { bytes: payload, reason: broken.to_string() };
+        let item = Some(Item { content, host: "".into(), marks: Vec::new() });
+        Ok(Message { seq, number, item, position: None })
+    })
+}
+
 /// What the dedup window has to remember of a message, by its headers alone.
 ///
 /// # Errors
@@ -269,6 +282,18 @@ mod tests {
         let encoder = Encoder { max_payload: 1 << 20, position: Some(position.clone()) };
         let message = read(1, Some(&encoder.marker()), Bytes::new()).unwrap();
         assert_eq!((message.position, message.item.is_none(), message.number), (Some(position), true, 0));
+    }
+
+    #[test]
+    fn a_broken_payload_is_a_dead_letter_of_its_shard() {
+        let mut encoder = Encoder { max_payload: 1 << 20, position: None };
+        let (headers, _) = encoder.item(&item(event("x"), Some(1)), 8);
+        assert!(read(3, Some(&headers), Bytes::from_static(b"{")).is_err(), "a position can not be had from it");
+        let message = read_for_shard(3, Some(&headers), Bytes::from_static(b"{")).unwrap();
+        let Some(Content::Unreadable { bytes, reason }) = message.item.map(|item| item.content) else { panic!() };
+        assert_eq!((message.number, &bytes[..]), (8, &b"{"[..]));
+        assert!(reason.starts_with("message 3 of the log: not a Jetstream message"), "{reason}");
+        assert!(read_for_shard(3, None, Bytes::new()).is_err());
     }
 
     #[test]

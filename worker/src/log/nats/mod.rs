@@ -75,7 +75,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn request(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Self {
+    pub(crate) fn request(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Self {
         move |error| Self::Request { what, why: said(error) }
     }
 }

@@ -4,13 +4,21 @@ use super::{Error, Log};
 use turbo_core::shard::{Shard, Slices};
 
 impl Log {
+    /// The sequence of the shard's last message; zero where there is none.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn last_of(&self, slices: &Slices, shard: Shard) -> Result<u64, Error> {
+        Ok(self.last(&self.names.shard(slices, shard)).await?.map_or(0, |last| last.sequence))
+    }
+
     /// Removes the shard's messages below `below`; the last one always stays, so that the shard keeps its number.
     ///
     /// # Errors
     /// No answer.
     pub async fn purge(&self, slices: &Slices, shard: Shard, below: u64) -> Result<u64, Error> {
         let subject = self.names.shard(slices, shard);
-        let last = self.last(&subject).await?.map_or(0, |last| last.sequence);
+        let last = self.last_of(slices, shard).await?;
         let purge = self.stream.purge().filter(subject).sequence(below.min(last).max(1));
         let purged = purge.await.map_err(|error| Error::request("a purge")(&error))?;
         Ok(purged.purged)

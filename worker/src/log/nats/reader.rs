@@ -41,15 +41,20 @@ pub struct Behind {
 
 /// Reads a shard's messages.
 pub struct ShardReader {
-    log: Log,
-    subject: String,
-    behind: Behind,
+    at: Place,
     messages: Option<Ordered>,
-    /// The sequence behind which a break was seen once.
-    suspect: Option<u64>,
     /// What comes behind missing messages.
     held: Option<Message>,
     backoff: Backoff,
+}
+
+/// Where a reader is.
+struct Place {
+    log: Log,
+    subject: String,
+    behind: Behind,
+    /// The sequence behind which a break was seen once.
+    suspect: Option<u64>,
 }
 
 impl Log {
@@ -74,7 +79,8 @@ impl Log {
     pub fn shard(&self, slices: &Slices, shard: Shard, behind: Behind) -> ShardReader {
         let subject = self.names.shard(slices, shard);
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        ShardReader { log: self.clone(), subject, behind, messages: None, suspect: None, held: None, backoff }
+        let at = Place { log: self.clone(), subject, behind, suspect: None };
+        ShardReader { at, messages: None, held: None, backoff }
     }
 }
 
@@ -93,22 +99,22 @@ impl ShardReader {
                 if matches!(error, Error::Broken(_)) {
                     return Err(error);
                 }
-                tracing::debug!(subject = self.subject, %error, "the shard is read anew");
+                tracing::debug!(subject = self.at.subject, %error, "the shard is read anew");
                 tokio::time::sleep(self.backoff.next(rand::random())).await;
                 continue;
             }
-            if let (Some(held), Some(number)) = (&self.held, self.behind.number)
+            if let (Some(held), Some(number)) = (&self.held, self.at.behind.number)
                 && held.number != number + 1
             {
                 // The leader has confirmed it.
-                self.behind.number = Some(held.number - 1);
+                self.at.behind.number = Some(held.number - 1);
                 return Ok(Next::Missing { from: number + 1, to: held.number - 1 });
             }
         }
     }
 
     fn taken(&mut self, message: Message) -> Next {
-        self.behind = Behind { seq: message.seq, number: Some(message.number) };
+        self.at.behind = Behind { seq: message.seq, number: Some(message.number) };
         self.backoff.reset();
         Next::Message(message)
     }
@@ -117,7 +123,7 @@ impl ShardReader {
     async fn step(&mut self) -> Result<(), Error> {
         let failed = |error: &dyn std::error::Error| Error::request("the messages of a shard")(error);
         if self.messages.is_none() {
-            self.messages = Some(self.open().await?);
+            self.messages = Some(self.at.open().await?);
         }
         let Some(messages) = &mut self.messages else { return Ok(()) };
         let Some(received) = messages.next().await.transpose().map_err(|error| failed(&error))? else {
@@ -125,21 +131,23 @@ impl ShardReader {
             return Ok(());
         };
         let seq = received.info().map_err(|error| failed(&*error))?.stream_sequence;
-        if seq <= self.behind.seq {
+        if seq <= self.at.behind.seq {
             return Ok(());
         }
-        let message = message::read(seq, received.headers.as_ref(), received.payload.clone())?;
-        let follows = self.behind.number.is_none_or(|number| message.number == number + 1);
-        if follows || self.is_missing(seq).await? {
-            self.suspect = None;
+        let message = message::read_for_shard(seq, received.headers.as_ref(), received.payload.clone())?;
+        let follows = self.at.behind.number.is_none_or(|number| message.number == number + 1);
+        if follows || self.at.is_missing(seq).await? {
+            self.at.suspect = None;
             self.held = Some(message);
         } else {
-            self.suspect = Some(self.behind.seq);
+            self.at.suspect = Some(self.at.behind.seq);
             self.messages = None;
         }
         Ok(())
     }
+}
 
+impl Place {
     /// Whether the leader, too, has nothing between the last message taken and `seq`; asked at the second break only.
     async fn is_missing(&self, seq: u64) -> Result<bool, Error> {
         if self.suspect != Some(self.behind.seq) {

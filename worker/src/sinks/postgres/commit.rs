@@ -77,11 +77,12 @@ impl Committer {
         Self { database, effects: Effects { slices: slices.clone() }, slices }
     }
 
-    /// Commits entries, in log order for each shard, for shards of `owned`. All of it lands, or nothing.
+    /// Commits entries, in the order of the log, for shards of `owned`. All of it lands, or nothing.
     ///
     /// # Errors
     /// A shard is fenced, or PostgreSQL is away.
     pub async fn commit(&self, owned: &BTreeMap<Shard, Owned>, entries: &[Numbered]) -> Result<Committed, CommitError> {
+        debug_assert!(entries.is_sorted_by_key(|entry| entry.entry.seq), "in the order of the log");
         match self.attempt(owned, entries, &[]).await {
             Err(CommitError::Outage(error)) if error.refuses_data() => {
                 let refused = self.refused(entries).await?;

@@ -1,0 +1,145 @@
+//! What a worker sees of the others: heartbeats and the plan, as the bucket tells their changes.
+
+use super::{PLAN, WORKER};
+use crate::log::nats::{Error, Log};
+use async_nats::jetstream::kv::{Entry, Operation, Watch};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use turbo_core::ownership::Liveness;
+use turbo_core::plan::{Plan, WorkerId};
+
+/// One worker's view of the bucket, kept up to date by [`Board::look`].
+pub struct Board {
+    log: Log,
+    me: WorkerId,
+    began: Instant,
+    liveness: Liveness,
+    /// Never locked by two: the lock lets a board be shared, which a watch can not be.
+    watch: Mutex<Option<Watch>>,
+    /// Whether everything that was there at the beginning of the watch was seen.
+    current: bool,
+    beats: BTreeMap<WorkerId, u64>,
+    plan: Plan,
+    revision: u64,
+}
+
+impl Board {
+    /// A board that knows nothing yet. Another worker is gone `limit` after its last heartbeat. Ids are what a key of
+    /// the bucket may bear: letters, digits, `-` and `_`.
+    #[must_use]
+    pub fn new(log: Log, me: WorkerId, limit: Duration) -> Self {
+        let liveness = Liveness::new(limit, Duration::ZERO);
+        let (beats, plan) = (BTreeMap::new(), Plan::default());
+        Self {
+            log,
+            me,
+            began: Instant::now(),
+            liveness,
+            watch: Mutex::new(None),
+            current: false,
+            beats,
+            plan,
+            revision: 0,
+        }
+    }
+
+    /// Sends a heartbeat: `report` is what this worker says of itself.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn beat(&self, report: Bytes) -> Result<(), Error> {
+        let put = self.log.bucket.put(key(&self.me), report).await;
+        put.map(|_| ()).map_err(|error| Error::request("a heartbeat")(&error))
+    }
+
+    /// Takes the heartbeat out: this worker leaves, and nobody has to wait for that to show.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn leave(&self) -> Result<(), Error> {
+        let deleted = self.log.bucket.delete(key(&self.me)).await;
+        deleted.map_err(|error| Error::request("leaving")(&error))
+    }
+
+    /// Looks at what has changed. To be called at least four times within the limit.
+    ///
+    /// # Errors
+    /// No answer; what is known stays, and the watch begins anew at the next look.
+    pub async fn look(&mut self) -> Result<(), Error> {
+        self.liveness.tick(self.began.elapsed());
+        let watch = self.watch.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let mut watch = match watch {
+            Some(watch) => watch,
+            None => self.open().await?,
+        };
+        while let Some(changed) = watch.next().now_or_never() {
+            let Some(changed) = changed else { return Ok(()) };
+            self.take(&changed.map_err(|error| Error::request("the watch of the bucket")(&error))?);
+        }
+        self.watch = Mutex::new(Some(watch));
+        Ok(())
+    }
+
+    async fn open(&mut self) -> Result<Watch, Error> {
+        let failed = |error: &dyn std::error::Error| Error::request("the watch of the bucket")(error);
+        // A bucket without keys says nothing at all: then there is nothing to be seen first.
+        let keys = self.log.bucket.status().await.map_err(|error| failed(&error))?.values();
+        self.current = keys == 0;
+        let keys = [format!("{WORKER}>"), PLAN.to_owned()];
+        self.log.bucket.watch_many_with_history(keys).await.map_err(|error| failed(&error))
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        self.current |= entry.seen_current;
+        let there = entry.operation == Operation::Put;
+        if entry.key == PLAN {
+            self.revision = entry.revision;
+            // A plan that can not be read is made anew, from nothing.
+            self.plan = if there { serde_json::from_slice(&entry.value).unwrap_or_default() } else { Plan::default() };
+        } else if let Some(id) = entry.key.strip_prefix(WORKER) {
+            let worker = WorkerId::from(id);
+            if there {
+                self.beats.insert(worker.clone(), entry.revision);
+                self.liveness.heard(&worker, entry.revision, self.began.elapsed());
+            } else {
+                self.beats.remove(&worker);
+                self.liveness.left(&worker);
+            }
+        }
+    }
+
+    /// The plan, and its revision in the bucket.
+    #[must_use]
+    pub fn plan(&self) -> (&Plan, u64) {
+        (&self.plan, self.revision)
+    }
+
+    /// The workers that live; `None` before everything was seen once.
+    #[must_use]
+    pub fn live(&self) -> Option<BTreeSet<WorkerId>> {
+        self.current.then(|| self.liveness.live().cloned().collect())
+    }
+
+    /// Whether a worker's claims no longer count.
+    #[must_use]
+    pub fn gone(&self, worker: &WorkerId) -> bool {
+        self.liveness.gone(worker)
+    }
+
+    /// Whether the others were watched for long enough to tell who is gone, also of one that was never heard of.
+    pub(super) fn settled(&self) -> bool {
+        self.current && self.gone(&WorkerId::from(""))
+    }
+
+    /// Heartbeats of workers that are gone, with their revisions.
+    pub(super) fn stale(&self) -> impl Iterator<Item = (String, u64)> {
+        self.beats.iter().filter(|(worker, _)| self.gone(worker)).map(|(worker, revision)| (key(worker), *revision))
+    }
+}
+
+fn key(worker: &WorkerId) -> String {
+    format!("{WORKER}{worker}")
+}

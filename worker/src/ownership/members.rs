@@ -1,0 +1,84 @@
+//! The task of a member: it beats, looks, and plans where the lease is its own, whatever the commits wait for.
+
+use super::{Board, Planner};
+use crate::log::nats::{Error, Log};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use turbo_core::plan::{Plan, WorkerId};
+use turbo_core::shard::Shard;
+
+/// What a worker has to know of the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The plan.
+    pub plan: Plan,
+    /// The workers that live.
+    pub live: BTreeSet<WorkerId>,
+    /// Whether the others were watched for long enough to tell who is gone.
+    pub settled: bool,
+}
+
+impl View {
+    /// Whether a worker's claims no longer count.
+    #[must_use]
+    pub fn gone(&self, worker: &WorkerId) -> bool {
+        self.settled && !self.live.contains(worker)
+    }
+}
+
+/// A member of a pipeline.
+pub struct Member {
+    board: Board,
+    planner: Planner,
+    shards: BTreeMap<Shard, u64>,
+    limit: Duration,
+}
+
+impl Member {
+    /// A member `me`, over all these shards. A worker is gone `limit` after its last heartbeat.
+    #[must_use]
+    pub fn new(log: &Log, me: &WorkerId, shards: BTreeMap<Shard, u64>, limit: Duration) -> Self {
+        let board = Board::new(log.clone(), me.clone(), limit);
+        Self { board, planner: Planner::new(log.clone(), me, limit), shards, limit }
+    }
+
+    /// Runs until the token fires, then leaves. Tells what it sees.
+    pub async fn run(mut self, view: watch::Sender<View>, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(self.limit / 8);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            if let Err(error) = self.step().await {
+                tracing::debug!(%error, "the other workers are not seen for now");
+            }
+            let next = self.view();
+            view.send_if_modified(|now| {
+                let changed = *now != next;
+                *now = next;
+                changed
+            });
+        }
+        for left in [self.planner.release().await, self.board.leave().await] {
+            if let Err(error) = left {
+                tracing::debug!(%error, "the others find out by themselves that this worker has left");
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), Error> {
+        self.board.look().await?;
+        self.board.beat(Bytes::from_static(b"{}")).await?;
+        self.planner.step(&self.board, &self.shards).await?;
+        Ok(())
+    }
+
+    fn view(&self) -> View {
+        let (plan, _) = self.board.plan();
+        View { plan: plan.clone(), live: self.board.live().unwrap_or_default(), settled: self.board.settled() }
+    }
+}

@@ -1,0 +1,149 @@
+//! Members and their planner on a real NATS server.
+
+use async_nats::ConnectOptions;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use turbo_core::plan::{Plan, WorkerId};
+use turbo_core::shard::Shard;
+use turbo_testkit::Nats;
+use turbo_worker::log::nats::{Log, Options};
+use turbo_worker::ownership::{Board, Planner};
+
+const LIMIT: Duration = Duration::from_millis(2500);
+
+fn shards() -> BTreeMap<Shard, u64> {
+    (0..8).map(|partition| (Shard { slice: 0, partition }, 1)).collect()
+}
+
+async fn open(nats: &Nats) -> Log {
+    let options = Options {
+        url: nats.url(),
+        namespace: "test".into(),
+        pipeline: "bluesky".into(),
+        slices: "rest".into(),
+        replicas: 1,
+        max_bytes: 1 << 20,
+    };
+    Log::open(&options, ConnectOptions::new()).await.unwrap()
+}
+
+/// A worker that does nothing but announce itself and plan.
+fn member(log: Log, name: &str) -> JoinHandle<()> {
+    let me = WorkerId::from(name);
+    tokio::spawn(async move {
+        let mut board = Board::new(log.clone(), me.clone(), LIMIT);
+        let mut planner = Planner::new(log, &me, LIMIT);
+        loop {
+            board.beat(Bytes::from_static(b"{}")).await.unwrap();
+            board.look().await.unwrap();
+            planner.step(&board, &shards()).await.unwrap();
+            tokio::time::sleep(LIMIT / 8).await;
+        }
+    })
+}
+
+/// The plan, once it names exactly these workers.
+async fn planned(board: &mut Board, workers: &[&str]) -> Plan {
+    let wanted: BTreeSet<WorkerId> = workers.iter().map(|name| WorkerId::from(*name)).collect();
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            board.look().await.unwrap();
+            let (plan, _) = board.plan();
+            if plan.workers().map(|(worker, _)| worker.clone()).collect::<BTreeSet<_>>() == wanted {
+                return plan.clone();
+            }
+            tokio::time::sleep(LIMIT / 10).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("no plan for {workers:?}: {:?}", board.plan()))
+}
+
+fn assert_balanced(plan: &Plan) {
+    let counts: Vec<usize> = plan.workers().map(|(_, shards)| shards.len()).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 8, "{plan:?}");
+    assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{plan:?}");
+}
+
+#[tokio::test]
+async fn the_plan_follows_who_lives_whoever_plans() {
+    let Some(nats) = Nats::start() else { return };
+    let log = open(&nats).await;
+    let mut watching = Board::new(log.clone(), WorkerId::from("watching"), LIMIT);
+    let mut members = BTreeMap::new();
+    let mut expected = Vec::new();
+    let mut before = Plan::default();
+    for name in ["a", "b", "c"] {
+        members.insert(name, member(open(&nats).await, name));
+        expected.push(name);
+        let plan = planned(&mut watching, &expected).await;
+        assert_balanced(&plan);
+        assert!(plan.number() > before.number());
+        before = plan;
+    }
+    // One stops without a word: maybe the planner.
+    for name in ["a", "b"] {
+        members.remove(name).unwrap().abort();
+        expected.retain(|other| *other != name);
+        let plan = planned(&mut watching, &expected).await;
+        assert_balanced(&plan);
+        for (worker, shards) in before.workers().filter(|(worker, _)| expected.contains(&worker.as_str())) {
+            assert!(plan.shards_of(worker).unwrap().is_superset(shards), "what stays moves nothing");
+        }
+        before = plan;
+    }
+    // Nothing changes without a cause.
+    tokio::time::sleep(LIMIT).await;
+    watching.look().await.unwrap();
+    assert_eq!(*watching.plan().0, before);
+}
+
+#[tokio::test]
+async fn one_that_leaves_is_not_waited_for() {
+    let Some(nats) = Nats::start() else { return };
+    let log = open(&nats).await;
+    let mut watching = Board::new(log.clone(), WorkerId::from("watching"), Duration::from_secs(600));
+    let mut planner = Planner::new(log.clone(), &WorkerId::from("watching"), LIMIT);
+    let guest = Board::new(log, WorkerId::from("guest"), LIMIT);
+    guest.beat(Bytes::new()).await.unwrap();
+    for (leaves, workers) in [(false, vec!["guest"]), (true, vec![])] {
+        if leaves {
+            guest.leave().await.unwrap();
+        }
+        let mut seen = Vec::new();
+        for _ in 0..1000 {
+            watching.look().await.unwrap();
+            assert!(planner.step(&watching, &shards()).await.unwrap());
+            seen = watching.plan().0.workers().map(|(worker, _)| worker.to_string()).collect();
+            if seen == workers {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(seen, workers);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_while_makes_nobody_gone() {
+    let Some(nats) = Nats::start() else { return };
+    let log = open(&nats).await;
+    let mut board = Board::new(log.clone(), WorkerId::from("a"), LIMIT);
+    let other = Board::new(log, WorkerId::from("b"), LIMIT);
+    other.beat(Bytes::new()).await.unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        board.look().await.unwrap();
+    }
+    assert_eq!(board.live().unwrap().len(), 1);
+    // Nobody looks for three times the limit, as while the observer is stopped: that is no reason to call `b` gone.
+    tokio::time::sleep(3 * LIMIT).await;
+    board.look().await.unwrap();
+    assert!(!board.gone(&WorkerId::from("b")));
+    for _ in 0..10 {
+        tokio::time::sleep(LIMIT / 6).await;
+        board.look().await.unwrap();
+    }
+    assert!(board.gone(&WorkerId::from("b")), "silent while it was watched");
+}

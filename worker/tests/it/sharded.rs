@@ -1,0 +1,166 @@
+//! Several workers over one log and one database: whoever crashes, every event lands once and in order.
+
+use crate::postgres::{Logging, assert_same, event_of, open, slices, worker};
+use async_nats::ConnectOptions;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use turbo_core::shard::Slices;
+use turbo_sim::{World, WorldConfig};
+use turbo_testkit::{Nats, Postgres};
+use turbo_worker::log::Batch;
+use turbo_worker::log::nats::{Log, Options, Writer};
+use turbo_worker::ownership::{Holder, Member, View};
+use turbo_worker::sinks::postgres::{Database, Numbered};
+use turbo_worker::sinks::sqlite;
+
+const LIMIT: Duration = Duration::from_millis(2000);
+
+/// A worker of this test; dropping its tasks is a crash.
+struct Running {
+    stop: CancellationToken,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Running {
+    async fn start(nats: &Nats, postgres: &Postgres, slices: &Arc<Slices>, name: &str) -> Self {
+        let (log, me) = (log(nats).await, worker(name));
+        let database = Database::open(&postgres.url(), 2).unwrap();
+        let weights = slices.shards().map(|shard| (shard, 1)).collect();
+        let member = Member::new(&log, &me, weights, LIMIT);
+        let holder = Holder::new(log, slices.clone(), database, me);
+        let (to, view) = watch::channel(View::default());
+        let stop = CancellationToken::new();
+        // The holder goes first: it releases while its worker still lives.
+        let released = CancellationToken::new();
+        let (holding, after) = (stop.clone(), released.clone());
+        let tasks = [
+            tokio::spawn(async move {
+                holder.run(view, holding).await;
+                after.cancel();
+            }),
+            tokio::spawn(async move { member.run(to, released).await }),
+        ];
+        Self { stop, tasks }
+    }
+
+    fn crash(self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+    }
+}
+
+async fn log(nats: &Nats) -> Log {
+    let options = Options {
+        url: nats.url(),
+        namespace: "test".into(),
+        pipeline: "bluesky".into(),
+        slices: "posts rest".into(),
+        replicas: 1,
+        max_bytes: 1 << 30,
+    };
+    Log::open(&options, ConnectOptions::new()).await.unwrap()
+}
+
+/// Waits until every shard's position is the last message of its log.
+async fn caught_up(log: &Log, database: &Database, slices: &Slices) {
+    for shard in slices.shards() {
+        let last = log.last_of(slices, shard).await.unwrap();
+        let mut position = 0;
+        for _ in 0..2400 {
+            position = database.row(slices, shard).await.unwrap().position;
+            if position == last {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(position, last, "{shard:?} is at {:?}", database.row(slices, shard).await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_crashes_every_event_lands_once_and_in_order() {
+    let (Some(nats), Some(postgres)) = (Nats::start(), Postgres::start()) else { return };
+    let slices = slices();
+    let database = open(&postgres.url(), &slices).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.sqlite");
+    let file = Arc::new(sqlite::Database::open(&path).await.unwrap());
+    let claims = file.claim("test", &slices).await.unwrap().claims;
+    let mut expected = sqlite::Committer::new(file, slices.clone(), &claims, None);
+
+    let log = log(&nats).await;
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let config = WorldConfig { accounts: 80, nasty: 0.0, resyncs: 0.002, removals: 0.002, ..WorldConfig::seeded(11) };
+    let (mut world, mut logging) = (World::new(config), Logging::default());
+    let mut running = Vec::new();
+    for round in 0..12u64 {
+        // Two crash and one leaves in good order, in turns; two or three are there.
+        match round % 4 {
+            0 => running.push(Running::start(&nats, &postgres, &slices, &format!("w{round}")).await),
+            1 => running.push(Running::start(&nats, &postgres, &slices, &format!("w{round}")).await),
+            2 if running.len() > 1 => running.remove(0).crash(),
+            _ if running.len() > 1 => running.remove(0).end().await,
+            _ => {}
+        }
+        for _ in 0..10 {
+            let entries: Vec<Numbered> = (0..40).flat_map(|_| logging.log(&slices, event_of(&world.next()))).collect();
+            let entries: Vec<_> = entries.into_iter().map(|numbered| numbered.entry).collect();
+            writer.append(&entries, |why| eprintln!("{why}")).await.unwrap();
+            expected.commit(&Batch { entries, ..Batch::default() }).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20 + 17 * (round % 3))).await;
+        }
+    }
+    caught_up(&log, &database, &slices).await;
+    for running in running {
+        running.end().await;
+    }
+    for shard in slices.shards() {
+        let row = database.row(&slices, shard).await.unwrap();
+        assert_eq!(row.owner, None, "who leaves in good order releases");
+        assert!(row.epoch > 1, "shards have moved");
+    }
+    assert_same(&path, &postgres.url(), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shards_of_one_that_crashed_go_on_within_a_few_limits() {
+    let (Some(nats), Some(postgres)) = (Nats::start(), Postgres::start()) else { return };
+    let slices = slices();
+    let database = open(&postgres.url(), &slices).await;
+    let log = log(&nats).await;
+    let first = Running::start(&nats, &postgres, &slices, "first").await;
+    let owner = |database: Database, slices: Arc<Slices>, name: &'static str| async move {
+        for _ in 0..2400 {
+            let mut all = true;
+            for shard in slices.shards() {
+                all &= database.row(&slices, shard).await.unwrap().owner == Some(worker(name));
+            }
+            if all {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{name} does not own everything");
+    };
+    owner(database.clone(), slices.clone(), "first").await;
+    first.crash();
+    let second = Running::start(&nats, &postgres, &slices, "second").await;
+    owner(database.clone(), slices.clone(), "second").await;
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let mut world = World::new(WorldConfig { nasty: 0.0, ..WorldConfig::seeded(3) });
+    let mut logging = Logging::default();
+    let entries = (0..500).flat_map(|_| logging.log(&slices, event_of(&world.next())));
+    let entries: Vec<_> = entries.map(|numbered| numbered.entry).collect();
+    writer.append(&entries[..entries.len().min(900)], |_| {}).await.unwrap();
+    caught_up(&log, &database, &slices).await;
+    second.end().await;
+}
