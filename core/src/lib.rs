@@ -1,5 +1,5 @@
 //! What TurboPipeline decides, without I/O: events and their bytes, sharding, the dedup window, how a resumed stream
-//! is seen to join, and what a batch of events does to the records that are there.
+//! is seen to join, what a batch of events does to the records that are there, and who owns which shard.
 //!
 //! Nothing here knows a socket, a file, SQL or Kubernetes. Everything is a value or a function of values, so that it
 //! can be tested by properties and shared by the workers, the operator and the simulator.

@@ -158,7 +158,9 @@ proptest! {
 
     #[test]
     fn the_fewest_that_can_move((previous, live, shards) in inputs()) {
-        prop_assume!(!live.is_empty());
+        if live.is_empty() {
+            return Ok(());
+        }
         let next = plan(&previous, &live, &shards);
         prop_assert_eq!(stay(&previous, &next), most_that_stay(&previous, &live, &shards));
     }
@@ -175,7 +177,9 @@ proptest! {
 
     #[test]
     fn no_shard_moves_without_a_cause((previous, live, shards) in inputs()) {
-        prop_assume!(!live.is_empty());
+        if live.is_empty() {
+            return Ok(());
+        }
         let next = plan(&previous, &live, &shards);
         let fewest = shards.len() / live.len();
         for shard in moved(&previous, &next).into_iter().filter(|shard| shards.contains_key(shard)) {
