@@ -20,6 +20,8 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 impl<S: Source> Ingest<S> {
     /// Reads a connection until it is over.
     pub(super) async fn read(&mut self, mut connection: S::Connection, mut join: Join, host: &str) -> Over {
+        // What is no event is known again by its place, which begins with the connection.
+        self.last = None;
         let mut deadline = Instant::now() + JOIN_TIMEOUT;
         loop {
             // A recording is read up to the position first, however long that takes.
@@ -143,5 +145,63 @@ impl<S: Source> Ingest<S> {
         events::Unreadable { reason: &reason, bytes: bytes.len() }.emit();
         self.appending.unreadable(id, bytes, reason, host);
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::Start;
+    use crate::live::Live;
+    use crate::log::embedded;
+    use crate::sinks::sqlite::Loaded;
+    use crate::sources::ConnectError;
+    use std::sync::Arc;
+    use turbo_core::join::Ask;
+    use turbo_core::shard::{Slice, Slices};
+
+    /// A host that sends the same garbage twice whenever it is asked, and then ends.
+    struct Garbage;
+
+    struct Frames(u32);
+
+    impl Source for Garbage {
+        type Connection = Frames;
+        const MAY_GARBLE: bool = true;
+        fn host(&self) -> &str {
+            "garbage"
+        }
+        fn next_host(&mut self) {}
+        fn skip_oversized(&mut self) {}
+        async fn connect(&mut self, _: Ask) -> Result<Frames, ConnectError> {
+            Ok(Frames(2))
+        }
+    }
+
+    impl Connection for Frames {
+        async fn next(&mut self) -> Result<Received, Lost> {
+            if self.0 == 0 {
+                return Ok(Received::End);
+            }
+            self.0 -= 1;
+            Ok(Received::Unreadable { bytes: bytes::Bytes::from_static(b"garbage"), reason: "garbage".into() })
+        }
+    }
+
+    #[tokio::test]
+    async fn garbage_that_a_stream_begins_with_is_given_up_each_time() {
+        let slices = Slices::new(vec![Slice { name: "default".into(), collections: None, partitions: 1 }]);
+        let slices = Arc::new(slices.unwrap());
+        let loaded = Loaded { start: Start::default(), claims: Vec::new() };
+        let live = Arc::new(Live::new("test", &slices, &loaded, 1 << 20, false));
+        let (appender, mut reader) = embedded::log(1 << 20);
+        let ingest = Ingest::new(Garbage, Start::default(), slices, appender, live, Some(1));
+        let ended = tokio::time::timeout(Duration::from_secs(60), ingest.run()).await.expect("it ends");
+        assert!(matches!(ended, Ended::Source), "{ended:?}");
+        let mut dead_letters = 0;
+        while let Some((batch, _)) = reader.next(100).await {
+            dead_letters += batch.entries.len();
+        }
+        assert_eq!(dead_letters, 2, "each of the two, once");
     }
 }
