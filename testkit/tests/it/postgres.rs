@@ -56,13 +56,13 @@ async fn the_pooler_shares_few_connections() {
     let Some(pooler) = timed("pgbouncer: start", || PgBouncer::start_with(&postgres, lines)) else { return };
     postgres.create_database("mine");
     let options: PgConnectOptions = pooler.url_of("mine").parse().unwrap();
-    let options = options.extra_float_digits(None).statement_cache_capacity(0);
+    let options = options.extra_float_digits(None);
     let pool = PgPoolOptions::new().max_connections(10).connect_with(options).await.unwrap();
     let mut backends = Vec::new();
-    let queries = (0..50).map(|_| sqlx::query_scalar("SELECT pg_backend_pid()").persistent(false).fetch_one(&pool));
-    for pid in futures_util::future::join_all(queries).await {
-        let pid: i32 = pid.unwrap();
-        backends.push(pid);
+    // A bare prepared statement would be parsed and bound in two steps, between which the pooler may change the server.
+    let queries = (0..50).map(|_| async { pool.fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()")).await.unwrap() });
+    for row in futures_util::future::join_all(queries).await {
+        backends.push(row.get::<i32, _>(0));
     }
     backends.sort_unstable();
     backends.dedup();

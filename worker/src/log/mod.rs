@@ -57,6 +57,15 @@ pub struct Entry {
     pub item: Arc<Item>,
 }
 
+/// An entry with its number in the shard, which grows by one from entry to entry.
+#[derive(Clone, Debug)]
+pub struct Numbered {
+    /// The entry.
+    pub entry: Entry,
+    /// Its number.
+    pub number: u64,
+}
+
 /// Part of the source that was never seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {

@@ -7,9 +7,9 @@
 //! - a claim or a release whose answer was lost is carried to its end, so that no row names a worker that does not hold it.
 
 use super::members::View;
-use crate::log::Entry;
 use crate::log::nats::{Behind, Error as LogError, Log, Message, Next};
-use crate::sinks::postgres::{Claimed, CommitError, Committer, Database, Error, Numbered};
+use crate::log::{Entry, Numbered};
+use crate::sinks::postgres::{Claimed, CommitError, Committer, Database, Error};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

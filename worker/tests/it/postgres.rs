@@ -11,8 +11,8 @@ use turbo_core::shard::{Shard, Slice, Slices};
 use turbo_core::wire::{Frame, decode};
 use turbo_sim::{Commit, Happening, What, World, WorldConfig};
 use turbo_testkit::{PgBouncer, Postgres};
-use turbo_worker::log::{Batch, Content, Entry, Item};
-use turbo_worker::sinks::postgres::{CommitError, Committer, Database, Error, Numbered};
+use turbo_worker::log::{Batch, Content, Entry, Item, Numbered};
+use turbo_worker::sinks::postgres::{CommitError, Committer, Database, Error};
 use turbo_worker::sinks::sqlite;
 
 pub fn slices() -> Arc<Slices> {

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use turbo_core::shard::Slices;
 use turbo_sim::{World, WorldConfig};
 use turbo_testkit::{Nats, Postgres};
-use turbo_worker::log::Batch;
 use turbo_worker::log::nats::{Log, Options, Writer};
+use turbo_worker::log::{Batch, Numbered};
 use turbo_worker::ownership::{Holder, Member, View};
-use turbo_worker::sinks::postgres::{Database, Numbered};
+use turbo_worker::sinks::postgres::Database;
 use turbo_worker::sinks::sqlite;
 
 const LIMIT: Duration = Duration::from_millis(2000);

@@ -3,7 +3,7 @@
 use super::effects::Effects;
 use super::refused::{self, RefusedRow};
 use super::{Database, Error};
-use crate::log::{Content, Entry};
+use crate::log::{Content, Entry, Numbered};
 use sqlx::{PgConnection, Row as _};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -51,15 +51,6 @@ pub enum CommitError {
     /// PostgreSQL refuses or is away. Whether it landed is not known: the rows have to be read again.
     #[error(transparent)]
     Outage(#[from] Error),
-}
-
-/// An entry with its number in the shard.
-#[derive(Clone, Debug)]
-pub struct Numbered {
-    /// The entry.
-    pub entry: Entry,
-    /// Its number.
-    pub number: u64,
 }
 
 /// Commits batches for shards that this process owns.

@@ -14,10 +14,10 @@ mod effects;
 mod refused;
 
 pub use claim::{Claimed, SINK};
-pub use commit::{CommitError, Committed, Committer, Numbered, ShardTotals};
+pub use commit::{CommitError, Committed, Committer, ShardTotals};
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, Postgres};
+use sqlx::{Executor, PgPool, Row as _};
 use std::time::Duration;
 
 /// How long a statement may take.
@@ -94,7 +94,8 @@ impl Database {
     /// The server is too old, or refuses.
     pub async fn migrate(&self) -> Result<(), Error> {
         let version = "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
-        let (number, text): (i32, String) = sqlx::query_as(version).persistent(false).fetch_one(&self.pool).await?;
+        let found = self.pool.fetch_one(sqlx::raw_sql(version)).await?;
+        let (number, text): (i32, String) = (found.try_get(0)?, found.try_get(1)?);
         if number < OLDEST {
             return Err(Error::TooOld(text));
         }
