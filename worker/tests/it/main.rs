@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
 mod archive;
+mod dlq;
 mod expected;
 mod faults;
 mod harness;
@@ -12,9 +13,12 @@ mod nats_log;
 mod outages;
 mod page;
 mod postgres;
+mod projections;
 mod recording;
+mod rig;
 mod sharded;
 mod sockets;
 mod stopping;
 mod truth;
+mod upkeep;
 mod windows;

@@ -10,11 +10,18 @@
 mod claim;
 mod commit;
 mod copy;
+mod dead_letters;
 mod effects;
+pub mod projections;
+mod redrive;
 mod refused;
+mod upkeep;
 
 pub use claim::{Claimed, SINK};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
+pub use dead_letters::{Filter, Letter};
+pub use redrive::Redriven;
+pub use upkeep::{Removed, Retention, Upkeep, UpkeepOptions};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, Postgres};
 use sqlx::{Executor, PgPool, Row as _};
@@ -48,6 +55,9 @@ pub enum Error {
         /// What the database was made with.
         made: String,
     },
+    /// The pipeline file names a projection that there is not.
+    #[error(transparent)]
+    Projection(#[from] projections::UnknownProjection),
     /// The schema can not be brought up to date.
     #[error("PostgreSQL schema: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
