@@ -6,6 +6,8 @@ mod archive;
 mod dlq;
 mod expected;
 mod faults;
+mod figures;
+mod given_up;
 mod harness;
 mod landed;
 mod membership;

@@ -121,7 +121,7 @@ async fn nothing_that_a_record_holds_keeps_a_batch_from_landing() {
     let long = format!("at://did:plc:{}", "x".repeat(100_000));
     let deep = format!(r#"{{"embed":{}{},"facets":{{}},"text":"deep"}}"#, "[".repeat(900), "]".repeat(900));
     let odd = [
-        "null".to_owned(),
+        "true".to_owned(),
         "[]".to_owned(),
         "3".to_owned(),
         r#""text""#.to_owned(),

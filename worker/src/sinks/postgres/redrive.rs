@@ -9,23 +9,16 @@
 //!   asked for again;
 //! - counters say what was delivered, and a dead letter was: a redrive only adds to `redriven`.
 
+use super::Error;
+use super::asked::{self, Asked, Outcome, asked, events};
 use super::commit::{CommitError, Committer, partitions_of};
-use super::dead_letters::without_nul;
 use super::refused::{self, Refused};
-use super::{Database, Error};
-use bytes::Bytes;
 use sqlx::{PgConnection, Row as _};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use turbo_core::event::{Body, Event};
+use turbo_core::event::Body;
 use turbo_core::fold::{Logged, RepoKey, fold};
 use turbo_core::ownership::Owned;
-use turbo_core::shard::{Shard, Slices};
-use turbo_core::wire::{Frame, decode};
-
-/// Bytes of letters in one redrive; one that is larger comes alone.
-const MAX_BYTES: i64 = 16 << 20;
-/// The reason of a letter that could not be read when it came, and waits for the owner of the shard that it belongs to.
-const MISPLACED: &str = "Misplaced";
+use turbo_core::shard::Shard;
 
 /// What a redrive did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,21 +31,6 @@ pub struct Redriven {
     pub failed: u64,
     /// Letters that can be read now, and were handed to the shard that they belong to.
     pub moved: u64,
-}
-
-/// A letter that was asked for.
-struct Asked {
-    id: i64,
-    shard: Shard,
-    seq: u64,
-    outcome: Outcome,
-}
-
-/// What is to be done with a letter.
-enum Outcome {
-    Apply(Box<Event>),
-    Move(Box<Event>),
-    Fail(String),
 }
 
 impl Committer {
@@ -88,7 +66,7 @@ impl Committer {
             return Err(CommitError::Fenced(fenced));
         }
         // Another redrive may have come before the fence, or somebody has dropped them.
-        let there = still_asked(&mut transaction, asked).await?;
+        let there = asked::still_asked(&mut transaction, asked).await?;
         let asked: Vec<&Asked> = asked.iter().filter(|letter| there.contains(&letter.id)).collect();
         let mut done = Redriven::default();
         let landing: Vec<&Asked> = asked.iter().filter(|letter| letter.lands(refused)).copied().collect();
@@ -97,10 +75,10 @@ impl Committer {
         self.remove(&mut transaction, &landing).await?;
         for letter in &asked {
             if let Some(why) = letter.failure(refused) {
-                fail(&mut transaction, letter, &why).await?;
+                asked::fail(&mut transaction, letter, &why).await?;
                 done.failed += 1;
             } else if let Outcome::Move(event) = &letter.outcome {
-                relocate(&mut transaction, &self.slices, letter, event).await?;
+                asked::relocate(&mut transaction, &self.slices, letter, event).await?;
                 done.moved += 1;
             }
         }
@@ -194,138 +172,4 @@ impl Committer {
         .await?;
         Ok(())
     }
-}
-
-impl Asked {
-    fn logged(&self) -> Option<Logged<'_>> {
-        let Outcome::Apply(event) = &self.outcome else { return None };
-        Some(Logged { seq: self.seq, shard: self.shard, event })
-    }
-
-    fn lands(&self, refused: &Refused) -> bool {
-        matches!(self.outcome, Outcome::Apply(_)) && !refused.contains_key(&self.seq)
-    }
-
-    fn failure(&self, refused: &Refused) -> Option<String> {
-        match &self.outcome {
-            Outcome::Fail(why) => Some(why.clone()),
-            Outcome::Apply(_) => refused.get(&self.seq).cloned(),
-            Outcome::Move(_) => None,
-        }
-    }
-}
-
-fn events(asked: &[Asked]) -> impl Iterator<Item = Logged<'_>> {
-    asked.iter().filter_map(Asked::logged)
-}
-
-/// Letters of these shards that were asked for, in the order of the log.
-async fn asked(
-    database: &Database,
-    slices: &Slices,
-    owned: &BTreeMap<Shard, Owned>,
-    limit: u32,
-) -> Result<Vec<Asked>, Error> {
-    let mut transaction = database.begin().await?;
-    let rows = sqlx::query(
-        "SELECT id, n, seq, reason, payload FROM
-           (SELECT d.id, s.n, d.seq, d.reason, d.payload,
-              sum(length(d.payload)) OVER (ORDER BY d.seq, d.id) - length(d.payload) AS before
-            FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS s (slice, partition, n)
-            JOIN dead_letters d ON d.slice = s.slice AND d.partition = s.partition
-            WHERE d.asked_at IS NOT NULL ORDER BY d.seq, d.id LIMIT $3) AS letters
-         WHERE before < $4 ORDER BY seq, id",
-    )
-    .persistent(false)
-    .bind(owned.keys().map(|shard| slices.name(*shard).to_owned()).collect::<Vec<_>>())
-    .bind(partitions_of(owned.keys().copied()))
-    .bind(i64::from(limit))
-    .bind(MAX_BYTES)
-    .fetch_all(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    let mut asked = Vec::new();
-    for row in rows {
-        let n: i64 = row.try_get("n")?;
-        let shard = usize::try_from(n - 1).ok().and_then(|n| owned.keys().nth(n));
-        let Some(shard) = shard.copied() else { return Err(Error::Broken("dead_letters")) };
-        let outcome = judge(slices, shard, row.try_get("reason")?, row.try_get::<Vec<u8>, _>("payload")?.into());
-        asked.push(Asked { id: row.try_get("id")?, shard, seq: row.try_get::<i64, _>("seq")? as u64, outcome });
-    }
-    Ok(asked)
-}
-
-/// What is to be done with a letter of a shard.
-fn judge(slices: &Slices, shard: Shard, reason: &str, payload: Bytes) -> Outcome {
-    let event = match decode(&payload) {
-        Ok(Frame::Event(event)) => event,
-        Ok(_) => return Outcome::Fail("no event".to_owned()),
-        Err(error) => return Outcome::Fail(error.to_string()),
-    };
-    if matches!(&event.body, Body::Account { active: false, status: Some(status), .. } if &**status == "deleted") {
-        let why = "a deletion of an account is not sent again: what came after it would go too";
-        return Outcome::Fail(why.to_owned());
-    }
-    let shards = shards_of(slices, &event);
-    match shards.contains(&shard) {
-        true if shards.len() == 1 || reason == MISPLACED => Outcome::Apply(event),
-        _ if reason == "Unreadable" => Outcome::Move(event),
-        true => Outcome::Apply(event),
-        false => Outcome::Fail("it belongs to another shard".to_owned()),
-    }
-}
-
-fn shards_of(slices: &Slices, event: &Event) -> Vec<Shard> {
-    match &event.body {
-        Body::Commit(commit) => vec![slices.of_record(&event.key, &commit.collection)],
-        _ => slices.of_repository(&event.key).collect(),
-    }
-}
-
-async fn still_asked(connection: &mut PgConnection, asked: &[Asked]) -> Result<BTreeSet<i64>, Error> {
-    let ids: Vec<i64> = asked.iter().map(|letter| letter.id).collect();
-    let sql = "SELECT id FROM dead_letters WHERE id = ANY ($1) AND asked_at IS NOT NULL ORDER BY id FOR UPDATE";
-    let rows = sqlx::query_scalar(sql).persistent(false).bind(ids).fetch_all(connection).await?;
-    Ok(rows.into_iter().collect())
-}
-
-/// It stays a dead letter, and is no longer asked for. What could not be read before, and can be now, tells more.
-async fn fail(connection: &mut PgConnection, letter: &Asked, why: &str) -> Result<(), Error> {
-    let event = letter.logged().map(|logged| logged.event);
-    let rev = event.filter(|event| matches!(event.body, Body::Commit(_))).and_then(Event::rev);
-    sqlx::query(
-        "UPDATE dead_letters SET asked_at = NULL, tries = tries + 1, detail = $2, did = coalesce($3, did),
-           rev = coalesce($4, rev), reason = CASE WHEN $3 IS NULL THEN reason ELSE 'Refused' END
-         WHERE id = $1",
-    )
-    .persistent(false)
-    .bind(letter.id)
-    .bind(without_nul(why))
-    .bind(event.map(|event| without_nul(&event.key)))
-    .bind(rev.map(without_nul))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Hands a letter to the shards that it belongs to, with its first log sequence.
-async fn relocate(connection: &mut PgConnection, slices: &Slices, letter: &Asked, event: &Event) -> Result<(), Error> {
-    let shards = shards_of(slices, event);
-    let rev = Some(event).filter(|event| matches!(event.body, Body::Commit(_))).and_then(Event::rev);
-    sqlx::query(
-        "WITH letter AS (DELETE FROM dead_letters WHERE id = $1 RETURNING *)
-         INSERT INTO dead_letters (slice, partition, seq, did, rev, reason, detail, payload, time_us, tries, asked_at)
-         SELECT s.slice, s.partition, l.seq, $4, $5, $6, l.detail, l.payload, l.time_us, l.tries, l.asked_at
-         FROM letter l, unnest($2::text[], $3::int[]) AS s (slice, partition)",
-    )
-    .persistent(false)
-    .bind(letter.id)
-    .bind(shards.iter().map(|shard| slices.name(*shard).to_owned()).collect::<Vec<_>>())
-    .bind(partitions_of(shards.iter().copied()))
-    .bind(without_nul(&event.key))
-    .bind(rev.map(without_nul))
-    .bind(MISPLACED)
-    .execute(connection)
-    .await?;
-    Ok(())
 }

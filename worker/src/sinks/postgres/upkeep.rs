@@ -9,8 +9,8 @@
 //! What retention has removed may come again with a rewind of the source. It bears the source's time of then, and is
 //! removed in the next round.
 
-use super::projections;
-use super::{Database, Error};
+use super::transaction::Transaction;
+use super::{Database, Error, projections};
 use sqlx::Row as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -193,11 +193,15 @@ impl Upkeep {
         Ok(Some(removed.len() as u64))
     }
 
-    async fn begin(&self) -> Result<Option<sqlx::Transaction<'static, sqlx::Postgres>>, Error> {
+    async fn begin(&self) -> Result<Option<Transaction>, Error> {
         let mut transaction = self.database.begin().await?;
         let lock = "SELECT pg_try_advisory_xact_lock($1)";
         let alone: bool = sqlx::query_scalar(lock).persistent(false).bind(LOCK).fetch_one(&mut *transaction).await?;
-        Ok(alone.then_some(transaction))
+        if alone {
+            return Ok(Some(transaction));
+        }
+        transaction.rollback().await?;
+        Ok(None)
     }
 }
 

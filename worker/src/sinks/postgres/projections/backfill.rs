@@ -112,28 +112,35 @@ impl Backfill {
 
     async fn step(&self) -> Result<Step, Error> {
         let mut transaction = self.database.begin().await?;
-        sqlx::raw_sql("SET LOCAL lock_timeout = '250ms'").execute(&mut *transaction).await?;
+        let step = self.step_in(&mut transaction).await?;
+        match step {
+            Step::Went(_) => transaction.commit().await?,
+            Step::NotNow | Step::Done => transaction.rollback().await?,
+        }
+        Ok(step)
+    }
+
+    async fn step_in(&self, connection: &mut PgConnection) -> Result<Step, Error> {
+        sqlx::raw_sql("SET LOCAL lock_timeout = '250ms'").execute(&mut *connection).await?;
         let lock = "SELECT pg_try_advisory_xact_lock($1)";
-        let alone: bool = sqlx::query_scalar(lock).persistent(false).bind(LOCK).fetch_one(&mut *transaction).await?;
+        let alone: bool = sqlx::query_scalar(lock).persistent(false).bind(LOCK).fetch_one(&mut *connection).await?;
         if !alone {
             return Ok(Step::NotNow);
         }
         let next = sqlx::query(
-            "SELECT name, time_us, did, rkey, since + $1 * interval '1 second' < now() AS due
+            "SELECT name, time_us, did, rkey, since + $1 * interval '1 second' <= now() AS due
              FROM projections WHERE NOT done ORDER BY since, name LIMIT 1",
         );
         let next = next.persistent(false).bind(self.options.delay.as_secs_f64());
-        let Some(next) = next.fetch_optional(&mut *transaction).await? else { return Ok(Step::Done) };
-        if !next.try_get::<bool, _>("due")? {
-            return Ok(Step::NotNow);
-        }
+        let Some(next) = next.fetch_optional(&mut *connection).await? else { return Ok(Step::Done) };
         let name: &str = next.try_get("name")?;
-        // A newer version of the program has switched on one that this one does not know.
-        let Some(projection) = ALL.iter().find(|one| one.name == name) else { return Ok(Step::NotNow) };
+        // A newer version of the program may have switched on one that this one does not know.
+        let projection = ALL.iter().find(|one| one.name == name);
+        let Some(projection) = projection.filter(|_| next.try_get("due").unwrap_or(false)) else {
+            return Ok(Step::NotNow);
+        };
         let after = (next.try_get("time_us")?, next.try_get("did")?, next.try_get("rkey")?);
-        let taken = self.take(&mut transaction, projection, after).await?;
-        transaction.commit().await?;
-        Ok(Step::Went(taken))
+        Ok(Step::Went(self.take(connection, projection, after).await?))
     }
 
     /// Takes the next records into a projection.
