@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
 mod archive;
+mod dlq;
 mod expected;
 mod faults;
+mod figures;
+mod given_up;
 mod harness;
 mod landed;
 mod membership;
@@ -13,9 +16,12 @@ mod outages;
 mod page;
 mod postgres;
 mod processes;
+mod projections;
 mod recording;
+mod rig;
 mod sharded;
 mod sockets;
 mod stopping;
 mod truth;
+mod upkeep;
 mod windows;
