@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
 mod archive;
+mod enriched;
+mod enriched_failures;
 mod expected;
 mod faults;
 mod harness;

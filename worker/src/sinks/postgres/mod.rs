@@ -11,6 +11,7 @@ mod claim;
 mod commit;
 mod copy;
 mod effects;
+mod positions;
 mod refused;
 
 pub use claim::{Claimed, SINK};
