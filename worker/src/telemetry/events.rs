@@ -332,3 +332,50 @@ impl LogRefused {
         counter!(m::LOG_REFUSED).increment(1);
     }
 }
+
+/// The enriched stream does not take what it is sent, for now.
+pub struct EnrichedFailed<'a> {
+    /// The shard's slice.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// What happened.
+    pub error: &'a str,
+    /// Whether it is the first failure since something landed.
+    pub first: bool,
+}
+
+impl EnrichedFailed<'_> {
+    /// Tells it; loudly once.
+    pub fn emit(self) {
+        let Self { slice, partition, error, first } = self;
+        if first {
+            warn!(slice, partition, "spec.sinks.enriched: waiting, nothing is lost: {error}");
+        } else {
+            debug!(slice, partition, "spec.sinks.enriched: still waiting: {error}");
+        }
+        counter!(m::ENRICHED_FAILURES).increment(1);
+    }
+}
+
+/// A message of the enriched stream goes without its content.
+pub struct EnrichedOmitted<'a> {
+    /// The log sequence of the event.
+    pub seq: u64,
+    /// What is left out.
+    pub omitted: &'a str,
+    /// The server's limit in bytes.
+    pub max_payload: usize,
+}
+
+impl EnrichedOmitted<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { seq, omitted, max_payload } = self;
+        warn!(
+            seq,
+            omitted, max_payload, "spec.sinks.enriched: an event is too large; raise max_payload of the NATS server"
+        );
+        counter!(m::ENRICHED_OMITTED).increment(1);
+    }
+}

@@ -4,6 +4,8 @@
 
 mod archive;
 mod dlq;
+mod enriched;
+mod enriched_failures;
 mod expected;
 mod faults;
 mod figures;

@@ -14,6 +14,7 @@ mod copy;
 mod dead_letters;
 mod effects;
 mod lookup;
+mod positions;
 pub mod projections;
 mod redrive;
 mod refused;
