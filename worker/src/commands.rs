@@ -1,6 +1,8 @@
 //! The commands: what each prints, and how it ends.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the edge to the terminal")]
 
+pub mod segments;
+
 use crate::cli::{Check, Page, Run};
 use crate::pipeline;
 use anyhow::Context;

@@ -77,6 +77,8 @@ pub const SEGMENT_ROWS: &str = "turbo_archive_rows_total";
 pub const SEGMENT_BYTES: &str = "turbo_archive_bytes_total";
 /// Segments that could not be written.
 pub const SEGMENT_FAILURES: &str = "turbo_archive_failures_total";
+/// Segments burnt.
+pub const SEGMENTS_BURNT: &str = "turbo_archive_burnt_total";
 /// Windows rotated out.
 pub const ROTATIONS: &str = "turbo_rotations_total";
 
@@ -111,6 +113,11 @@ pub const METRICS: &[Metric] = &[
     metric(SEGMENT_ROWS, Kind::Counter, "Events in committed archive segments."),
     metric(SEGMENT_BYTES, Kind::Counter, "Bytes of committed archive segments."),
     metric(SEGMENT_FAILURES, Kind::Counter, "Archive segments that could not be written and were tried again."),
+    metric(
+        SEGMENTS_BURNT,
+        Kind::Counter,
+        "Archive segments that an earlier owner intended and did not commit, and that were made void.",
+    ),
     metric(ROTATIONS, Kind::Counter, "Windows rotated out of the SQLite file."),
 ];
 

@@ -12,9 +12,11 @@ mod commit;
 mod copy;
 mod effects;
 mod refused;
+mod segments;
 
 pub use claim::{Claimed, SINK};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
+pub use segments::{ARCHIVE, Fence, Intent, Segment};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, Postgres};
 use sqlx::{Executor, PgPool, Row as _};
