@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
 mod archive;
+mod archiving;
 mod expected;
 mod faults;
 mod harness;
@@ -10,9 +11,12 @@ mod landed;
 mod membership;
 mod nats_log;
 mod outages;
+mod owners;
 mod page;
 mod postgres;
 mod recording;
+mod s3_proxy;
+mod s3_store;
 mod sharded;
 mod sockets;
 mod stopping;
