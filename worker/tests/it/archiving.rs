@@ -1,7 +1,7 @@
 //! The archive of the sharded data plane: whoever is paused, killed or cut off, every event is in it once.
 
 use crate::landed;
-use crate::owners::{Bench, Owner, dead_letter, download, eventually};
+use crate::owners::{Bench, Owner, PATIENCE, dead_letter, download, eventually};
 use crate::s3_proxy::{Act, Asked, Proxy};
 use crate::s3_store::{BUCKET, options, store};
 use std::sync::Arc;
@@ -268,14 +268,19 @@ async fn what_is_no_event_moves_the_position_without_an_object() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_burnt_file_goes_after_its_time() {
+async fn a_burnt_file_is_looked_after_and_goes_after_its_time() {
     let Some((postgres, s3)) = servers() else { return };
     let bench = Bench::new(&postgres).await;
     let store = store(options(&s3, &s3.url()));
     what_was_burnt_never_comes_back(&bench, &store, true).await;
     let burnt = bench.segments().await.pop().unwrap();
     let keeps = Owner::start(&bench, store.clone(), |options| options.upkeep = Duration::from_millis(50));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // A store that lets a late completion through: what lies over the burnt file is covered again.
+    let folder = tempfile::tempdir().unwrap();
+    let (file, stamp) = object(folder.path(), "rows of a zombie");
+    let empty = store.head(&burnt.object.path).await.unwrap();
+    store.put_over(&burnt.object.path, &file, &stamp).await.unwrap();
+    eventually("it is covered again", async || store.head(&burnt.object.path).await.unwrap() == empty).await;
     assert_eq!(bench.count("burnt").await, 1, "a day is not over");
     keeps.end().await;
     let _sweeps = Owner::start(&bench, store.clone(), |options| {
@@ -283,6 +288,61 @@ async fn a_burnt_file_goes_after_its_time() {
     });
     eventually("its row is gone", async || bench.count("burnt").await == 0).await;
     assert_eq!(store.head(&burnt.object.path).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_waits_for_a_put_that_is_under_way_but_not_for_long() {
+    let Some((postgres, s3)) = servers() else { return };
+    let mut bench = Bench::new(&postgres).await;
+    bench.write_log(400, 50.0);
+    let shard = bench.busiest();
+    let proxy = Proxy::start(&s3).await;
+    for waits in [true, false] {
+        let (gate, met) = (CancellationToken::new(), CancellationToken::new());
+        let (hold, seen) = (gate.clone(), met.clone());
+        proxy.rule(move |asked| match asked.method {
+            // The empty file of a burnt segment is no put of this owner's.
+            "PUT" if asked.head.to_lowercase().contains("if-none-match") => {
+                seen.cancel();
+                Act::HoldReply(hold.clone())
+            }
+            _ => Act::Pass,
+        });
+        let owner = Owner::start(&bench, store(options(&s3, &proxy.url())), |options| {
+            options.release = if waits { Duration::from_secs(60) } else { Duration::from_millis(200) };
+        });
+        let claim = bench.claim(shard).await;
+        owner.claimed(claim).await;
+        let left = bench.of(shard).filter(|n| n.entry.seq > claim.position.seq);
+        owner.entries(left.take(if waits { 40 } else { usize::MAX }).cloned()).await;
+        tokio::time::timeout(PATIENCE, met.cancelled()).await.expect("nothing is put");
+        if waits {
+            let opens = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                gate.cancel();
+            });
+            owner.release(shard).await;
+            opens.await.unwrap();
+            assert!(bench.position(shard).await > claim.position.seq, "the put was waited for");
+        } else {
+            owner.release(shard).await;
+            assert_eq!(bench.position(shard).await, claim.position.seq);
+            assert_eq!(bench.count("intent").await, 1, "the next owner burns it");
+        }
+        let told = owner.handle.report.now();
+        assert!(told.positions.is_empty(), "nothing is one's own any more");
+        let left = landed::files(&owner.folder.path().join("buffer"));
+        assert_eq!(left.iter().filter(|file| !file.ends_with(".lock")).count(), 0, "{left:?}");
+    }
+    proxy.rule(|_| Act::Pass);
+    let last = Owner::start(&bench, store(options(&s3, &s3.url())), |_| {});
+    let claim = bench.claim(shard).await;
+    last.claimed(claim).await;
+    last.entries(bench.of(shard).filter(|n| n.entry.seq > claim.position.seq).cloned()).await;
+    bench.caught_up([shard]).await;
+    let folder = tempfile::tempdir().unwrap();
+    download(&s3, folder.path()).await;
+    bench.assert_exactly_once(folder.path(), [shard]).await;
 }
 
 /// One step of what may happen to a shard.

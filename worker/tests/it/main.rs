@@ -17,6 +17,7 @@ mod postgres;
 mod recording;
 mod s3_proxy;
 mod s3_store;
+mod segments;
 mod sharded;
 mod sockets;
 mod stopping;

@@ -42,9 +42,13 @@ pub struct Claim {
 
 impl Bench {
     pub async fn new(postgres: &Postgres) -> Self {
+        Self::at(&postgres.url()).await
+    }
+
+    pub async fn at(url: &str) -> Self {
         let slices = slices();
-        let database = open(&postgres.url(), &slices).await;
-        let pool = sqlx::PgPool::connect(&postgres.url()).await.unwrap();
+        let database = open(url, &slices).await;
+        let pool = sqlx::PgPool::connect(url).await.unwrap();
         Self { slices, database, pool, log: Vec::new() }
     }
 
@@ -213,12 +217,6 @@ impl Owner {
         let SinkHandle { orders, task, .. } = self.handle;
         drop(orders);
         tokio::time::timeout(PATIENCE, task).await.expect("it does not end").unwrap();
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        eprintln!("the log had {} entries", self.log.len());
     }
 }
 

@@ -136,7 +136,9 @@ async fn of_many_that_put_at_once_one_wins() {
         for task in tasks {
             won += usize::from(task.await.unwrap() == Put::New);
         }
-        assert_eq!(won, 1, "of {size} bytes");
+        // This server looks, and then completes: of uploads that are completed at the same moment, two may win. That is
+        // why burning looks again, and why the catalog, not the store, decides what is committed.
+        assert!(won == 1 || (won > 1 && size > 5 << 20), "{won} of {size} bytes");
     }
     assert_eq!(open_uploads(&s3).await, 0, "those that lost have aborted theirs");
 }

@@ -213,6 +213,22 @@ impl Database {
         rows.iter().map(segment).collect()
     }
 
+    /// Segments that were burnt last; `limit` at most.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn burnt_lately(&self, limit: u32) -> Result<Vec<Segment>, Error> {
+        let mut transaction = self.begin().await?;
+        let sql = "WHERE state = 'burnt' ORDER BY changed_at DESC LIMIT $1";
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
+            .persistent(false)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        rows.iter().map(segment).collect()
+    }
+
     /// Removes the row of a burnt segment whose object is gone.
     ///
     /// # Errors

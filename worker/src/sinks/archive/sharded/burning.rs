@@ -6,6 +6,7 @@
 use super::super::object::Object;
 use super::super::{Format, Stamp};
 use super::Shared;
+use super::buffer::Scratch;
 use super::landing::{BACKOFF, Error, answered};
 use crate::sinks::postgres::{Fence, Segment};
 use crate::telemetry::events;
@@ -15,6 +16,8 @@ use turbo_core::backoff::Backoff;
 
 /// Segments that are handled in one step.
 const STEP: u32 = 50;
+/// How often a file that does not stay is put again.
+const LOOKS: u32 = 3;
 
 /// Burns the intents of earlier epochs; tries until all are.
 pub(super) async fn burn(shared: Arc<Shared>, fence: Fence) {
@@ -43,22 +46,39 @@ async fn burn_all(shared: &Shared, fence: &Fence) -> Result<(), Error> {
 
 async fn burn_one(shared: &Shared, intent: &Segment) -> Result<(), Error> {
     let path = &intent.object.path;
-    let (file, to) = (shared.buffer.scratch("object"), Format::of(path));
-    let at = file.path().to_owned();
-    let empty = tokio::task::spawn_blocking(move || -> Result<Stamp, Error> {
-        Object::begin(to, File::create(&at)?)?.finish()?;
-        Ok(Stamp::of(&at)?)
-    });
-    let stamp = empty.await.map_err(|_| Error::Task)??;
-    // An upload that is begun after this one was listed meets the file when it is completed.
-    shared.store.abort_uploads(path).await?;
-    shared.store.put_over(path, file.path(), &stamp).await?;
+    cover(shared, path).await?;
     answered(shared.database.burn(intent.id)).await?;
     events::SegmentBurnt { path, epoch: intent.of.epoch }.emit();
     Ok(())
 }
 
-/// Removes what has been burnt for long enough.
+/// Puts an empty file over the key, and looks whether it stays: some stores let the completion of an upload that is under
+/// way at this very moment replace it.
+async fn cover(shared: &Shared, path: &str) -> Result<(), Error> {
+    let (file, stamp) = empty(shared, path).await?;
+    for _ in 0..LOOKS {
+        // An upload that is begun after this one was listed meets the file when it is completed.
+        shared.store.abort_uploads(path).await?;
+        shared.store.put_over(path, file.path(), &stamp).await?;
+        if shared.store.head(path).await?.as_ref() == Some(&stamp) {
+            return Ok(());
+        }
+    }
+    Err(Error::Replaced(shared.store.address(path)))
+}
+
+/// A file of the key's format, without rows.
+async fn empty(shared: &Shared, path: &str) -> Result<(Scratch, Stamp), Error> {
+    let (file, format) = (shared.buffer.scratch("object"), Format::of(path));
+    let at = file.path().to_owned();
+    let made = tokio::task::spawn_blocking(move || -> Result<Stamp, Error> {
+        Object::begin(format, File::create(&at)?)?.finish()?;
+        Ok(Stamp::of(&at)?)
+    });
+    Ok((file, made.await.map_err(|_| Error::Task)??))
+}
+
+/// Removes what has been burnt for long enough, and looks after what was burnt lately.
 pub(super) async fn sweep(shared: Arc<Shared>) {
     if let Err(error) = sweep_all(&shared).await {
         // It is no hurry: the next round tries again.
@@ -72,6 +92,16 @@ async fn sweep_all(shared: &Shared) -> Result<(), Error> {
         shared.store.abort_uploads(&segment.object.path).await?;
         shared.store.remove(&segment.object.path).await?;
         answered(shared.database.forget_burnt(segment.id)).await?;
+    }
+    for segment in answered(shared.database.burnt_lately(STEP)).await? {
+        let path = &segment.object.path;
+        // Where there is nothing, another worker has removed it just now.
+        if let Some(there) = shared.store.head(path).await?
+            && there != empty(shared, path).await?.1
+        {
+            cover(shared, path).await?;
+            events::SegmentBurnt { path, epoch: segment.of.epoch }.emit();
+        }
     }
     Ok(())
 }

@@ -40,6 +40,8 @@ pub(super) enum Error {
     Rows { found: u64, rows: u64 },
     #[error("{0} is another's object; does another pipeline use this folder or prefix? give each its own")]
     Taken(String),
+    #[error("{0} was replaced while it was burnt; is another pipeline at work there?")]
+    Replaced(String),
     #[error("the catalog has not settled what became of the commit")]
     Unsettled,
     #[error("a task that writes files ended early")]
