@@ -215,6 +215,45 @@ impl SegmentFailed<'_> {
     }
 }
 
+/// A segment that an earlier owner intended and did not commit was burnt.
+pub struct SegmentBurnt<'a> {
+    /// Its path below the archive.
+    pub path: &'a str,
+    /// The epoch of the owner that intended it.
+    pub epoch: u64,
+}
+
+impl SegmentBurnt<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(path = self.path, epoch = self.epoch, "a segment that was not committed is burnt");
+        counter!(m::SEGMENTS_BURNT).increment(1);
+    }
+}
+
+/// What an earlier owner of a shard intended could not be burnt; nothing of the shard is archived before it is.
+pub struct BurningFailed<'a> {
+    /// The shard's slice.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// What happened.
+    pub error: &'a str,
+}
+
+impl BurningFailed<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { slice, partition, error } = self;
+        error!(
+            slice,
+            partition,
+            "spec.sinks.archive: what an earlier owner left can not be cleared away, and is tried again: {error}"
+        );
+        counter!(m::SEGMENT_FAILURES).increment(1);
+    }
+}
+
 /// A window was rotated out of the SQLite file.
 pub struct Rotated<'a> {
     /// The file.

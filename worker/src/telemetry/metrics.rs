@@ -93,6 +93,8 @@ pub const LOG_MISSING: &str = "turbo_log_missing_total";
 pub const LOG_REFUSED: &str = "turbo_log_refused_total";
 /// Messages purged from the log.
 pub const LOG_PURGED: &str = "turbo_log_purged_total";
+/// Segments burnt.
+pub const SEGMENTS_BURNT: &str = "turbo_archive_burnt_total";
 /// Windows rotated out.
 pub const ROTATIONS: &str = "turbo_rotations_total";
 /// Messages of the enriched stream.
@@ -149,6 +151,11 @@ pub const METRICS: &[Metric] = &[
     ),
     metric(LOG_REFUSED, Kind::Counter, "Batches that the shared log refused because another ingester had written."),
     metric(LOG_PURGED, Kind::Counter, "Messages that every sink had, removed from the shared log."),
+    metric(
+        SEGMENTS_BURNT,
+        Kind::Counter,
+        "Archive segments that an earlier owner intended and did not commit, and that were made void.",
+    ),
     metric(ROTATIONS, Kind::Counter, "Windows rotated out of the SQLite file."),
     metric(ENRICHED_MESSAGES, Kind::Counter, "Messages stored in the enriched stream."),
     metric(ENRICHED_FAILURES, Kind::Counter, "Attempts on the enriched stream that failed and were tried again."),

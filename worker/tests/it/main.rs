@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
 mod archive;
+mod archiving;
 mod dlq;
 mod enriched;
 mod enriched_failures;
@@ -15,12 +16,16 @@ mod landed;
 mod membership;
 mod nats_log;
 mod outages;
+mod owners;
 mod page;
 mod postgres;
 mod processes;
 mod projections;
 mod recording;
 mod rig;
+mod s3_proxy;
+mod s3_store;
+mod segments;
 mod sharded;
 mod sockets;
 mod stopping;

@@ -67,6 +67,14 @@ pub enum Error {
         /// What the server says.
         why: String,
     },
+    /// The pipeline has left nothing in NATS yet.
+    #[error("stream {stream}: {why}; start the pipeline first, or give its name and namespace")]
+    NotThere {
+        /// The stream.
+        stream: String,
+        /// What the server says.
+        why: String,
+    },
     /// A request failed, or was not answered.
     #[error("NATS: {what}: {why}")]
     Request {

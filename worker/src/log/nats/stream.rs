@@ -62,17 +62,7 @@ impl Log {
     /// The server is not there, too old or without JetStream; the stream is another's; the limits can not be had.
     pub async fn open(options: &Options, connection: ConnectOptions) -> Result<Self, Error> {
         let names = Names::new(&options.namespace, &options.pipeline);
-        let unreachable =
-            |error: &dyn std::error::Error| Error::Unreachable { url: shown(&options.url), why: said(error) };
-        let connection = connection.name(names.stream()).ping_interval(PING).request_timeout(Some(TIMEOUT));
-        let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
-        let client = connection.connect(servers).await.map_err(|e| unreachable(&e))?;
-        let version = client.server_info().version;
-        if !client.is_server_compatible(2, 12, 0) {
-            return Err(Error::TooOld(version));
-        }
-        let context = context(&client);
-        context.query_account().await.map_err(|error| Error::NoJetStream(said(&error)))?;
+        let (client, context) = connect(&names, options, connection).await?;
         let owner = format!("{}/{}", options.namespace, options.pipeline);
         let labels = HashMap::from([(OWNER.to_owned(), owner), (SLICES.to_owned(), options.slices.clone())]);
         let stream = keep(&context, FIELD, wanted(&names, options, &labels), |now, wanted| {
@@ -81,6 +71,20 @@ impl Log {
         let stream = stream.await?;
         let bucket = bucket(&context, &names, options).await?;
         Ok(Self { client, stream, bucket, names, labels })
+    }
+
+    /// Opens the log as it is: nothing is made, and nothing is changed.
+    ///
+    /// # Errors
+    /// The server is not there, too old or without JetStream; the pipeline has not run yet.
+    pub async fn look(options: &Options, connection: ConnectOptions) -> Result<Self, Error> {
+        let names = Names::new(&options.namespace, &options.pipeline);
+        let (client, context) = connect(&names, options, connection).await?;
+        let not_there =
+            |error: &dyn std::error::Error| Error::NotThere { stream: names.stream().to_owned(), why: said(error) };
+        let stream = context.get_stream(names.stream()).await.map_err(|error| not_there(&error))?;
+        let bucket = context.get_key_value(names.bucket()).await.map_err(|error| not_there(&error))?;
+        Ok(Self { client, stream, bucket, names, labels: HashMap::new() })
     }
 
     /// The state of the stream, asked of its leader.
@@ -158,6 +162,21 @@ pub(crate) async fn keep(
 /// JetStream over this client.
 pub(crate) fn context(client: &Client) -> Context {
     ContextBuilder::new().timeout(TIMEOUT).build(client.clone())
+}
+
+/// Connects to a server that has what the log needs.
+async fn connect(names: &Names, options: &Options, connection: ConnectOptions) -> Result<(Client, Context), Error> {
+    let unreachable = |error: &dyn std::error::Error| Error::Unreachable { url: shown(&options.url), why: said(error) };
+    let connection = connection.name(names.stream()).ping_interval(PING).request_timeout(Some(TIMEOUT));
+    let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
+    let client = connection.connect(servers).await.map_err(|e| unreachable(&e))?;
+    let version = client.server_info().version;
+    if !client.is_server_compatible(2, 12, 0) {
+        return Err(Error::TooOld(version));
+    }
+    let context = context(&client);
+    context.query_account().await.map_err(|error| Error::NoJetStream(said(&error)))?;
+    Ok((client, context))
 }
 
 async fn bucket(context: &Context, names: &Names, options: &Options) -> Result<kv::Store, Error> {

@@ -4,7 +4,7 @@ use super::effects::Effects;
 use super::projections::{Projections, UnknownProjection};
 use super::refused::{self, Refused};
 use super::{Database, Error, dead_letters};
-use crate::log::Numbered;
+use crate::log::{Content, Numbered};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use std::collections::BTreeMap;

@@ -18,13 +18,16 @@ mod positions;
 pub mod projections;
 mod redrive;
 mod refused;
+mod segments;
 mod transaction;
 mod upkeep;
 
 pub use claim::{Claimed, SINK, Wanted};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
 pub use dead_letters::{Filter, Letter};
+pub use lookup::Standing;
 pub use redrive::Redriven;
+pub use segments::{ARCHIVE, Fence, Intent, Segment};
 pub use upkeep::{Removed, Retention, Upkeep, UpkeepOptions};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
