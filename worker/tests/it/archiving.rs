@@ -156,8 +156,8 @@ async fn a_lost_reply_of_the_store_lands_nothing_twice() {
     let keys = download(&s3, folder.path()).await;
     bench.assert_exactly_once(folder.path(), bench.slices.shards()).await;
     assert_eq!(keys.len(), bench.count("committed").await, "an object for each segment");
-    let told = owner.handle.report.now();
-    assert_eq!((told.error, told.entries), (None, bench.log.len() as u64));
+    let told = || owner.handle.report.now();
+    eventually("it says so", async || told().entries == bench.log.len() as u64 && told().error.is_none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,7 +263,8 @@ async fn what_is_no_event_moves_the_position_without_an_object() {
     }
     bench.caught_up([shard]).await;
     assert_eq!(landed::files(folder.path()), objects);
-    assert_eq!(owner.handle.report.now().positions[&shard].number, dead.number);
+    let number = || owner.handle.report.now().positions[&shard].number;
+    eventually("it says so", async || number() == dead.number).await;
     bench.assert_exactly_once(folder.path(), [shard]).await;
 }
 
@@ -315,7 +316,7 @@ async fn a_release_waits_for_a_put_that_is_under_way_but_not_for_long() {
         owner.claimed(claim).await;
         let left = bench.of(shard).filter(|n| n.entry.seq > claim.position.seq);
         owner.entries(left.take(if waits { 40 } else { usize::MAX }).cloned()).await;
-        tokio::time::timeout(PATIENCE, met.cancelled()).await.expect("nothing is put");
+        tokio::time::timeout(PATIENCE, met.cancelled()).await.unwrap();
         if waits {
             let opens = tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(300)).await;

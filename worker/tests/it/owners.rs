@@ -195,7 +195,7 @@ impl Owner {
     }
 
     pub async fn tell(&self, order: Order) {
-        tokio::time::timeout(PATIENCE, self.handle.orders.send(order)).await.expect("it takes no orders").unwrap();
+        tokio::time::timeout(PATIENCE, self.handle.orders.send(order)).await.unwrap().unwrap();
     }
 
     pub async fn entries(&self, entries: impl IntoIterator<Item = Numbered>) {
@@ -206,7 +206,7 @@ impl Owner {
     pub async fn release(&self, shard: Shard) {
         let (answer, released) = tokio::sync::oneshot::channel();
         self.tell(Order::Release(shard, answer)).await;
-        tokio::time::timeout(PATIENCE, released).await.expect("it is not released").unwrap();
+        tokio::time::timeout(PATIENCE, released).await.unwrap().unwrap();
     }
 
     pub fn error(&self) -> Option<String> {
@@ -216,7 +216,7 @@ impl Owner {
     pub async fn end(self) {
         let SinkHandle { orders, task, .. } = self.handle;
         drop(orders);
-        tokio::time::timeout(PATIENCE, task).await.expect("it does not end").unwrap();
+        tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
     }
 }
 

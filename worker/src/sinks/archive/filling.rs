@@ -4,8 +4,9 @@ use super::object::{ArchiveRow, Error, Format, Object};
 use std::fs::File;
 use turbo_core::event::Event;
 
-/// Rows handed to the object at once.
+/// Rows handed to the object at once, or so many bytes of events.
 const ROWS: usize = 1024;
+const BYTES: usize = 8 << 20;
 
 /// An object of one segment, while it is filled.
 pub(super) struct Filling<'a> {
@@ -13,17 +14,24 @@ pub(super) struct Filling<'a> {
     slice: &'a str,
     partition: u16,
     pending: Vec<(u64, Event)>,
+    bytes: usize,
     rows: u64,
 }
 
 impl<'a> Filling<'a> {
     pub(super) fn begin(format: Format, file: File, slice: &'a str, partition: u16) -> Result<Self, Error> {
-        Ok(Self { object: Object::begin(format, file)?, slice, partition, pending: Vec::new(), rows: 0 })
+        Ok(Self { object: Object::begin(format, file)?, slice, partition, pending: Vec::new(), bytes: 0, rows: 0 })
     }
 
     pub(super) fn add(&mut self, events: Vec<(u64, Event)>) -> Result<(), Error> {
-        self.pending.extend(events);
-        if self.pending.len() >= ROWS { self.write() } else { Ok(()) }
+        for event in events {
+            self.bytes += event.1.bytes.len();
+            self.pending.push(event);
+            if self.pending.len() >= ROWS || self.bytes >= BYTES {
+                self.write()?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes what is left, and gives back the file and the number of its rows.
@@ -40,6 +48,7 @@ impl<'a> Filling<'a> {
         self.object.write(&rows.collect::<Vec<_>>())?;
         self.rows += self.pending.len() as u64;
         self.pending.clear();
+        self.bytes = 0;
         Ok(())
     }
 }

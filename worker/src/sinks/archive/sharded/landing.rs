@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use turbo_core::backoff::Backoff;
-use turbo_core::shard::Shard;
 
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// The server ends its statements after 30 s; this is for one that does not answer at all.
@@ -74,7 +73,6 @@ struct Made {
 /// A range on its way.
 pub(super) struct Landing {
     pub(super) shared: Arc<Shared>,
-    pub(super) shard: Shard,
     pub(super) fence: Fence,
     /// The position before it.
     pub(super) had: SinkPosition,
@@ -97,12 +95,9 @@ impl Landing {
                 }
             }
         };
-        if outcome == Outcome::Landed {
-            self.shared.report.landed(self.shard, self.range.covers, self.range.entries);
-            if let Some(made) = made {
-                let Intent { path, rows, bytes, .. } = &made.intent;
-                events::SegmentCommitted { path, rows: *rows, bytes: *bytes }.emit();
-            }
+        if let Some(made) = made.filter(|_| outcome == Outcome::Landed) {
+            let Intent { path, rows, bytes, .. } = &made.intent;
+            events::SegmentCommitted { path, rows: *rows, bytes: *bytes }.emit();
         }
         (self.range, outcome)
     }

@@ -3,8 +3,8 @@
 use super::Shared;
 use super::burning::{burn, sweep};
 use super::landing::{Landing, Outcome};
-use super::lane::{Group, Lane, Leaving, groups};
-use crate::sinks::feed::{Order, SinkPosition};
+use super::lane::{Group, Lane, Leaving, Range, groups};
+use crate::sinks::feed::Order;
 use crate::sinks::postgres::Fence;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What a task has done.
 enum Done {
     Burnt(Shard, Fence),
-    Landed(Shard, Fence, SinkPosition, Outcome),
+    Landed(Shard, Fence, Range, Outcome),
     Swept,
 }
 
@@ -123,6 +123,10 @@ impl Service {
         if let Some(mut lane) = self.lanes.remove(&shard) {
             answered(lane.leaving.take().and_then(|leaving| leaving.answer));
         }
+        if self.lanes.is_empty() {
+            // What was wrong was wrong with shards that others have now.
+            self.shared.report.well();
+        }
     }
 
     /// Ends the shards that are given up and have nothing under way, or are waited for no longer.
@@ -181,10 +185,10 @@ impl Service {
                 lane.work = Some((burning, 0));
             } else if let Some(range) = lane.closed.pop_front() {
                 let bytes = range.segment.as_ref().map_or(0, |segment| segment.spool.bytes());
-                let landing = Landing { shared, shard, fence: fence.clone(), had: lane.landed, range };
+                let landing = Landing { shared, fence: fence.clone(), had: lane.landed, range };
                 let landing = self.work.spawn(async move {
                     let (range, outcome) = landing.run().await;
-                    Done::Landed(shard, fence, range.covers, outcome)
+                    Done::Landed(shard, fence, range, outcome)
                 });
                 lane.work = Some((landing, bytes));
             }
@@ -207,8 +211,11 @@ impl Service {
                     (lane.burnt, lane.work) = (true, None);
                 }
             }
-            Ok(Done::Landed(shard, fence, position, outcome)) => match (self.lane_of(shard, &fence), outcome) {
-                (Some(lane), Outcome::Landed) => (lane.landed, lane.work) = (position, None),
+            Ok(Done::Landed(shard, fence, range, outcome)) => match (self.lane_of(shard, &fence), outcome) {
+                (Some(lane), Outcome::Landed) => {
+                    (lane.landed, lane.work) = (range.covers, None);
+                    self.shared.report.landed(shard, range.covers, range.entries);
+                }
                 (Some(_), Outcome::Lost) => self.drop_lane(shard),
                 // The shard was given up, or claimed anew, meanwhile.
                 (None, _) => {}
