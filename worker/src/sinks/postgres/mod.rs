@@ -13,6 +13,7 @@ mod commit;
 mod copy;
 mod dead_letters;
 mod effects;
+mod merge;
 pub mod projections;
 mod redrive;
 mod refused;
