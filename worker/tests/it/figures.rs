@@ -1,8 +1,9 @@
 //! Measurements, which assert nothing: `cargo test -p turbo-worker --test it figures -- --ignored --nocapture`.
 
-use crate::postgres::{Logging, claim_all, event_of, go_on, open, slices};
+use crate::postgres::{Logging, claim_all, event_of, open, slices};
 use std::time::Instant;
 use turbo_core::event::Event;
+use turbo_core::ownership::Row;
 use turbo_sim::{World, WorldConfig};
 use turbo_testkit::Postgres;
 use turbo_worker::log::Numbered;
@@ -35,8 +36,11 @@ async fn rate_of_commits_by_the_size_of_a_batch() {
                 let (began, mut longest) = (Instant::now(), 0.0f64);
                 for batch in entries.chunks(size) {
                     let commit = Instant::now();
-                    committer.commit(&owned, batch).await.unwrap();
-                    owned = go_on(&database, &slices, owned).await;
+                    for (shard, totals) in committer.commit(&owned, batch).await.unwrap().shards {
+                        let one = owned.remove(&shard).unwrap();
+                        let row = Row { epoch: one.epoch(), owner: None, position: totals.position };
+                        owned.insert(shard, one.go_on(&row).unwrap());
+                    }
                     longest = longest.max(commit.elapsed().as_secs_f64());
                 }
                 let rate = entries.len() as f64 / began.elapsed().as_secs_f64();

@@ -67,7 +67,7 @@ impl Committer {
     /// A committer for shards of these slices.
     #[must_use]
     pub fn new(database: Database, slices: Arc<Slices>) -> Self {
-        let effects = Effects { slices: slices.clone(), projections: Projections::default() };
+        let effects = Effects::new(slices.clone());
         Self { database, effects, slices }
     }
 

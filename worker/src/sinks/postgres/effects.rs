@@ -1,7 +1,7 @@
 //! What a folded batch does to the rows: barriers first, then rows, floors and accounts.
 
 use super::Error;
-use super::copy::Rows;
+use super::merge::Merge;
 use super::projections::Projections;
 use sqlx::{PgConnection, Row as _};
 use std::collections::HashMap;
@@ -10,30 +10,51 @@ use turbo_core::floor::Floor;
 use turbo_core::fold::{Account, Barrier, Folded, Known, Logged, RepoKey, Row, needs_highest};
 use turbo_core::shard::Slices;
 
-/// Where rows wait for their merge; each connection has its own, made once and emptied by each transaction's end.
-const STAGE: &str = "CREATE TEMP TABLE IF NOT EXISTS turbo_stage_1 (
-    did text, collection text, rkey text, rev text, cid text, record jsonb, time_us bigint, slice text,
-    partition integer, seq bigint) ON COMMIT DELETE ROWS";
-const COPY: &str = "COPY turbo_stage_1 FROM STDIN (FORMAT binary)";
+/// What a row of `record_state` is made of, in the order in which it is sent.
+const COLUMNS: [(&str, &str); 10] = [
+    ("did", "text COLLATE \"C\""),
+    ("collection", "text COLLATE \"C\""),
+    ("rkey", "text COLLATE \"C\""),
+    ("rev", "text COLLATE \"C\""),
+    ("cid", "text COLLATE \"C\""),
+    ("record", "jsonb"),
+    ("time_us", "bigint"),
+    ("slice", "text COLLATE \"C\""),
+    ("partition", "integer"),
+    ("seq", "bigint"),
+];
+
 /// In the order of the key, so that two merges never wait for each other in a ring.
-const MERGE: &str = "INSERT INTO record_state
-       (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq)
-     SELECT did, collection, rkey, rev, cid, record, time_us, now(), slice, partition, seq
-     FROM turbo_stage_1 ORDER BY did COLLATE \"C\", collection COLLATE \"C\", rkey COLLATE \"C\"
-     ON CONFLICT (did, collection, rkey) DO UPDATE SET
-       rev = excluded.rev, cid = excluded.cid, record = excluded.record, time_us = excluded.time_us,
-       indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition, seq = excluded.seq,
-       hydration = 'none', hydrated = NULL
-     WHERE excluded.rev > record_state.rev";
+fn records() -> Merge {
+    Merge::new("records", &COLUMNS, |from| {
+        format!(
+            "INSERT INTO record_state
+               (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq)
+             SELECT did, collection, rkey, rev, cid, record, time_us, now(), slice, partition, seq
+             FROM {from} AS s ORDER BY did, collection, rkey
+             ON CONFLICT (did, collection, rkey) DO UPDATE SET
+               rev = excluded.rev, cid = excluded.cid, record = excluded.record, time_us = excluded.time_us,
+               indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition,
+               seq = excluded.seq, hydration = 'none', hydrated = NULL
+             WHERE excluded.rev > record_state.rev"
+        )
+    })
+}
 
 /// The statements that write effects.
 #[derive(Debug)]
 pub(super) struct Effects {
     pub(super) slices: Arc<Slices>,
     pub(super) projections: Projections,
+    records: Merge,
 }
 
 impl Effects {
+    /// For shards of these slices, without projections.
+    pub(super) fn new(slices: Arc<Slices>) -> Self {
+        Self { slices, projections: Projections::default(), records: records() }
+    }
+
     /// What the fold has to know of the repositories in the batch.
     pub(super) async fn known<'a>(
         &self,
@@ -104,8 +125,7 @@ impl Effects {
         if rows.is_empty() {
             return Ok(0);
         }
-        sqlx::raw_sql(STAGE).execute(&mut *connection).await?;
-        let mut copied = Rows::new(10);
+        let mut copied = self.records.rows(rows.len());
         for row in rows {
             copied
                 .row()
@@ -120,8 +140,7 @@ impl Effects {
                 .integer(i32::from(row.shard.partition))
                 .bigint(row.seq as i64);
         }
-        copied.send(connection, COPY).await?;
-        Ok(sqlx::raw_sql(MERGE).execute(connection).await?.rows_affected())
+        self.records.run(connection, copied).await
     }
 
     async fn barrier(&self, connection: &mut PgConnection, barrier: &Barrier<'_>) -> Result<(), Error> {

@@ -15,6 +15,7 @@ mod dead_letters;
 mod effects;
 mod lookup;
 mod positions;
+mod merge;
 pub mod projections;
 mod redrive;
 mod refused;

@@ -9,8 +9,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 use std::ops::{Deref, DerefMut};
 
-/// Each statement has a limit of time.
-const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '30s'";
+/// Each statement has a limit of time, and none is worth compiling: a merge that is estimated as dear would be, anew each
+/// time, for longer than it takes.
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '30s'; SET LOCAL jit = off";
 
 /// An open transaction.
 #[derive(Debug)]

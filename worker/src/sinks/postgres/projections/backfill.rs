@@ -11,7 +11,7 @@
 
 use super::super::{Database, Error};
 use super::columns::Projection;
-use super::{ALL, Key, Statements, UnknownProjection, names, stage};
+use super::{ALL, Key, UnknownProjection, merge, names, stage};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,8 @@ const LOCK: i64 = 0x7475_7262_6f00_0002;
 pub struct BackfillOptions {
     /// From the switching on to the beginning: as long as a rollout takes.
     pub delay: Duration,
+    /// From one look to the next while there is nothing to do: too early, or another worker is at it.
+    pub every: Duration,
     /// Records in one step.
     pub rows: u32,
     /// From one step to the next, so that commits have their turn.
@@ -33,7 +35,8 @@ pub struct BackfillOptions {
 
 impl Default for BackfillOptions {
     fn default() -> Self {
-        Self { delay: Duration::from_secs(600), rows: 1000, pause: Duration::from_millis(50) }
+        let (delay, every) = (Duration::from_secs(600), Duration::from_secs(10));
+        Self { delay, every, rows: 1000, pause: Duration::from_millis(50) }
     }
 }
 
@@ -98,7 +101,7 @@ impl Backfill {
                     backoff.reset();
                     self.options.pause
                 }
-                Some(Ok(Step::NotNow)) => backoff.next(rand::random()),
+                Some(Ok(Step::NotNow)) => self.options.every,
                 Some(Err(error)) => {
                     tracing::debug!(%error, "older records are not projected for now");
                     backoff.next(rand::random())
@@ -197,13 +200,13 @@ async fn project(
     if rows.is_empty() {
         return Ok(());
     }
-    let statements = Statements::new(projection);
-    let mut staged = statements.rows();
+    let merge = merge(projection);
+    let mut staged = merge.rows(rows.len());
     for row in &rows {
         let (did, rkey) = (row.try_get("did")?, row.try_get("rkey")?);
         let key = Key { did, rkey, rev: row.try_get("rev")?, cid: row.try_get("cid")? };
         let record: &str = row.try_get("record")?;
         stage(&mut staged, projection, &key, (row.try_get("time_us")?, row.try_get("seq")?), record.as_bytes());
     }
-    statements.upsert(connection, staged).await
+    merge.run(connection, staged).await.map(|_| ())
 }

@@ -66,9 +66,9 @@ pub(crate) const COMMON: [(&str, &str); 6] = [
 ];
 
 impl Projection {
-    /// The names of the columns that are written, in the order of COPY.
-    pub(crate) fn written(&self) -> impl Iterator<Item = &'static str> {
-        COMMON.iter().map(|(name, _)| *name).chain(self.columns.iter().map(|column| column.name))
+    /// The columns that are written (name, type), in the order in which they are sent.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        COMMON.into_iter().chain(self.columns.iter().map(|column| (column.name, column.kind.sql())))
     }
 
     /// The statements that make the table.

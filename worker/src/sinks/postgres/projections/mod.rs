@@ -18,6 +18,7 @@ pub use backfill::{Backfill, BackfillOptions};
 
 use super::Error;
 use super::copy::Rows;
+use super::merge::Merge;
 use columns::Projection;
 use record::{Datum, Record};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -91,7 +92,7 @@ impl Projections {
         }
         let wanted = ALL.iter().filter(|projection| wanted.iter().any(|name| name == projection.name));
         let filled = |projection| Filled {
-            statements: Statements::new(projection),
+            merge: merge(projection),
             slice: slices.of_record("", projection.collection).slice,
             projection,
         };
@@ -104,18 +105,17 @@ impl Projections {
             let of = || rows.iter().copied().filter(|row| *row.commit.collection == *filled.projection.collection);
             let gone: Vec<&Row<'_>> = of().filter(|row| row.record().is_none()).collect();
             filled.remove(connection, &gone).await?;
-            let mut staged = filled.statements.rows();
-            let mut some = false;
-            for row in of() {
-                let Some(record) = row.record() else { continue };
+            let there: Vec<_> = of().filter_map(|row| Some((row, row.record()?))).collect();
+            if there.is_empty() {
+                continue;
+            }
+            let mut staged = filled.merge.rows(there.len());
+            for (row, record) in there {
                 let (commit, cid) = (row.commit, row.commit.cid.as_deref());
                 let key = Key { did: row.key, rkey: &commit.rkey, rev: &commit.rev, cid };
                 stage(&mut staged, filled.projection, &key, (row.time_us, row.seq as i64), record);
-                some = true;
             }
-            if some {
-                filled.statements.upsert(connection, staged).await?;
-            }
+            filled.merge.run(connection, staged).await?;
         }
         Ok(())
     }
@@ -166,7 +166,7 @@ pub(super) async fn remove(
 struct Filled {
     projection: &'static Projection,
     slice: u16,
-    statements: Statements,
+    merge: Merge,
 }
 
 impl Filled {
@@ -214,55 +214,24 @@ fn stage(staged: &mut Rows, projection: &Projection, key: &Key<'_>, at: (i64, i6
     }
 }
 
-/// The statements that write a projection. Rows wait in a table of the connection, as those of `record_state` do; its
-/// name bears a hash of its columns, since a pooler's connections outlive a version of the program.
-#[derive(Debug)]
-struct Statements {
-    fields: i16,
-    make: String,
-    copy: String,
-    upsert: String,
-}
-
-impl Statements {
-    fn new(projection: &Projection) -> Self {
-        let Projection { name, collection, .. } = projection;
-        let written: Vec<&str> = projection.written().collect();
-        let types = columns::COMMON.iter().map(|(_, kind)| *kind);
-        let types = types.chain(projection.columns.iter().map(|column| column.kind.sql()));
-        let columns: Vec<String> = written.iter().zip(types).map(|(name, kind)| format!("{name} {kind}")).collect();
-        let columns = columns.join(", ");
-        let stage = format!("turbo_stage_{name}_{:08x}", xxhash_rust::xxh3::xxh3_64(columns.as_bytes()) as u32);
-        let set: Vec<String> = written.iter().skip(2).map(|name| format!("{name} = excluded.{name}")).collect();
-        let (all, set) = (written.join(", "), set.join(", "));
-        let from: Vec<String> = written.iter().map(|name| format!("s.{name}")).collect();
-        // Only what stands in record_state now: the limit makes it one look by the key for each row.
-        let upsert = format!(
-            "INSERT INTO {name} ({all}) SELECT {} FROM {stage} s
+/// The merge of a projection: what stands in `record_state` now is taken over.
+fn merge(projection: &Projection) -> Merge {
+    let Projection { name, collection, .. } = projection;
+    let columns: Vec<(&str, &str)> = projection.written().collect();
+    let all: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let from: Vec<String> = all.iter().map(|name| format!("s.{name}")).collect();
+    let set: Vec<String> = all.iter().skip(2).map(|name| format!("{name} = excluded.{name}")).collect();
+    let (all, from, set) = (all.join(", "), from.join(", "), set.join(", "));
+    // The limit makes it one look by the key for each row.
+    Merge::new(name, &columns, |rows| {
+        format!(
+            "INSERT INTO {name} ({all}) SELECT {from} FROM {rows} AS s
              CROSS JOIN LATERAL (SELECT FROM record_state r WHERE r.did = s.did AND r.collection = '{collection}'
                AND r.rkey = s.rkey AND r.rev = s.rev AND r.seq = s.seq AND r.record IS NOT NULL LIMIT 1) AS r
              ORDER BY s.did, s.rkey
-             ON CONFLICT (did, rkey) DO UPDATE SET {set} WHERE excluded.rev > {name}.rev",
-            from.join(", ")
-        );
-        Self {
-            fields: i16::try_from(written.len()).unwrap_or_default(),
-            make: format!("CREATE TEMP TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS"),
-            copy: format!("COPY {stage} FROM STDIN (FORMAT binary)"),
-            upsert,
-        }
-    }
-
-    fn rows(&self) -> Rows {
-        Rows::new(self.fields)
-    }
-
-    async fn upsert(&self, connection: &mut PgConnection, staged: Rows) -> Result<(), Error> {
-        sqlx::raw_sql(AssertSqlSafe(self.make.clone())).execute(&mut *connection).await?;
-        staged.send(connection, &self.copy).await?;
-        sqlx::raw_sql(AssertSqlSafe(self.upsert.clone())).execute(connection).await?;
-        Ok(())
-    }
+             ON CONFLICT (did, rkey) DO UPDATE SET {set} WHERE excluded.rev > {name}.rev"
+        )
+    })
 }
 
 #[cfg(test)]
