@@ -18,5 +18,6 @@ mod recording;
 mod sharded;
 mod sockets;
 mod stopping;
+mod traced;
 mod truth;
 mod windows;

@@ -5,7 +5,7 @@ use super::{Folder, chunk};
 use crate::live::Live;
 use crate::sinks::intents::Intents;
 use crate::sinks::sqlite::{self, Database};
-use crate::telemetry::events;
+use crate::telemetry::{events, trace};
 use sqlx::Row;
 use std::fs::File;
 use std::hash::Hasher;
@@ -57,6 +57,7 @@ struct Intent {
     partition: u16,
     path: String,
     rows: u64,
+    last_seq: u64,
 }
 
 impl Intents for Archiver {
@@ -69,9 +70,11 @@ impl Intents for Archiver {
             }
         };
         for intent in intents {
+            let began = trace::now();
             match self.make(&intent).await {
                 Ok(bytes) => {
                     self.live.segment_committed(intent.rows);
+                    trace::put(began, &intent.slice, intent.partition, intent.last_seq);
                     events::SegmentCommitted { path: &intent.path, rows: intent.rows, bytes }.emit();
                 }
                 Err(error) => {
@@ -88,10 +91,11 @@ impl Intents for Archiver {
 
 impl Archiver {
     async fn intents(&self) -> Result<Vec<Intent>, Error> {
-        let rows =
-            sqlx::query("SELECT id, slice, partition, path, rows FROM segments WHERE state = 'intent' ORDER BY id")
-                .fetch_all(&self.database.read)
-                .await?;
+        let rows = sqlx::query(
+            "SELECT id, slice, partition, path, rows, last_seq FROM segments WHERE state = 'intent' ORDER BY id",
+        )
+        .fetch_all(&self.database.read)
+        .await?;
         let intent = |row: sqlx::sqlite::SqliteRow| {
             Ok(Intent {
                 id: row.try_get("id")?,
@@ -99,6 +103,7 @@ impl Archiver {
                 partition: row.try_get("partition")?,
                 path: row.try_get("path")?,
                 rows: row.try_get::<i64, _>("rows")? as u64,
+                last_seq: row.try_get::<i64, _>("last_seq")? as u64,
             })
         };
         rows.into_iter().map(intent).collect()

@@ -4,6 +4,7 @@ use super::effects::Effects;
 use super::refused::{self, RefusedRow};
 use super::{Database, Error};
 use crate::log::{Content, Entry, Numbered};
+use crate::telemetry::trace::{self, Step};
 use sqlx::{PgConnection, Row as _};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -74,7 +75,8 @@ impl Committer {
     /// A shard is fenced, or PostgreSQL is away.
     pub async fn commit(&self, owned: &BTreeMap<Shard, Owned>, entries: &[Numbered]) -> Result<Committed, CommitError> {
         debug_assert!(entries.is_sorted_by_key(|entry| entry.entry.seq), "in the order of the log");
-        match self.attempt(owned, entries, &[]).await {
+        let began = trace::now();
+        let outcome = match self.attempt(owned, entries, &[]).await {
             Err(CommitError::Outage(error)) if error.refuses_data() => {
                 let refused = self.refused(entries).await?;
                 if refused.is_empty() {
@@ -83,7 +85,11 @@ impl Committer {
                 self.attempt(owned, entries, &refused).await
             }
             outcome => outcome,
+        };
+        if outcome.is_ok() {
+            trace::done(Step::Commit, began, &self.slices, entries.iter().map(|entry| &entry.entry));
         }
+        outcome
     }
 
     async fn attempt(
