@@ -11,11 +11,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Message;
 use turbo_core::event::{Body, Event};
+use turbo_core::shard::{Slice, Slices};
 use turbo_core::wire::{Frame, decode};
+use turbo_worker::log::{Content, Entry, Item};
 use turbo_worker::sinks::sqlite::Database;
+use turbo_worker::telemetry::trace::{self, Step};
 
 /// A time that every host answers with all that it has.
 const FROM: u64 = 1_000_000_000_000_000;
@@ -173,6 +177,36 @@ impl Measured {
     }
 }
 
+/// What the looks of tracing that is switched off cost beside the decoding of the same events.
+fn tracing_off(events: Vec<Event>) {
+    let slices = Slices::new(vec![Slice { name: "default".into(), collections: None, partitions: 1 }]).unwrap();
+    let shard = slices.of_unreadable();
+    let lines: Vec<Bytes> = events.iter().map(|event| event.bytes.clone()).collect();
+    let (mut decoding, mut looking) = (Vec::new(), Vec::new());
+    let item =
+        |event| Item { content: Content::Event(Box::new(event)), host: "h".into(), marks: Vec::new(), trace: None };
+    let entries: Vec<Entry> =
+        events.into_iter().zip(1..).map(|(event, seq)| Entry { seq, shard, item: Arc::new(item(event)) }).collect();
+    for _ in 0..5 {
+        let began = Instant::now();
+        lines.iter().for_each(|line| drop(std::hint::black_box(decode(line))));
+        decoding.push(began.elapsed().as_nanos() as f64 / lines.len() as f64);
+        let began = Instant::now();
+        for entry in &entries {
+            drop(std::hint::black_box(trace::begin()));
+            for step in [Step::Append, Step::Commit, Step::Publish] {
+                trace::done(step, std::hint::black_box(trace::now()), &slices, [entry]);
+            }
+        }
+        looking.push(began.elapsed().as_nanos() as f64 / entries.len() as f64);
+    }
+    let (decode, look) = (median(&decoding), median(&looking));
+    println!(
+        "bench tracing_off ratio={:.3} goal=0.99 look_nanoseconds={look:.1} decode_nanoseconds={decode:.0}",
+        decode / (decode + look)
+    );
+}
+
 fn main() {
     let (events, turns) = (setting("BENCH_EVENTS", 200_000), setting("BENCH_TURNS", 5));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -205,4 +239,5 @@ fn main() {
         measured.memory.push(peak);
     }
     measured.report();
+    tracing_off(rows);
 }

@@ -1,6 +1,7 @@
 //! What ingest knows and appends: the window, the position, sequence numbers, and the batch in the making.
 
 use crate::log::{Batch, Content, Entry, Gap, Item};
+use crate::telemetry::trace;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,7 +113,7 @@ impl Appending {
         if *self.host != *host {
             self.host = host.into();
         }
-        let item = Arc::new(Item { content, host: self.host.clone(), marks });
+        let item = Arc::new(Item { content, host: self.host.clone(), marks, trace: trace::begin() });
         for shard in shards {
             self.seq += 1;
             self.batch.entries.push(Entry { seq: self.seq, shard, item: item.clone() });

@@ -4,7 +4,7 @@ use super::reader::{Ended, Ingest, Over};
 use crate::log::Gap;
 use crate::log::embedded::Closed;
 use crate::sources::{Connection, Lost, Received, Source};
-use crate::telemetry::events;
+use crate::telemetry::{events, trace};
 use futures_util::FutureExt;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -50,7 +50,10 @@ impl<S: Source> Ingest<S> {
     async fn flush(&mut self) -> Result<(), Closed> {
         let Some(batch) = self.appending.finish() else { return Ok(()) };
         self.live.appended(&batch, &self.appending.window);
-        self.log.append(batch).await
+        let traced = trace::traced(&batch);
+        self.log.append(batch).await?;
+        trace::received(&traced);
+        Ok(())
     }
 
     fn take(

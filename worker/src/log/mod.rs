@@ -3,6 +3,7 @@
 pub mod embedded;
 pub mod nats;
 
+use crate::telemetry::trace::TraceContext;
 use bytes::Bytes;
 use std::sync::Arc;
 use turbo_core::event::Event;
@@ -19,6 +20,8 @@ pub struct Item {
     pub host: Arc<str>,
     /// What the dedup window has to remember of it.
     pub marks: Vec<Mark>,
+    /// The trace that it is in, if it is traced.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 impl Item {
@@ -135,6 +138,7 @@ mod tests {
                 content: Content::Unreadable { bytes: Bytes::new(), reason: String::new() },
                 host: "h".into(),
                 marks: vec![mark],
+                trace: None,
             })
         };
         let shard = Shard { slice: 0, partition: 0 };

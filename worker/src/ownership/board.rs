@@ -70,7 +70,11 @@ impl Board {
     /// No answer; what is known stays, and the watch begins anew at the next look.
     pub async fn look(&mut self) -> Result<(), Error> {
         self.liveness.tick(self.began.elapsed());
-        let watch = self.watch.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let mut watch = self.watch.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if self.log.is_connected_anew() {
+            // The watch went with the server's memory, and would find that out after a while only.
+            watch = None;
+        }
         let mut watch = match watch {
             Some(watch) => watch,
             None => self.open().await?,

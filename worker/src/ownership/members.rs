@@ -79,8 +79,9 @@ impl Member {
     }
 
     async fn step(&mut self) -> Result<(), Error> {
-        self.board.look().await?;
+        // Where no heartbeat gets through, none is heard either: that time does not count against the others.
         self.board.beat((self.report)()).await?;
+        self.board.look().await?;
         self.planner.step(&self.board, &self.shards).await?;
         Ok(())
     }

@@ -17,8 +17,8 @@ pub enum LogFormat {
 
 /// Begins to log. `TURBO_LOG` chooses levels (`info` by default), in the syntax of `tracing_subscriber::EnvFilter`.
 pub fn init(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_env("TURBO_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,sqlx=warn"));
+    let filter = EnvFilter::try_from_env("TURBO_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,async_nats=off,sqlx=warn"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| Stderr)

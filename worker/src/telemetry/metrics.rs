@@ -103,6 +103,8 @@ pub const ENRICHED_MESSAGES: &str = "turbo_enriched_messages_total";
 pub const ENRICHED_FAILURES: &str = "turbo_enriched_failures_total";
 /// Messages of the enriched stream without their content.
 pub const ENRICHED_OMITTED: &str = "turbo_enriched_omitted_total";
+/// Spans.
+pub const TRACE_SPANS: &str = "turbo_trace_spans_total";
 
 /// Every metric.
 pub const METRICS: &[Metric] = &[
@@ -159,6 +161,12 @@ pub const METRICS: &[Metric] = &[
     metric(ROTATIONS, Kind::Counter, "Windows rotated out of the SQLite file."),
     metric(ENRICHED_MESSAGES, Kind::Counter, "Messages stored in the enriched stream."),
     metric(ENRICHED_FAILURES, Kind::Counter, "Attempts on the enriched stream that failed and were tried again."),
+    labelled(
+        TRACE_SPANS,
+        "what",
+        &["sent", "lost"],
+        "Spans of traced events that the collector took, or did not take.",
+    ),
     metric(
         ENRICHED_OMITTED,
         Kind::Counter,

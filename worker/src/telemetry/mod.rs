@@ -4,3 +4,4 @@ pub mod events;
 pub mod logging;
 pub mod metrics;
 pub mod progress;
+pub mod trace;

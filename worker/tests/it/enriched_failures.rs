@@ -319,6 +319,14 @@ async fn a_catalog_that_is_away_holds_nothing_back_and_is_told() {
         told.error.is_none() && told.positions.values().map(|position| position.seq).max() == end
     })
     .await;
-    owner.release().await;
-    assert_published(&stage.slices, &stage.found().await, &entries);
+    // One that stands still holds up neither what comes nor the end.
+    let more = stage.source.take(100);
+    stage.postgres.pause();
+    owner.give(&more, 10).await;
+    let all = entries.len() + more.len();
+    until("it is published", async || messages(&published).await as usize == all).await;
+    drop(owner.sink.orders);
+    tokio::time::timeout(Duration::from_secs(120), owner.sink.task).await.expect("it ends").unwrap();
+    stage.postgres.resume();
+    assert_published(&stage.slices, &stage.found().await, &[entries, more].concat());
 }

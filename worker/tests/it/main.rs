@@ -29,6 +29,7 @@ mod segments;
 mod sharded;
 mod sockets;
 mod stopping;
+mod traced;
 mod truth;
 mod upkeep;
 mod windows;

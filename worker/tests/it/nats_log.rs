@@ -64,7 +64,7 @@ fn entries(slices: &Slices, window: &mut Window, events: impl Iterator<Item = Bo
         };
         let id = window.id(&event, EventId::of(&event), &mut passed);
         let marks = window.take(&event, id, i64::MAX);
-        let item = Arc::new(Item { content: Content::Event(event), host: "host:1".into(), marks });
+        let item = Arc::new(Item { content: Content::Event(event), host: "host:1".into(), marks, trace: None });
         for shard in shards {
             seq += 1;
             entries.push(Entry { seq, shard, item: item.clone() });

@@ -116,7 +116,7 @@ mod tests {
         let mut entries = Vec::new();
         for (event, copies) in [1usize, 32, 7].into_iter().cycle().take(400).enumerate() {
             let content = Content::Unreadable { bytes: vec![event as u8].into(), reason: String::new() };
-            let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new() });
+            let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None });
             for slice in 0..copies as u16 {
                 let seq = entries.len() as u64 + 1;
                 entries.push(Entry { seq, shard: Shard { slice, partition: 0 }, item: item.clone() });

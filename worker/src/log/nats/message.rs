@@ -12,13 +12,16 @@
 //! | `Turbo-Reason` | why the payload is no event |
 //! | `Turbo-Gap` | `<from>\|<to>` in microseconds of source time: a part of the source that was never seen; `<to>` may be empty |
 //! | `Turbo-Encoding` | `zstd` where the payload is compressed |
+//! | `traceparent` | the trace of an event that is traced |
 
 use crate::log::{Content, Gap, Item};
+use crate::telemetry::trace::{TRACEPARENT, TraceContext};
 use async_nats::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use std::io::Read;
+use std::sync::Arc;
 use turbo_core::id::EventId;
 use turbo_core::position::SourcePosition;
 use turbo_core::window::Mark;
@@ -76,6 +79,9 @@ impl Encoder {
         let mut marks = Vec::new();
         item.marks.iter().for_each(|mark| mark.write(&mut marks));
         headers.insert(MARK, STANDARD_NO_PAD.encode(&marks));
+        if let Some(trace) = &item.trace {
+            headers.insert(TRACEPARENT, trace.traceparent());
+        }
         let bytes = match &item.content {
             Content::Gap(gap) => {
                 let to_us = gap.to_us.map(|to_us| to_us.to_string()).unwrap_or_default();
@@ -180,7 +186,8 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
             _ => return Err(broken("the payload is no event")),
         },
     };
-    let item = Some(Item { content, host: host.into(), marks });
+    let trace = text(TRACEPARENT).and_then(TraceContext::parse).map(Arc::new);
+    let item = Some(Item { content, host: host.into(), marks, trace });
     Ok(Message { seq, number, item, position: at.map(position) })
 }
 
@@ -192,7 +199,7 @@ pub(super) fn read_for_shard(seq: u64, headers: Option<&HeaderMap>, payload: Byt
     read(seq, headers, payload.clone()).or_else(|broken| {
         let number = number(seq, headers.ok_or_else(|| Broken { seq, what: "it has no headers".into() })?)?;
         let content = Content::Unreadable { bytes: payload, reason: broken.to_string() };
-        let item = Some(Item { content, host: "".into(), marks: Vec::new() });
+        let item = Some(Item { content, host: "".into(), marks: Vec::new(), trace: None });
         Ok(Message { seq, number, item, position: None })
     })
 }
@@ -261,7 +268,7 @@ mod tests {
             event.cursor = cursor;
         }
         let marks = vec![Mark { id: EventId(9), key: 1, rev: 2, time_us: 3 }];
-        Item { content, host: "a:1".into(), marks }
+        Item { content, host: "a:1".into(), marks, trace: None }
     }
 
     proptest! {

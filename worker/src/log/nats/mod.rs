@@ -9,6 +9,7 @@
 
 mod announced;
 pub(crate) mod batch;
+pub(crate) mod connection;
 mod feed;
 mod lease;
 mod message;

@@ -4,6 +4,7 @@
 //! taken; if it shows the same break, the stream's leader is asked for the first message behind that one, and only what
 //! the leader does not have counts as missing.
 
+use super::connection::Connected;
 use super::message::{self, Message};
 use super::{Error, Log};
 use crate::log::Content;
@@ -62,6 +63,7 @@ pub struct Behind {
 pub struct ShardReader {
     at: Place,
     messages: Option<Ordered>,
+    connected: Connected,
     /// What comes behind missing messages.
     held: Option<Message>,
     backoff: Backoff,
@@ -99,7 +101,8 @@ impl Log {
         let subject = self.names.shard(slices, shard);
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         let at = Place { log: self.clone(), subject, behind, suspect: None };
-        ShardReader { at, messages: None, held: None, backoff }
+        let connected = self.connected.clone();
+        ShardReader { at, messages: None, connected, held: None, backoff }
     }
 }
 
@@ -142,10 +145,16 @@ impl ShardReader {
     async fn step(&mut self) -> Result<(), Error> {
         let failed = |error: &dyn std::error::Error| Error::request("the messages of a shard")(error);
         if self.messages.is_none() {
+            self.connected.mark_unchanged();
             self.messages = Some(self.at.open().await?);
         }
         let Some(messages) = &mut self.messages else { return Ok(()) };
-        let Some(received) = messages.next().await.transpose().map_err(|error| failed(&error))? else {
+        let next = tokio::select! {
+            next = messages.next() => next,
+            // The consumer went with the server's memory; to wait until its heartbeats are missed takes a quarter of a minute.
+            Ok(()) = self.connected.changed() => None,
+        };
+        let Some(received) = next.transpose().map_err(|error| failed(&error))? else {
             self.messages = None;
             return Ok(());
         };

@@ -1,7 +1,8 @@
-//! The connection, the stream and the bucket: made and kept as the spec says.
+//! The stream and the bucket: made and kept as the spec says.
 
+use super::connection::{Connected, connect};
 use super::{Error, Names, said};
-use async_nats::jetstream::context::{ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
@@ -15,10 +16,6 @@ const OWNER: &str = "turbopipeline.dev/pipeline";
 const SLICES: &str = "turbopipeline.dev/slices";
 /// What the pipeline file calls the stream.
 const FIELD: &str = "spec.log.nats.stream";
-/// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// A server that says nothing for two of these is given up.
-const PING: Duration = Duration::from_secs(5);
 /// No message id is used; the server's table of them stays empty.
 pub(crate) const DUPLICATES: Duration = Duration::from_secs(1);
 /// Changes of a key that the bucket keeps.
@@ -52,6 +49,8 @@ pub struct Log {
     pub names: Names,
     /// What every stream of the pipeline bears, so that it is known again.
     pub(crate) labels: HashMap<String, String>,
+    /// Tells of new connections.
+    pub(super) connected: Connected,
 }
 
 impl Log {
@@ -62,7 +61,7 @@ impl Log {
     /// The server is not there, too old or without JetStream; the stream is another's; the limits can not be had.
     pub async fn open(options: &Options, connection: ConnectOptions) -> Result<Self, Error> {
         let names = Names::new(&options.namespace, &options.pipeline);
-        let (client, context) = connect(&names, options, connection).await?;
+        let (client, context, connected) = connect(&names, options, connection).await?;
         let owner = format!("{}/{}", options.namespace, options.pipeline);
         let labels = HashMap::from([(OWNER.to_owned(), owner), (SLICES.to_owned(), options.slices.clone())]);
         let stream = keep(&context, FIELD, wanted(&names, options, &labels), |now, wanted| {
@@ -70,7 +69,7 @@ impl Log {
         });
         let stream = stream.await?;
         let bucket = bucket(&context, &names, options).await?;
-        Ok(Self { client, stream, bucket, names, labels })
+        Ok(Self { client, stream, bucket, names, labels, connected })
     }
 
     /// Opens the log as it is: nothing is made, and nothing is changed.
@@ -79,12 +78,19 @@ impl Log {
     /// The server is not there, too old or without JetStream; the pipeline has not run yet.
     pub async fn look(options: &Options, connection: ConnectOptions) -> Result<Self, Error> {
         let names = Names::new(&options.namespace, &options.pipeline);
-        let (client, context) = connect(&names, options, connection).await?;
+        let (client, context, connected) = connect(&names, options, connection).await?;
         let not_there =
             |error: &dyn std::error::Error| Error::NotThere { stream: names.stream().to_owned(), why: said(error) };
         let stream = context.get_stream(names.stream()).await.map_err(|error| not_there(&error))?;
         let bucket = context.get_key_value(names.bucket()).await.map_err(|error| not_there(&error))?;
-        Ok(Self { client, stream, bucket, names, labels: HashMap::new() })
+        Ok(Self { client, stream, bucket, names, labels: HashMap::new(), connected })
+    }
+
+    /// Whether there was a new connection since this was asked last, of this copy of the log.
+    pub fn is_connected_anew(&mut self) -> bool {
+        let anew = self.connected.has_changed().unwrap_or(false);
+        self.connected.mark_unchanged();
+        anew
     }
 
     /// The state of the stream, asked of its leader.
@@ -159,26 +165,6 @@ pub(crate) async fn keep(
     }
 }
 
-/// JetStream over this client.
-pub(crate) fn context(client: &Client) -> Context {
-    ContextBuilder::new().timeout(TIMEOUT).build(client.clone())
-}
-
-/// Connects to a server that has what the log needs.
-async fn connect(names: &Names, options: &Options, connection: ConnectOptions) -> Result<(Client, Context), Error> {
-    let unreachable = |error: &dyn std::error::Error| Error::Unreachable { url: shown(&options.url), why: said(error) };
-    let connection = connection.name(names.stream()).ping_interval(PING).request_timeout(Some(TIMEOUT));
-    let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
-    let client = connection.connect(servers).await.map_err(|e| unreachable(&e))?;
-    let version = client.server_info().version;
-    if !client.is_server_compatible(2, 12, 0) {
-        return Err(Error::TooOld(version));
-    }
-    let context = context(&client);
-    context.query_account().await.map_err(|error| Error::NoJetStream(said(&error)))?;
-    Ok((client, context))
-}
-
 async fn bucket(context: &Context, names: &Names, options: &Options) -> Result<kv::Store, Error> {
     let wanted = kv::Config {
         bucket: names.bucket().to_owned(),
@@ -190,23 +176,4 @@ async fn bucket(context: &Context, names: &Names, options: &Options) -> Result<k
     };
     let made = context.create_or_update_key_value(wanted).await;
     made.map_err(|error| Error::Limits { field: FIELD, stream: names.bucket().to_owned(), why: said(&error) })
-}
-
-/// Addresses without user and password.
-fn shown(url: &str) -> String {
-    let one = |url: &str| match url.rsplit_once('@') {
-        Some((before, host)) => {
-            format!("{}{host}", before.split_inclusive("://").next().filter(|s| s.ends_with("://")).unwrap_or(""))
-        }
-        None => url.to_owned(),
-    };
-    url.split(',').map(one).collect::<Vec<_>>().join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn no_password_is_shown() {
-        assert_eq!(super::shown("nats://a:b@h:1,tls://h2:2,t@h3"), "nats://h:1,tls://h2:2,h3");
-    }
 }

@@ -4,6 +4,7 @@ use super::batch::{self, Answer, Expected, Outgoing};
 use super::message::Encoder;
 use super::{Error, Log, Tail};
 use crate::log::Entry;
+use crate::telemetry::trace::{self, Step};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ impl Writer {
     /// Another writer has written. Nothing of this batch is in the log then.
     pub async fn append(&mut self, entries: &[Entry], told: impl Fn(&str)) -> Result<(), Refused> {
         debug_assert!(entries.is_sorted_by_key(|entry| entry.seq), "in the order in which they were read");
-        let mut encoder = self.encoder();
+        let (mut encoder, began) = (self.encoder(), trace::now());
         let mut numbers = HashMap::new();
         let mut messages = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -70,6 +71,7 @@ impl Writer {
         self.store(messages, told).await?;
         self.numbers.extend(numbers);
         self.position = encoder.position;
+        trace::done(Step::Append, began, &self.slices, entries);
         Ok(())
     }
 

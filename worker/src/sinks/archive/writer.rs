@@ -6,7 +6,7 @@ use super::{Folder, Stamp, chunk};
 use crate::live::Live;
 use crate::sinks::intents::Intents;
 use crate::sinks::sqlite::{self, Database};
-use crate::telemetry::events;
+use crate::telemetry::{events, trace};
 use sqlx::Row;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -51,6 +51,7 @@ struct Intent {
     partition: u16,
     path: String,
     rows: u64,
+    last_seq: u64,
 }
 
 impl Intents for Archiver {
@@ -63,9 +64,11 @@ impl Intents for Archiver {
             }
         };
         for intent in intents {
+            let began = trace::now();
             match self.make(&intent).await {
                 Ok(bytes) => {
                     self.live.segment_committed(intent.rows);
+                    trace::put(began, &intent.slice, intent.partition, intent.last_seq);
                     events::SegmentCommitted { path: &intent.path, rows: intent.rows, bytes }.emit();
                 }
                 Err(error) => {
@@ -82,10 +85,11 @@ impl Intents for Archiver {
 
 impl Archiver {
     async fn intents(&self) -> Result<Vec<Intent>, Error> {
-        let rows =
-            sqlx::query("SELECT id, slice, partition, path, rows FROM segments WHERE state = 'intent' ORDER BY id")
-                .fetch_all(&self.database.read)
-                .await?;
+        let rows = sqlx::query(
+            "SELECT id, slice, partition, path, rows, last_seq FROM segments WHERE state = 'intent' ORDER BY id",
+        )
+        .fetch_all(&self.database.read)
+        .await?;
         let intent = |row: sqlx::sqlite::SqliteRow| {
             Ok(Intent {
                 id: row.try_get("id")?,
@@ -93,6 +97,7 @@ impl Archiver {
                 partition: row.try_get("partition")?,
                 path: row.try_get("path")?,
                 rows: row.try_get::<i64, _>("rows")? as u64,
+                last_seq: row.try_get::<i64, _>("last_seq")? as u64,
             })
         };
         rows.into_iter().map(intent).collect()

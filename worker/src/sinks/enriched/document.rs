@@ -9,6 +9,7 @@ use super::subject;
 use crate::log::Numbered;
 use crate::log::nats::batch::Outgoing;
 use crate::telemetry::events;
+use crate::telemetry::trace::{Step, TRACEPARENT};
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use serde::Serialize;
@@ -78,6 +79,9 @@ impl Encoder<'_> {
         let mut headers = HeaderMap::new();
         headers.insert(SEQ, numbered.entry.seq.to_string());
         headers.insert(NUMBER, numbered.number.to_string());
+        if let Some(trace) = &numbered.entry.item.trace {
+            headers.insert(TRACEPARENT, trace.child(Step::Publish, numbered.entry.seq).traceparent());
+        }
         let payload = self.payload(numbered, event, &mut headers);
         let subject = format!("{}.{}", self.prefix, subject::of(event));
         Outgoing { subject: subject.into(), headers, payload }

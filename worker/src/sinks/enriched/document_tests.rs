@@ -13,7 +13,7 @@ const SHARD: Shard = Shard { slice: 0, partition: 7 };
 
 fn numbered(line: &str) -> Numbered {
     let Ok(Frame::Event(event)) = decode(&line.to_owned().into()) else { panic!("no event: {line}") };
-    let item = Arc::new(Item { content: Came::Event(event), host: "h".into(), marks: Vec::new() });
+    let item = Arc::new(Item { content: Came::Event(event), host: "h".into(), marks: Vec::new(), trace: None });
     Numbered { entry: Entry { seq: 1 << 41, shard: SHARD, item }, number: 9 }
 }
 
@@ -92,7 +92,7 @@ fn what_the_server_does_not_take_is_compressed_and_then_goes_without_its_content
     assert_eq!((found["rkey"].as_str(), found.get("record"), found.get("cid")), (Some("k"), None, None));
     // Names that are as long as they may be, and can not be made smaller.
     let odd: String = (0..680).map(|n| char::from_u32(0x3400 + (n * 7919) % 27_000).unwrap()).collect();
-    let bare = message(&commit(&odd, &odd, &record(noise(100_000))), 1 << 10);
+    let bare = message(&commit(&odd, &odd, &record(noise(100_000))), HEADERS + 300);
     let found: Value = serde_json::from_str(&document(&bare)).unwrap();
     assert_eq!(bare.headers.get(OMITTED).unwrap().as_str(), "all");
     assert_eq!((found["seq"].as_u64(), found.get("did")), (Some(1 << 41), None));

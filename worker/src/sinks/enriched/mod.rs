@@ -11,6 +11,7 @@
 //! - what is no event (a dead letter) is passed over, and the position moves over it.
 
 mod document;
+mod saving;
 mod shard;
 mod standing;
 mod stream;

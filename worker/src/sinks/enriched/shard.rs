@@ -8,12 +8,14 @@
 //!   is asked whose the shard is.
 
 use super::Shared;
-use super::document::Encoder;
+use super::document::{Encoder, HEADERS};
+use super::saving::{Saving, finished};
 use super::standing::Doubt;
 use crate::log::Numbered;
 use crate::log::nats::batch::{self, Answer, Expected, MAX_BATCH, Outgoing};
 use crate::sinks::feed::SinkPosition;
 use crate::telemetry::metrics as m;
+use crate::telemetry::trace::{self, Step};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +71,7 @@ pub(super) struct Publisher {
     pub(super) saved: SinkPosition,
     /// Whether the catalog may hold something else.
     pub(super) unsure: bool,
+    pub(super) saving: Saving,
     /// The last sequence of the shard's subjects.
     pub(super) last: u64,
     pub(super) backoff: Backoff,
@@ -88,8 +91,8 @@ impl Publisher {
         let prefix = shared.log.names.enriched_shard(&shared.slices, shard);
         let filter = format!("{prefix}.>");
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        let (position, unsure, last, failures) = (saved, false, 0, 0);
-        Self { shared, shard, epoch, prefix, filter, position, saved, unsure, last, backoff, failures, ending }
+        let (position, unsure, saving, last, failures) = (saved, false, None, 0, 0);
+        Self { shared, shard, epoch, prefix, filter, position, saved, unsure, saving, last, backoff, failures, ending }
     }
 
     /// Publishes what it is told, until it is told to release the shard, or the shard is lost.
@@ -127,11 +130,12 @@ impl Publisher {
                     }
                     self.publish(entries).await?;
                     if count == 0 || done.is_some() {
-                        self.save().await?;
+                        self.save_at_the_end().await?;
                         return Ok(done);
                     }
                 }
-                _ = save.tick() => self.save().await?,
+                _ = save.tick() => self.save(),
+                row = finished(&mut self.saving) => self.saved(row)?,
             }
         }
     }
@@ -145,12 +149,15 @@ impl Publisher {
             if entries.is_empty() {
                 return Ok(());
             }
+            let began = trace::now();
             let Batch { messages, to } = self.batch(&entries);
             if messages.is_empty() {
                 // Dead letters only.
                 self.position = to;
             } else if self.store(&messages).await? {
                 self.position = to;
+                let stored = entries.iter().map(|entry| &entry.entry).take_while(|entry| entry.seq <= to.seq);
+                trace::done(Step::Publish, began, &self.shared.slices, stored);
                 (self.failures, self.backoff) = (0, Backoff::new(BACKOFF.0, BACKOFF.1));
                 self.shared.report.landed(self.shard, self.saved, messages.len() as u64);
                 metrics::counter!(m::ENRICHED_MESSAGES).increment(messages.len() as u64);
@@ -183,6 +190,11 @@ impl Publisher {
     async fn store(&mut self, messages: &[Outgoing]) -> Result<bool, Stop> {
         let mut ids = Vec::new();
         loop {
+            // Another server of the cluster may take less.
+            let limit = self.shared.log.client.max_payload().saturating_sub(HEADERS);
+            if messages.iter().any(|message| message.payload.len() > limit) {
+                return Ok(false);
+            }
             let id = self.shared.log.client.new_inbox();
             let answer = self.attempt(messages, &id).await;
             ids.push(id);

@@ -1,9 +1,8 @@
 //! Where a shard stands: in the stream, and in the catalog. Read at the claim and at every doubt.
 
-use super::NAME;
+use super::saving::{self, Row};
 use super::shard::{Publisher, Stop};
 use super::stream::{self, Last};
-use crate::sinks::feed::SinkPosition;
 use crate::telemetry::events;
 
 /// Why it is not known where a shard stands.
@@ -80,58 +79,13 @@ impl Publisher {
 
     /// Whether the claim still holds; what the catalog has as the position is taken over.
     async fn is_mine(&mut self) -> Result<bool, String> {
-        let shared = &self.shared;
-        let row = shared.database.sink_position(&shared.slices, NAME, self.shard).await;
-        let Some((epoch, saved)) = row.map_err(|error| error.to_string())? else {
-            return Err(format!("the catalog has no row of the sink {NAME} for this shard"));
-        };
-        if epoch != self.epoch {
-            return Ok(false);
-        }
-        (self.saved, self.unsure) = (saved, false);
-        Ok(true)
-    }
-
-    /// Brings the catalog's position up to date. A catalog that is away is tried again later: what stands in the stream
-    /// tells more.
-    pub(super) async fn save(&mut self) -> Result<(), Stop> {
-        if self.unsure {
-            self.look_up().await?;
-        }
-        if self.unsure || self.position.seq <= self.saved.seq {
-            return Ok(());
-        }
-        let (shared, to) = (self.shared.clone(), self.position);
-        let moved =
-            shared.database.move_position(&shared.slices, NAME, self.shard, self.epoch, self.saved.seq, to).await;
-        if !matches!(moved, Ok(true)) {
-            self.unsure = true;
-        }
-        match moved {
-            Ok(true) => self.saved(to),
-            Ok(false) => self.look_up().await?,
-            Err(error) => self.failed(&error.to_string()),
-        }
-        Ok(())
-    }
-
-    fn saved(&mut self, to: SinkPosition) {
-        self.saved = to;
-        match std::mem::take(&mut self.failures) {
-            0 => self.shared.report.claimed(self.shard, to),
-            _ => self.shared.report.landed(self.shard, to, 0),
-        }
-    }
-
-    /// Reads the catalog's row again.
-    async fn look_up(&mut self) -> Result<(), Stop> {
-        match self.is_mine().await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Stop::Lost),
-            Err(why) => {
-                self.failed(&why);
-                Ok(())
+        match saving::row(&self.shared, self.shard, self.epoch).await {
+            Row::Mine(saved) => {
+                self.saved = saved;
+                Ok(true)
             }
+            Row::Lost => Ok(false),
+            Row::Unknown(why) => Err(why),
         }
     }
 
@@ -144,7 +98,7 @@ impl Publisher {
         }
     }
 
-    fn failed(&mut self, why: &str) {
+    pub(super) fn failed(&mut self, why: &str) {
         let first = self.failures == 0;
         self.failures = self.failures.saturating_add(1);
         self.shared.report.failed(why);

@@ -2,7 +2,8 @@
 
 use super::document::{NUMBER, SEQ};
 use crate::log::nats::batch;
-use crate::log::nats::stream::{DUPLICATES, context, keep};
+use crate::log::nats::connection::context;
+use crate::log::nats::stream::{DUPLICATES, keep};
 use crate::log::nats::{Error, Log};
 use crate::sinks::feed::SinkPosition;
 use async_nats::HeaderMap;

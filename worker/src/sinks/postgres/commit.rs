@@ -5,6 +5,7 @@ use super::projections::{Projections, UnknownProjection};
 use super::refused::{self, Refused};
 use super::{Database, Error, dead_letters};
 use crate::log::{Content, Numbered};
+use crate::telemetry::trace::{self, Step};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use std::collections::BTreeMap;
@@ -86,15 +87,20 @@ impl Committer {
     /// A shard is fenced, or PostgreSQL is away.
     pub async fn commit(&self, owned: &BTreeMap<Shard, Owned>, entries: &[Numbered]) -> Result<Committed, CommitError> {
         debug_assert!(entries.is_sorted_by_key(|entry| entry.entry.seq), "in the order of the log");
+        let began = trace::now();
         let unfit = refused::unfit(refused::events(entries));
-        match self.attempt(owned, entries, &unfit).await {
+        let outcome = match self.attempt(owned, entries, &unfit).await {
             Err(CommitError::Outage(error)) if error.refuses_data() => {
                 let events: Vec<_> = refused::events(entries).collect();
                 let refused = refused::find_all(&self.database, &self.effects, &events, unfit).await?;
                 self.attempt(owned, entries, &refused).await
             }
             outcome => outcome,
+        };
+        if outcome.is_ok() {
+            trace::done(Step::Commit, began, &self.slices, entries.iter().map(|entry| &entry.entry));
         }
+        outcome
     }
 
     async fn attempt(

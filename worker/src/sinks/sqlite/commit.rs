@@ -4,6 +4,7 @@ use super::effects::{Effects, Written};
 use super::segments::Segments;
 use super::{Claim, Database, Error, now_text};
 use crate::log::{Batch, Content, Entry, Gap};
+use crate::telemetry::trace::{self, Step};
 use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ impl Committer {
     /// # Errors
     /// SQLite refuses, or another process has claimed a shard.
     pub async fn commit(&mut self, batch: &Batch) -> Result<Committed, Error> {
+        let began = trace::now();
         let mut transaction = self.database.begin().await?;
         let committed = match self.within(&mut transaction, batch).await {
             Ok(committed) => transaction.commit().await.map(|()| committed).map_err(Error::from),
@@ -80,6 +82,9 @@ impl Committer {
         };
         if let Some(segments) = &mut self.segments {
             segments.settle(committed.is_ok());
+        }
+        if committed.is_ok() {
+            trace::done(Step::Commit, began, &self.slices, &batch.entries);
         }
         committed
     }

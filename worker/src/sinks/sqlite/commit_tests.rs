@@ -20,7 +20,7 @@ fn batch(slices: &Slices, first: u64, count: u64) -> Batch {
         Entry {
             seq,
             shard,
-            item: Arc::new(Item { content: Content::Event(event), host: "h".into(), marks: Vec::new() }),
+            item: Arc::new(Item { content: Content::Event(event), host: "h".into(), marks: Vec::new(), trace: None }),
         }
     };
     let position = SourcePosition { host: "h".into(), cursor: Some(first), time_us: first as i64, id: EventId(7) };

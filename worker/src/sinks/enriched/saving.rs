@@ -1,0 +1,124 @@
+//! The catalog's position of a shard, brought up to date beside the publishing: a catalog that is away or stands still holds
+//! nothing back, since what stands in the stream tells more.
+//!
+//! Invariant: one attempt is on its way at a time. After one without an answer the row is read again.
+
+use super::shard::{Publisher, Stop};
+use super::{NAME, Shared};
+use crate::sinks::feed::SinkPosition;
+use crate::sinks::postgres::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+use turbo_core::shard::Shard;
+
+/// How long the catalog may take to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What is known of the catalog's row.
+pub(super) enum Row {
+    /// It has the epoch of the claim, and this position.
+    Mine(SinkPosition),
+    /// The shard was claimed by another.
+    Lost,
+    /// No answer.
+    Unknown(String),
+}
+
+/// An attempt on its way.
+pub(super) type Saving = Option<AbortOnDropHandle<Row>>;
+
+/// Reads the row of a shard.
+pub(super) async fn row(shared: &Shared, shard: Shard, epoch: u64) -> Row {
+    match answered(shared.database.sink_position(&shared.slices, NAME, shard)).await {
+        Ok(Some((found, position))) if found == epoch => Row::Mine(position),
+        Ok(Some(_)) => Row::Lost,
+        Ok(None) => Row::Unknown(format!("the catalog has no row of the sink {NAME} for this shard")),
+        Err(why) => Row::Unknown(why),
+    }
+}
+
+/// Moves the position from `had` on; where that is not known, the row is read first.
+async fn moved(shared: Arc<Shared>, shard: Shard, epoch: u64, had: Option<SinkPosition>, to: SinkPosition) -> Row {
+    let had = match had {
+        Some(had) => had,
+        None => match row(&shared, shard, epoch).await {
+            Row::Mine(had) => had,
+            other => return other,
+        },
+    };
+    if to.seq <= had.seq {
+        return Row::Mine(had);
+    }
+    match answered(shared.database.move_position(&shared.slices, NAME, shard, epoch, had.seq, to)).await {
+        Ok(true) => Row::Mine(to),
+        Ok(false) => row(&shared, shard, epoch).await,
+        Err(why) => Row::Unknown(why),
+    }
+}
+
+/// What the catalog says, within the limit.
+async fn answered<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+    match tokio::time::timeout(LIMIT, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err("PostgreSQL does not answer".to_owned()),
+    }
+}
+
+/// What an attempt gives; never, where none is on its way.
+pub(super) async fn finished(saving: &mut Saving) -> Row {
+    match saving {
+        Some(task) => match task.await {
+            Ok(row) => row,
+            Err(error) => Row::Unknown(error.to_string()),
+        },
+        None => std::future::pending().await,
+    }
+}
+
+impl Publisher {
+    /// Begins to bring the position up to date, if it has moved.
+    pub(super) fn save(&mut self) {
+        if self.saving.is_none() && (self.unsure || self.position.seq > self.saved.seq) {
+            let had = (!self.unsure).then_some(self.saved);
+            let moving = moved(self.shared.clone(), self.shard, self.epoch, had, self.position);
+            self.saving = Some(AbortOnDropHandle::new(tokio::spawn(moving)));
+        }
+    }
+
+    /// Takes what an attempt gave.
+    pub(super) fn saved(&mut self, row: Row) -> Result<(), Stop> {
+        self.saving = None;
+        match row {
+            Row::Mine(saved) => {
+                (self.saved, self.unsure) = (saved, false);
+                match std::mem::take(&mut self.failures) {
+                    0 => self.shared.report.claimed(self.shard, saved),
+                    _ => self.shared.report.landed(self.shard, saved, 0),
+                }
+                Ok(())
+            }
+            Row::Lost => Err(Stop::Lost),
+            Row::Unknown(why) => {
+                self.unsure = true;
+                self.failed(&why);
+                Ok(())
+            }
+        }
+    }
+
+    /// Brings the position up to date before the shard is given up: once, since the next owner needs it only where the
+    /// stream's retention has taken the last message.
+    pub(super) async fn save_at_the_end(&mut self) -> Result<(), Stop> {
+        if self.saving.is_some() {
+            let row = finished(&mut self.saving).await;
+            self.saved(row)?;
+        }
+        self.save();
+        if self.saving.is_some() {
+            let row = finished(&mut self.saving).await;
+            self.saved(row)?;
+        }
+        Ok(())
+    }
+}
