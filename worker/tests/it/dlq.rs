@@ -144,17 +144,20 @@ async fn what_can_be_read_by_now_goes_to_the_shard_that_it_belongs_to() {
         rig.unreadable(line.as_bytes()).await;
     }
     rig.unreadable(b"\xff\x00 no text").await;
+    // What came after it would go too.
+    rig.unreadable(deleted_account("x0").as_bytes()).await;
     let dids = "SELECT count(*) FROM dead_letters WHERE did LIKE 'did:plc:x%'";
-    assert_eq!(rig.number(dids).await, 9, "the account is known, so its tombstones stay");
+    assert_eq!(rig.number(dids).await, 10, "the account is known, so its tombstones stay");
     let done = rig.redrive_all().await;
-    assert_eq!((done.landed + done.moved, done.failed), (9, 1), "{done:?}");
+    assert_eq!((done.landed + done.moved, done.failed), (9, 2), "{done:?}");
     while rig.committer.redrive(&rig.owned, 2).await.unwrap() != Redriven::default() {}
     let rows = rig.texts(RECORDS).await;
     assert!(!rows.contains(&"did:plc:x/1 c2".to_owned()) && rows.contains(&"did:plc:x/2 c4".to_owned()), "{rows:?}");
     assert_eq!(rows.len(), 9, "{rows:?}");
     let placed = "SELECT count(*) FROM record_state r JOIN counters c USING (slice, partition) WHERE r.rev > '' AND c.slice = 'rest'";
     assert_eq!(rig.number(placed).await, 9);
-    assert_eq!(rig.number("SELECT count(*) FROM dead_letters").await, 1);
+    assert_eq!(rig.number("SELECT count(*) FROM dead_letters").await, 2);
+    assert_eq!(rig.number("SELECT count(*) FROM dead_letters WHERE detail LIKE 'a deletion of an account%'").await, 1);
 }
 
 #[tokio::test]
