@@ -211,6 +211,20 @@ async fn what_takes_too_long_or_has_too_much_to_do_is_tried_again() {
     s3.kill();
     let error = patient.put_new("b", &file, &stamp).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
+    // A start while the store is away waits for it.
+    let (probed, away) = (patient.clone(), Arc::new(AtomicU32::new(0)));
+    let count = away.clone();
+    let probed = tokio::spawn(async move {
+        let away = |_: &Error| {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        probed.probed(away).await
+    });
+    while away.load(Ordering::Relaxed) < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    s3.start();
+    probed.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use super::objects::{Placed, read};
 use super::{CHECKSUM, Error, S3};
 use crate::sinks::archive::Stamp;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::path::Path;
 
@@ -40,7 +40,6 @@ impl S3 {
             .bucket(&self.options.bucket)
             .key(self.options.key(path))
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .checksum_type(ChecksumType::Composite)
             .metadata(CHECKSUM, &stamp.checksum)
             .set_server_side_encryption(encryption)
             .set_ssekms_key_id(key);
