@@ -269,6 +269,30 @@ async fn what_is_no_event_moves_the_position_without_an_object() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_others_have_changed_takes_nothing_more_until_the_next_claim() {
+    let Some(postgres) = Postgres::start() else { return };
+    let mut bench = Bench::new(&postgres).await;
+    bench.write_log(300, 50.0);
+    let shard = bench.busiest();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Folder(Folder::open(folder.path()).unwrap());
+    let owner = Owner::start(&bench, store, |_| {});
+    owner.claimed(bench.claim(shard).await).await;
+    let middle = bench.of(shard).nth(50).unwrap().entry.seq;
+    let sql = "UPDATE positions SET position = $1 WHERE sink = 'archive'";
+    sqlx::query(sql).bind(middle as i64).execute(&bench.pool).await.unwrap();
+    owner.entries(bench.of(shard).cloned()).await;
+    eventually("the shard is dropped", async || owner.handle.report.now().positions.is_empty()).await;
+    assert_eq!((bench.segments().await, bench.position(shard).await), (vec![], middle));
+    let claim = bench.claim(shard).await;
+    owner.claimed(claim).await;
+    owner.entries(bench.of(shard).cloned()).await;
+    bench.caught_up([shard]).await;
+    let landed = landed::archive(folder.path());
+    assert!(!landed.is_empty() && landed.iter().all(|row| row.seq as u64 > middle), "what is below is passed over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_burnt_file_is_looked_after_and_goes_after_its_time() {
     let Some((postgres, s3)) = servers() else { return };
     let bench = Bench::new(&postgres).await;

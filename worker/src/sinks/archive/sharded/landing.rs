@@ -146,15 +146,19 @@ impl Landing {
 
     async fn standing(&self) -> Result<Standing, Error> {
         let row = answered(self.shared.database.archive_position(&self.fence)).await?;
-        Ok(match row {
-            Some((epoch, position)) if epoch == self.fence.epoch => match position.seq {
-                seq if seq == self.had.seq => Standing::Mine,
-                seq if seq == self.range.covers.seq => Standing::Over(Outcome::Landed),
-                // Somebody has set it by hand, or the catalog was restored: what waits does not join it.
-                _ => Standing::Over(Outcome::Lost),
-            },
-            _ => Standing::Over(Outcome::Lost),
-        })
+        let (had, covers) = (self.had.seq, self.range.covers.seq);
+        let found = match row {
+            Some((epoch, _)) if epoch > self.fence.epoch => return Ok(Standing::Over(Outcome::Lost)),
+            Some((epoch, position)) if epoch == self.fence.epoch && position.seq == had => return Ok(Standing::Mine),
+            Some((epoch, position)) if epoch == self.fence.epoch && position.seq == covers => {
+                return Ok(Standing::Over(Outcome::Landed));
+            }
+            row => row.map(|(_, position)| position.seq),
+        };
+        // Somebody has set it by hand, or the catalog was restored.
+        let (slice, partition) = (self.fence.slice.as_str(), self.fence.partition);
+        events::ArchiveAstray { slice, partition, had, found }.emit();
+        Ok(Standing::Over(Outcome::Lost))
     }
 
     async fn make(&self, waiting: &Waiting) -> Result<Made, Error> {
