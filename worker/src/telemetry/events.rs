@@ -254,6 +254,30 @@ impl BurningFailed<'_> {
     }
 }
 
+/// The archive's position is not where its owner had it: what waits does not join it, and is dropped.
+pub struct ArchiveAstray<'a> {
+    /// The shard's slice.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// Where the owner had it.
+    pub had: u64,
+    /// Where it is; `None` where the catalog has no row of it.
+    pub found: Option<u64>,
+}
+
+impl ArchiveAstray<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { slice, partition, had, found } = self;
+        error!(
+            slice,
+            partition, had, found, "the archive's position was changed by others; the shard has to be claimed anew"
+        );
+        counter!(m::SEGMENT_FAILURES).increment(1);
+    }
+}
+
 /// A window was rotated out of the SQLite file.
 pub struct Rotated<'a> {
     /// The file.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use turbo_testkit::S3;
-use turbo_worker::sinks::archive::s3::{self, Credentials, Encryption, Options};
+use turbo_worker::sinks::archive::s3::{self, Credentials, Encryption, Options, Renew};
 use turbo_worker::sinks::archive::store::{Error, Put};
 use turbo_worker::sinks::archive::{Folder, Stamp, Store};
 
@@ -211,6 +211,20 @@ async fn what_takes_too_long_or_has_too_much_to_do_is_tried_again() {
     s3.kill();
     let error = patient.put_new("b", &file, &stamp).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
+    // A start while the store is away waits for it.
+    let (probed, away) = (patient.clone(), Arc::new(AtomicU32::new(0)));
+    let count = away.clone();
+    let probed = tokio::spawn(async move {
+        let away = |_: &Error| {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        probed.probed(away).await
+    });
+    while away.load(Ordering::Relaxed) < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    s3.start();
+    probed.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,6 +287,26 @@ async fn what_is_wrong_with_the_store_names_its_field() {
     assert!(Credentials::new(b"", b"x", None).is_err());
     let secret = format!("{:?}", good());
     assert!(!secret.contains(s3.secret_key()), "{secret}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_the_store_takes_no_more_are_read_again() {
+    let Some(s3) = S3::start() else { return };
+    s3.create_bucket(BUCKET);
+    let (good, files) = (options(&s3, &s3.url()), Files::new());
+    let old = Credentials::new(s3.access_key().as_bytes(), b"of yesterday", None).unwrap();
+    let (of_today, reads) = (good.credentials.clone(), Arc::new(AtomicU32::new(0)));
+    let count = reads.clone();
+    let renew = Renew(Arc::new(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        of_today.clone()
+    }));
+    let store = store(Options { credentials: Some(old), renew: Some(renew), ..good });
+    let (file, stamp) = files.of("mine", 1000);
+    let error = store.put_new("a", &file, &stamp).await.unwrap_err();
+    assert!(matches!(error, Error::S3(s3::Error::Credentials { .. })), "{error}");
+    assert_eq!(store.clone().put_new("a", &file, &stamp).await.unwrap(), Put::New);
+    assert_eq!(reads.load(Ordering::Relaxed), 1, "and not for every request");
 }
 
 #[tokio::test(flavor = "multi_thread")]

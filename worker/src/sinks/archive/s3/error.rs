@@ -137,6 +137,7 @@ impl S3 {
                 }
             }
             (_, "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken") => {
+                self.renew();
                 Error::Credentials { endpoint, code }
             }
             // A clock that is wrong, or a process that was paused between signing and sending.
@@ -144,6 +145,7 @@ impl S3 {
                 Error::Outage { what, why }
             }
             (401 | 403, _) => {
+                self.renew();
                 let code = if code.is_empty() { status.to_string() } else { code };
                 Error::Denied { what, code }
             }

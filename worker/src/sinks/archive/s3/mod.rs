@@ -14,11 +14,11 @@ mod options;
 mod probe;
 
 pub use error::Error;
-pub use options::{Credentials, Encryption, Options};
+pub use options::{Credentials, Encryption, Options, Renew};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::ServerSideEncryption;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Where the metadata of an object holds its checksum.
 const CHECKSUM: &str = "turbo-checksum";
@@ -26,8 +26,15 @@ const CHECKSUM: &str = "turbo-checksum";
 /// A bucket, or a prefix in one.
 #[derive(Clone, Debug)]
 pub struct S3 {
-    client: Client,
+    used: Arc<RwLock<Used>>,
     options: Arc<Options>,
+}
+
+/// The client, and the credentials that it was made with.
+#[derive(Debug)]
+struct Used {
+    client: Client,
+    credentials: Option<Credentials>,
 }
 
 impl S3 {
@@ -36,7 +43,25 @@ impl S3 {
     /// # Errors
     /// An option is wrong.
     pub fn new(options: Options) -> Result<Self, Error> {
-        Ok(Self { client: Client::from_conf(options.config()?), options: Arc::new(options) })
+        let credentials = options.credentials.clone();
+        let client = Client::from_conf(options.config(credentials.as_ref())?);
+        Ok(Self { used: Arc::new(RwLock::new(Used { client, credentials })), options: Arc::new(options) })
+    }
+
+    /// The client with the newest credentials.
+    fn client(&self) -> Client {
+        self.used.read().unwrap_or_else(PoisonError::into_inner).client.clone()
+    }
+
+    /// The store does not take the credentials: they may have been changed since they were read.
+    fn renew(&self) {
+        let Some(renewed) = self.options.renew.as_ref().and_then(|renew| renew.0()) else { return };
+        let mut used = self.used.write().unwrap_or_else(PoisonError::into_inner);
+        if used.credentials.as_ref() != Some(&renewed)
+            && let Ok(config) = self.options.config(Some(&renewed))
+        {
+            *used = Used { client: Client::from_conf(config), credentials: Some(renewed) };
+        }
     }
 
     /// Where the object of this name is, for people.

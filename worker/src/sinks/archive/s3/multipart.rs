@@ -5,7 +5,7 @@ use super::objects::{Placed, read};
 use super::{CHECKSUM, Error, S3};
 use crate::sinks::archive::Stamp;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::path::Path;
 
@@ -35,12 +35,11 @@ impl S3 {
         let what = || format!("beginning an upload of {}", self.address(path));
         let (encryption, key) = self.encryption();
         let begin = self
-            .client
+            .client()
             .create_multipart_upload()
             .bucket(&self.options.bucket)
             .key(self.options.key(path))
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .checksum_type(ChecksumType::Composite)
             .metadata(CHECKSUM, &stamp.checksum)
             .set_server_side_encryption(encryption)
             .set_ssekms_key_id(key);
@@ -75,7 +74,7 @@ impl S3 {
         body: Vec<u8>,
     ) -> Result<CompletedPart, Error> {
         let send = self
-            .client
+            .client()
             .upload_part()
             .bucket(&self.options.bucket)
             .key(self.options.key(path))
@@ -96,7 +95,7 @@ impl S3 {
     pub(super) async fn join(&self, path: &str, upload: &str, parts: Vec<CompletedPart>) -> Result<Placed, Error> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let complete = self
-            .client
+            .client()
             .complete_multipart_upload()
             .bucket(&self.options.bucket)
             .key(self.options.key(path))
@@ -116,7 +115,7 @@ impl S3 {
 
     pub(super) async fn abort(&self, path: &str, upload: &str) -> Result<(), Error> {
         let abort = self
-            .client
+            .client()
             .abort_multipart_upload()
             .bucket(&self.options.bucket)
             .key(self.options.key(path))
@@ -144,7 +143,7 @@ impl S3 {
         let key = self.options.key(path);
         let (mut found, mut after) = (Vec::new(), (None, None));
         for _ in 0..PAGES {
-            let list = self.client.list_multipart_uploads().bucket(&self.options.bucket).prefix(&key);
+            let list = self.client().list_multipart_uploads().bucket(&self.options.bucket).prefix(&key);
             let list = list.set_key_marker(after.0).set_upload_id_marker(after.1);
             let page = list.send().await;
             let page =

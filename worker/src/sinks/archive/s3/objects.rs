@@ -51,7 +51,7 @@ impl S3 {
     pub(super) async fn put(&self, path: &str, body: Vec<u8>, stamp: &Stamp, once: bool) -> Result<Placed, Error> {
         let (encryption, key) = self.encryption();
         let put = self
-            .client
+            .client()
             .put_object()
             .bucket(&self.options.bucket)
             .key(self.options.key(path))
@@ -69,7 +69,7 @@ impl S3 {
     }
 
     pub(in super::super) async fn head(&self, path: &str) -> Result<Option<Stamp>, Error> {
-        let head = self.client.head_object().bucket(&self.options.bucket).key(self.options.key(path));
+        let head = self.client().head_object().bucket(&self.options.bucket).key(self.options.key(path));
         match head.send().await {
             Ok(there) => {
                 let checksum = there.metadata().and_then(|metadata| metadata.get(CHECKSUM)).cloned();
@@ -83,7 +83,7 @@ impl S3 {
 
     pub(in super::super) async fn get(&self, path: &str, to: &Path, limit: u64) -> Result<Option<Stamp>, Error> {
         let what = || format!("reading {}", self.address(path));
-        let get = self.client.get_object().bucket(&self.options.bucket).key(self.options.key(path));
+        let get = self.client().get_object().bucket(&self.options.bucket).key(self.options.key(path));
         let mut body = match get.send().await {
             Ok(object) => object.body,
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
@@ -105,7 +105,7 @@ impl S3 {
     }
 
     pub(in super::super) async fn remove(&self, path: &str) -> Result<(), Error> {
-        let delete = self.client.delete_object().bucket(&self.options.bucket).key(self.options.key(path));
+        let delete = self.client().delete_object().bucket(&self.options.bucket).key(self.options.key(path));
         match delete.send().await {
             Ok(_) => Ok(()),
             Err(error) if answered(&error).is_some_and(|(_, code)| code == "NoSuchKey") => Ok(()),

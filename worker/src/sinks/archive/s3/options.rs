@@ -5,6 +5,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{self, BehaviorVersion, Region};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -28,6 +29,8 @@ pub struct Options {
     pub path_style: Option<bool>,
     /// Who asks.
     pub credentials: Option<Credentials>,
+    /// Reads the credentials again, when the store does not take the ones in use.
+    pub renew: Option<Renew>,
     /// How the store encrypts what it keeps.
     pub encryption: Encryption,
     /// How long a connection may take.
@@ -48,6 +51,16 @@ pub struct Credentials {
     access_key_id: String,
     secret_access_key: String,
     session_token: Option<String>,
+}
+
+/// Where credentials are read again; `None` where they can not be read now.
+#[derive(Clone)]
+pub struct Renew(pub Arc<dyn Fn() -> Option<Credentials> + Send + Sync>);
+
+impl fmt::Debug for Renew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renew")
+    }
 }
 
 /// How the store encrypts what it keeps.
@@ -100,6 +113,7 @@ impl Options {
             endpoint: None,
             path_style: None,
             credentials: None,
+            renew: None,
             encryption: Encryption::None,
             connect_timeout: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(60),
@@ -118,9 +132,9 @@ impl Options {
     }
 
     /// What the client is made from.
-    pub(super) fn config(&self) -> Result<config::Config, Error> {
+    pub(super) fn config(&self, credentials: Option<&Credentials>) -> Result<config::Config, Error> {
         self.check()?;
-        let credentials = self.credentials.as_ref().ok_or_else(|| {
+        let credentials = credentials.ok_or_else(|| {
             Error::option("credentialsFrom", "no credentials are given".into(), "name the secret of an access key")
         })?;
         let region = match (&self.region, &self.endpoint) {

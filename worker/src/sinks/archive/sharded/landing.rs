@@ -72,59 +72,65 @@ struct Made {
 
 /// A range on its way.
 pub(super) struct Landing {
-    pub(super) shared: Arc<Shared>,
-    pub(super) fence: Fence,
+    shared: Arc<Shared>,
+    fence: Fence,
     /// The position before it.
-    pub(super) had: SinkPosition,
-    pub(super) range: Range,
+    had: SinkPosition,
+    /// Its events wait in it until its object is made.
+    range: Range,
+    made: Option<Made>,
 }
 
 impl Landing {
-    /// Tries until it has landed or the claim is lost.
-    pub(super) async fn run(self) -> (Range, Outcome) {
+    pub(super) fn new(shared: Arc<Shared>, fence: Fence, had: SinkPosition, range: Range) -> Self {
+        Self { shared, fence, had, range, made: None }
+    }
+
+    /// Tries until it has landed or the claim is lost. Gives back what is left of the range: where it ends.
+    pub(super) async fn run(mut self) -> (Range, Outcome) {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        let mut made = None;
         let outcome = loop {
-            match self.attempt(&mut made).await {
+            match self.attempt().await {
                 Ok(outcome) => break outcome,
                 Err(error) => {
-                    let path = made.as_ref().map_or("", |made: &Made| &made.intent.path);
+                    let path = self.made.as_ref().map_or("", |made| &made.intent.path);
                     self.shared.report.failed(&error.to_string());
                     events::SegmentFailed { path, error: &error.to_string() }.emit();
                     tokio::time::sleep(backoff.next(rand::random())).await;
                 }
             }
         };
-        if let Some(made) = made.filter(|_| outcome == Outcome::Landed) {
+        if let Some(made) = self.made.filter(|_| outcome == Outcome::Landed) {
             let Intent { path, rows, bytes, .. } = &made.intent;
             events::SegmentCommitted { path, rows: *rows, bytes: *bytes }.emit();
         }
         (self.range, outcome)
     }
 
-    async fn attempt(&self, made: &mut Option<Made>) -> Result<Outcome, Error> {
-        let _permit = self.shared.puts.acquire().await.map_err(|_| Error::Task)?;
+    async fn attempt(&mut self) -> Result<Outcome, Error> {
+        let shared = self.shared.clone();
+        let _permit = shared.puts.acquire().await.map_err(|_| Error::Task)?;
         // Also after a long wait or a pause: whoever has lost the claim puts nothing more.
         if let Standing::Over(outcome) = self.standing().await? {
             return Ok(outcome);
         }
-        let mut id = None;
         if let Some(waiting) = &self.range.segment {
-            let made = match made {
-                Some(made) => &*made,
-                none => none.insert(self.make(waiting).await?),
-            };
-            id = answered(self.shared.database.intend(&self.fence, &made.intent)).await?;
+            self.made = Some(self.make(waiting).await?);
+            // The object has all of it: the disk holds it once.
+            self.range.segment = None;
+        }
+        let mut id = None;
+        if let Some(Made { file, intent, stamp }) = &self.made {
+            id = answered(shared.database.intend(&self.fence, intent)).await?;
             if id.is_none() {
                 return self.over().await;
             }
-            if self.shared.store.put_new(&made.intent.path, made.file.path(), &made.stamp).await? == Put::Taken {
-                let taken = || Error::Taken(self.shared.store.address(&made.intent.path));
+            if shared.store.put_new(&intent.path, file.path(), stamp).await? == Put::Taken {
+                let taken = || Error::Taken(shared.store.address(&intent.path));
                 return self.over().await.map_err(|error| if let Error::Unsettled = error { taken() } else { error });
             }
         }
-        let Range { covers, .. } = self.range;
-        match answered(self.shared.database.commit_segment(&self.fence, id, self.had, covers)).await? {
+        match answered(shared.database.commit_segment(&self.fence, id, self.had, self.range.covers)).await? {
             true => Ok(Outcome::Landed),
             false => self.over().await,
         }
@@ -140,15 +146,19 @@ impl Landing {
 
     async fn standing(&self) -> Result<Standing, Error> {
         let row = answered(self.shared.database.archive_position(&self.fence)).await?;
-        Ok(match row {
-            Some((epoch, position)) if epoch == self.fence.epoch => match position.seq {
-                seq if seq == self.had.seq => Standing::Mine,
-                seq if seq == self.range.covers.seq => Standing::Over(Outcome::Landed),
-                // Somebody has set it by hand, or the catalog was restored: what waits does not join it.
-                _ => Standing::Over(Outcome::Lost),
-            },
-            _ => Standing::Over(Outcome::Lost),
-        })
+        let (had, covers) = (self.had.seq, self.range.covers.seq);
+        let found = match row {
+            Some((epoch, _)) if epoch > self.fence.epoch => return Ok(Standing::Over(Outcome::Lost)),
+            Some((epoch, position)) if epoch == self.fence.epoch && position.seq == had => return Ok(Standing::Mine),
+            Some((epoch, position)) if epoch == self.fence.epoch && position.seq == covers => {
+                return Ok(Standing::Over(Outcome::Landed));
+            }
+            row => row.map(|(_, position)| position.seq),
+        };
+        // Somebody has set it by hand, or the catalog was restored.
+        let (slice, partition) = (self.fence.slice.as_str(), self.fence.partition);
+        events::ArchiveAstray { slice, partition, had, found }.emit();
+        Ok(Standing::Over(Outcome::Lost))
     }
 
     async fn make(&self, waiting: &Waiting) -> Result<Made, Error> {

@@ -32,7 +32,8 @@ use turbo_core::shard::Slices;
 pub struct Options {
     /// A folder for what waits; it is this process's own, and emptied at the start.
     pub buffer: PathBuf,
-    /// Bytes that may wait in it, over all shards. One order's entries may come on top, and one object for each put.
+    /// Bytes that may wait in it, over all shards. One order's entries may come on top, and one object for each of `puts`
+    /// while it is made.
     pub buffer_bytes: u64,
     /// How objects are written.
     pub format: Format,

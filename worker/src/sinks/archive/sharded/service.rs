@@ -185,7 +185,7 @@ impl Service {
                 lane.work = Some((burning, 0));
             } else if let Some(range) = lane.closed.pop_front() {
                 let bytes = range.segment.as_ref().map_or(0, |segment| segment.spool.bytes());
-                let landing = Landing { shared, fence: fence.clone(), had: lane.landed, range };
+                let landing = Landing::new(shared, fence.clone(), lane.landed, range);
                 let landing = self.work.spawn(async move {
                     let (range, outcome) = landing.run().await;
                     Done::Landed(shard, fence, range, outcome)
