@@ -4,6 +4,7 @@
 
 mod archive;
 mod enriched;
+mod enriched_example;
 mod enriched_failures;
 mod expected;
 mod faults;
