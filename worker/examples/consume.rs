@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often the place is written down.
 const SAVE: Duration = Duration::from_secs(1);
@@ -68,18 +68,22 @@ async fn main() -> anyhow::Result<()> {
         ..OrderedConfig::default()
     };
     let mut messages = stream.create_consumer(config).await?.messages().await?;
-    let mut saved = Instant::now();
-    while let Some(message) = messages.next().await {
-        let message = message?;
-        consume(&message, &mut place)?;
-        place.sequence = message.info().map_err(anyhow::Error::from_boxed)?.stream_sequence;
-        if saved.elapsed() >= SAVE {
-            std::fs::write(format!("{path}.new"), serde_json::to_vec(&place)?)?;
-            std::fs::rename(format!("{path}.new"), &path)?;
-            saved = Instant::now();
+    let mut save = tokio::time::interval(SAVE);
+    let mut saved = place.sequence;
+    loop {
+        tokio::select! {
+            message = messages.next() => {
+                let message = message.context("the stream has ended")??;
+                consume(&message, &mut place)?;
+                place.sequence = message.info().map_err(anyhow::Error::from_boxed)?.stream_sequence;
+            }
+            _ = save.tick() => if place.sequence > saved {
+                std::fs::write(format!("{path}.new"), serde_json::to_vec(&place)?)?;
+                std::fs::rename(format!("{path}.new"), &path)?;
+                saved = place.sequence;
+            }
         }
     }
-    Ok(())
 }
 
 fn load(path: &str) -> anyhow::Result<Place> {

@@ -330,3 +330,16 @@ async fn a_catalog_that_is_away_holds_nothing_back_and_is_told() {
     stage.postgres.resume();
     assert_published(&stage.slices, &stage.found().await, &[entries, more].concat());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_room_for_one_batch_gets_those_of_eight_shards() {
+    let limits = "limits { batch { max_inflight_per_stream: 1 } }";
+    let (Some(nats), Some(postgres)) = (Nats::options().jetstream(limits).start(), Postgres::start()) else { return };
+    let slices = slices(4);
+    let (log, database) = (log(&nats.url(), 1).await, catalog(&postgres, &slices).await);
+    let entries = Source::seeded(42, &slices).take(2000);
+    let owner = Owner::start(&log, &database, &slices, 1).await;
+    owner.give(&entries, 500).await;
+    owner.release().await;
+    assert_published(&slices, &read(&stream(&log, &nats.url()).await, "").await, &entries);
+}

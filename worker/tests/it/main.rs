@@ -6,6 +6,7 @@ mod archive;
 mod archiving;
 mod dlq;
 mod enriched;
+mod enriched_example;
 mod enriched_failures;
 mod expected;
 mod faults;

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use turbo_core::shard::Shard;
 
 /// How long the catalog may take to answer.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// What is known of the catalog's row.
 pub(super) enum Row {
