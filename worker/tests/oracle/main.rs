@@ -30,13 +30,15 @@ use crew::Crew;
 use manifest::{ARCHIVE, DRAIN, LEASE};
 use progress::Progress;
 use run::{End, Run};
-use schedule::There;
+use schedule::{Step, There};
 use settings::Settings;
 use stage::Stage;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use truth::Truth;
 use verdict::Verdict;
 use watch::Watch;
@@ -106,34 +108,46 @@ fn tried(settings: &Settings) -> Result<Option<Verdict>, Failure> {
     let steps = schedule::plan(settings.seed, settings.events, settings.faults, settings.is_long(), &there);
     steps.iter().for_each(|step| eprintln!("  {step}"));
     let Some(stage) = Stage::start(settings, runtime.handle())? else { return Ok(None) };
-    let stage = Arc::new(stage);
-    let (world, events) = (stage.world.clone(), settings.events);
-    let truth = std::thread::spawn(move || Truth::of(&world, events));
     let mut folder = TempDir::with_prefix("turbo-oracle-")?;
-    folder.disable_cleanup(settings.keep);
     eprintln!("logs of the processes are in {}", folder.path().display());
-
     let launch = manifest::write(folder.path(), &stage.addresses())?;
     let mut crew = Crew::new(launch, DRAIN, settings.workers, settings.workers.div_ceil(2));
-    let urls = stage.nats.urls();
-    let watch = Watch::start(runtime.handle(), stage.database(), urls, Stage::stream());
+    let outcome = run(settings, &steps, &Arc::new(stage), &runtime, folder.path(), &mut crew);
+    let right = outcome.as_ref().is_ok_and(Verdict::is_right);
+    if !right {
+        crew.odd.iter().rev().take(3).for_each(|odd| eprintln!("{odd}"));
+        eprintln!("the logs stay in {}", folder.path().display());
+    }
+    folder.disable_cleanup(!right || settings.keep);
+    outcome.map(Some)
+}
+
+/// Runs the schedule to its end, and compares.
+fn run(
+    settings: &Settings,
+    steps: &[Step],
+    stage: &Arc<Stage>,
+    runtime: &Runtime,
+    folder: &Path,
+    crew: &mut Crew,
+) -> Result<Verdict, Failure> {
+    let (world, events) = (stage.world.clone(), settings.events);
+    let truth = std::thread::spawn(move || Truth::of(&world, events));
+    let watch = Watch::start(runtime.handle(), stage.database(), stage.nats.urls(), Stage::stream());
     let mut progress = Progress::new(events);
-    let end = Run::new(stage.clone(), &mut crew, &watch, &mut progress, events, &steps).go_on();
-    let testimony = if matches!(end, Ok(End::Settled)) { String::new() } else { crew.testimony() };
-    eprint!("{testimony}");
+    let end = Run::new(stage.clone(), crew, &watch, &mut progress, events, steps).go_on();
+    if !matches!(end, Ok(End::Settled)) {
+        eprint!("{}", crew.testimony());
+    }
     let end = end?;
-    dismiss(&mut crew)?;
+    dismiss(crew)?;
     progress.say("everybody has left; comparing with the truth");
     let truth = truth.join().map_err(|_| "the truth can not be made")?;
-    let mut verdict = verdict::reach(&runtime, &stage, folder.path(), &truth)?;
+    let mut verdict = verdict::reach(runtime, stage, folder, &truth)?;
     progress.end();
     verdict.stuck = end == End::Stuck;
     verdict.odd = std::mem::take(&mut crew.odd);
-    if !verdict.is_right() {
-        folder.disable_cleanup(true);
-        eprintln!("the logs stay in {}", folder.path().display());
-    }
-    Ok(Some(verdict))
+    Ok(verdict)
 }
 
 /// Lets everybody leave in good order.

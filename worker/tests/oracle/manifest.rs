@@ -8,7 +8,7 @@ use std::time::Duration;
 /// How long a worker may drain.
 pub const DRAIN: Duration = Duration::from_secs(20);
 /// After so long without a heartbeat a process is gone.
-pub const LEASE: Duration = Duration::from_secs(10);
+pub const LEASE: Duration = Duration::from_secs(4);
 /// Whether the pipeline has these sinks.
 pub const ARCHIVE: bool = false;
 pub const ENRICHED: bool = false;
@@ -69,8 +69,9 @@ spec:
   log: {{ nats: {{ url: \"{nats}\", stream: {{ replicas: {replicas}, maxBytes: 1Gi, highWater: 20000 }} }} }}
   sinks:
     postgres: {{ urlFrom: {{ env: TURBO_PG }}, connections: 4 }}
-{archive}{enriched}  workers: {{ drain: {}s }}
+{archive}{enriched}  workers: {{ drain: {}s, lease: {}s }}
 ",
-        DRAIN.as_secs()
+        DRAIN.as_secs(),
+        LEASE.as_secs()
     )
 }

@@ -18,6 +18,8 @@ const TICK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long all has to stay committed.
 const STILL: Duration = Duration::from_secs(5);
+/// So many processes that end by themselves before anything is in the log are no accident.
+const HOPELESS: usize = 20;
 
 /// How a run came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,9 @@ impl<'a> Run<'a> {
             }
             if self.hands.values().any(Hand::has_failed) {
                 return Err(io::Error::other("a server did not come back"));
+            }
+            if seen.logged == 0 && self.crew.odd.len() > HOPELESS {
+                return Err(io::Error::other("the processes end by themselves before they do anything"));
             }
             std::thread::sleep(TICK);
         }
