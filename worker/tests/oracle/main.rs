@@ -147,6 +147,11 @@ fn run(
     progress.end();
     verdict.stuck = end == End::Stuck;
     verdict.odd = std::mem::take(&mut crew.odd);
+    drop(watch);
+    if verdict.is_right() && !settings.is_long() {
+        checks::planting::in_postgres(runtime.handle(), &stage.postgres, &truth);
+        eprintln!("check: what is planted in Postgres now is found … ok");
+    }
     Ok(verdict)
 }
 

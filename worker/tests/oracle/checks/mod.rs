@@ -4,6 +4,7 @@
 
 mod comparing;
 mod planning;
+pub mod planting;
 mod proxying;
 
 /// Runs all checks.
