@@ -96,6 +96,14 @@ impl Slices {
         self.list.get(usize::from(shard.slice)).map_or("", |slice| slice.name.as_str())
     }
 
+    /// The shard of a slice's name and a partition; `None` for one that there is not.
+    #[must_use]
+    pub fn shard(&self, slice: &str, partition: i32) -> Option<Shard> {
+        let partition = u16::try_from(partition).ok()?;
+        let (slice, known) = (0u16..).zip(&self.list).find(|(_, known)| known.name == slice)?;
+        (partition < known.partitions).then_some(Shard { slice, partition })
+    }
+
     /// Every shard, in order.
     pub fn shards(&self) -> impl Iterator<Item = Shard> + '_ {
         (0u16..)

@@ -5,25 +5,18 @@ use crate::problem::Problem;
 use serde_json::Value;
 
 /// Path and what it would do. `[]` stands for every entry of a list.
-const FIELDS: [(&str, &str); 21] = [
+const FIELDS: [(&str, &str); 14] = [
     ("spec.image", "the image of pods"),
     ("spec.hydration", "hydration of records"),
-    ("spec.ingest", "ingest in pods of its own"),
+    ("spec.ingest.pods", "what is said of the pods of ingest"),
     ("spec.scaling", "scaling of workers"),
     ("spec.mesh", "the service mesh"),
     ("spec.monitoring", "the monitoring of pods"),
-    ("spec.tracing", "tracing"),
     ("spec.network", "network policy"),
     ("spec.deletionPolicy", "deletion by the operator"),
     ("spec.paused", "pausing by the operator"),
-    ("spec.log.nats", "NATS as the log"),
     ("spec.slices[].hydrate", "hydration of records"),
-    ("spec.sinks.postgres", "Postgres as a sink"),
-    ("spec.sinks.enriched", "the enriched stream"),
-    ("spec.sinks.archive.s3", "the archive in S3"),
-    ("spec.workers.replicas", "more than one worker"),
-    ("spec.workers.buffer", "the buffer volume of workers"),
-    ("spec.workers.pods", "pods of workers"),
+    ("spec.workers.pods", "what is said of the pods of workers"),
     ("spec.source.relay", "a relay as the source"),
     ("spec.source.simulator", "a simulator inside the process"),
     ("status", "the status, which the operator writes,"),

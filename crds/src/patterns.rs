@@ -73,6 +73,34 @@ pub(crate) const DID: Pattern = pattern(
     "give e.g. did:plc:z72i7hdynmk6r22z27h6tvur or did:web:example.org",
 );
 
+/// Addresses of one cluster, separated by commas.
+pub(crate) const NATS: Pattern = pattern(
+    concat!(
+        r"^(nats|tls)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[1-9][0-9]{0,4})?",
+        r"(,(nats|tls)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[1-9][0-9]{0,4})?){0,15}$",
+    ),
+    "is not the address of a NATS server",
+    "give nats:// or tls:// with host and port, several separated by commas; no user and no password",
+);
+
+pub(crate) const HTTP: Pattern = pattern(
+    r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$",
+    "is not a web address",
+    "give http:// or https:// with host and, if need be, port and path; no user, query or fragment",
+);
+
+pub(crate) const BUCKET: Pattern = pattern(
+    "^[a-z0-9][-a-z0-9.]*[a-z0-9]$",
+    "is not the name of a bucket",
+    "use a to z, 0 to 9, - and .; begin and end with a letter or digit",
+);
+
+pub(crate) const PREFIX: Pattern = pattern(
+    "^[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*$",
+    "is not a prefix of keys",
+    "use letters, digits, -, _, =, . and / between parts; no / at the ends, and no part that begins with a dot",
+);
+
 pub(crate) const SECRET_NAME: Pattern = pattern(
     "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
     "is not the name of a Secret",
@@ -93,7 +121,7 @@ pub(crate) const ENV: Pattern = pattern(
 );
 
 /// All of them, to find the words for a refused text by the expression that refused it.
-pub(crate) const ALL: [&Pattern; 10] = [
+pub(crate) const ALL: [&Pattern; 14] = [
     &DURATION,
     &QUANTITY,
     &LABEL,
@@ -101,6 +129,10 @@ pub(crate) const ALL: [&Pattern; 10] = [
     &COLLECTION,
     &COLLECTION_OR_PREFIX,
     &DID,
+    &NATS,
+    &HTTP,
+    &BUCKET,
+    &PREFIX,
     &SECRET_NAME,
     &SECRET_KEY,
     &ENV,

@@ -1,15 +1,14 @@
 //! The `TurboPipeline` resource and the parts of its spec that are small.
 
-use crate::{Duration, Quantity, Sinks, Slice, Source, patterns, rules, slices, structural};
+use crate::{Ingest, Log, Quantity, Sinks, Slice, Source, Tracing, Workers, log, patterns, slices, structural};
 use kube::{
     CustomResource, KubeSchema,
     core::{Message, Rule},
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A pipeline: reads one stream of events, spreads it over a fixed number of shards and leaves it in the sinks.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "turbopipeline.dev",
     version = "v1alpha1",
@@ -24,6 +23,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = structural::without_nulls)]
+#[x_kube(validation = many_processes_need_both())]
 pub struct TurboPipelineSpec {
     /// Where events come from: exactly one of jetstream, recording.
     pub source: Source,
@@ -44,9 +44,21 @@ pub struct TurboPipelineSpec {
     pub log: Option<Log>,
     /// Where events land.
     pub sinks: Sinks,
+    /// The processes that read the source. Default: absent, which is all defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingest: Option<Ingest>,
     /// The processes that do the work. Default: absent, which is all defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<Workers>,
+    /// Traces of single events. Default: absent, which traces none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
+}
+
+/// A log that many processes share needs a database that many share.
+fn many_processes_need_both() -> Rule {
+    Rule::new("(has(self.log) && has(self.log.nats)) == has(self.sinks.postgres)")
+        .message("names one of log.nats and sinks.postgres; give both for many processes, or none for one")
 }
 
 /// Names of objects and streams are made from the name.
@@ -63,50 +75,12 @@ impl TurboPipelineSpec {
     #[must_use]
     pub fn log_max_bytes(&self) -> Quantity {
         let embedded = self.log.as_ref().and_then(|log| log.embedded.as_ref());
-        embedded.map_or_else(default_max_bytes, |embedded| embedded.max_bytes)
+        embedded.map_or_else(log::default_max_bytes, |embedded| embedded.max_bytes)
     }
 
-    /// The time that a worker has to finish when it is told to stop, as written or by default.
+    /// The processes that do the work, as written or by default.
     #[must_use]
-    pub fn drain(&self) -> Duration {
-        self.workers.as_ref().map_or_else(default_drain, |workers| workers.drain)
+    pub fn workers(&self) -> Workers {
+        self.workers.clone().unwrap_or_default()
     }
-}
-
-/// The queue between reading and processing.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Log {
-    /// A queue inside the process. Default: absent, which is the same with all defaults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub embedded: Option<Embedded>,
-}
-
-/// A queue inside the process.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Embedded {
-    /// How many bytes of events may wait, 1Mi to 4Gi. When it is full the source is not read until there is room;
-    /// nothing is dropped. Default: 16Mi.
-    #[serde(default = "default_max_bytes")]
-    #[x_kube(validation = rules::size_within("1Mi", "4Gi"))]
-    pub max_bytes: Quantity,
-}
-
-const fn default_max_bytes() -> Quantity {
-    Quantity::from_mebibytes(16)
-}
-
-/// The processes that do the work.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Workers {
-    /// How long a worker has to finish and commit when it is told to stop, 1s to 1h. Default: 1m.
-    #[serde(default = "default_drain")]
-    #[x_kube(validation = rules::duration_within("1s", "1h"))]
-    pub drain: Duration,
-}
-
-const fn default_drain() -> Duration {
-    Duration::from_secs(60)
 }

@@ -4,8 +4,8 @@ use schemars::Schema;
 use serde_json::{Map, Value};
 
 /// Makes an optional field of schemars (`type: [string, null]`) an optional field of Kubernetes, where an explicit
-/// `null` of a field that is not `nullable` is dropped before defaults and rules. Takes out the integer formats, which
-/// the server does not know and warns of (every integer has its range), and the line breaks of the doc comments.
+/// `null` of a field that is not `nullable` is dropped before defaults and rules. Takes out the formats of numbers, which
+/// the server does not know and warns of (every number has its range), and the line breaks of the doc comments.
 pub(crate) fn without_nulls(schema: &mut Schema) {
     if let Some(object) = schema.as_object_mut() {
         object.iter_mut().for_each(|(_, value)| tidy(value));
@@ -42,7 +42,7 @@ fn tidy_node(node: &mut Map<String, Value>) {
             node.entry(key).or_insert(value);
         }
     }
-    if node.get("format").and_then(Value::as_str).is_some_and(|format| format.contains("int")) {
+    if node.get("format").and_then(Value::as_str).is_some_and(|format| format.contains("int") || format == "double") {
         node.remove("format");
     }
     if let Some(Value::String(description)) = node.get_mut("description") {

@@ -20,8 +20,12 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs a whole pipeline in this process.
+    /// Runs a whole pipeline in this process: reads the source, owns shards.
     Run(Run),
+    /// Reads the source of a pipeline into its log, or stands by while another process does.
+    Ingest(Run),
+    /// Owns shards of a pipeline: commits what is in its log.
+    Work(Run),
     /// Checks a pipeline file, and says what is wrong with it.
     Check(Check),
     /// Prints the CustomResourceDefinition of the pipeline file, as YAML.
@@ -30,7 +34,7 @@ pub enum Command {
     Reference(Reference),
 }
 
-/// Options of `run`.
+/// Options of `run`, `ingest` and `work`.
 #[derive(Args, Debug)]
 pub struct Run {
     /// The pipeline file: a TurboPipeline manifest.
@@ -54,6 +58,9 @@ pub struct Check {
     /// The pipeline file: a TurboPipeline manifest.
     #[arg(short, long)]
     pub file: PathBuf,
+    /// Also checks what a cluster asks for: NATS, PostgreSQL and S3, and secrets of the cluster.
+    #[arg(long)]
+    pub cluster: bool,
 }
 
 /// Options of `reference`.

@@ -2,17 +2,17 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the edge to the terminal")]
 
 use crate::cli::{Check, Page, Run};
-use crate::pipeline;
+use crate::pipeline::{self, Role};
 use anyhow::Context;
 use std::path::Path;
 use std::process::ExitCode;
 use turbo_crds::TurboPipeline;
 
-/// `turbo run`.
-pub fn run(options: &Run) -> anyhow::Result<()> {
+/// `turbo run`, `turbo ingest`, `turbo work`.
+pub fn run(options: &Run, role: Role) -> anyhow::Result<()> {
     let manifest = load(&options.file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(pipeline::run(manifest, options.listen, options.secrets.as_deref()));
+    let outcome = runtime.block_on(pipeline::run(manifest, role, options));
     // Tasks have ended by now; a blocking call that has not is not waited for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
@@ -23,6 +23,11 @@ pub fn check(options: &Check) -> anyhow::Result<()> {
     let manifest = load(&options.file)?;
     for warning in manifest.spec.warnings() {
         eprintln!("warning: {warning}");
+    }
+    let problems = if options.cluster { manifest.spec.not_for_clusters() } else { Vec::new() };
+    if !problems.is_empty() {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::bail!("{}: not for clusters:\n{}", options.file.display(), lines.join("\n"));
     }
     println!("{}: {} is a valid pipeline", options.file.display(), manifest.metadata.name.unwrap_or_default());
     Ok(())

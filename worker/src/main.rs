@@ -3,6 +3,7 @@
 use clap::Parser;
 use std::process::ExitCode;
 use turbo_worker::cli::{Cli, Command};
+use turbo_worker::pipeline::Role;
 use turbo_worker::{commands, telemetry};
 
 fn main() -> ExitCode {
@@ -10,7 +11,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     telemetry::logging::init(cli.log_format);
     let outcome = match cli.command {
-        Command::Run(options) => commands::run(&options),
+        Command::Run(options) => commands::run(&options, Role::Run),
+        Command::Ingest(options) => commands::run(&options, Role::Ingest),
+        Command::Work(options) => commands::run(&options, Role::Work),
         Command::Check(options) => commands::check(&options),
         Command::Schema => commands::schema(),
         Command::Reference(options) => commands::reference(options.page),

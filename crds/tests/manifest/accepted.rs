@@ -1,4 +1,4 @@
-use super::{smallest, with};
+use super::{many, smallest, with};
 use serde_json::{Value, json};
 use turbo_crds::{
     Archive, ArchiveFormat, Compression, Duration, JetstreamVersion, Pace, Quantity, SecretChoice, SourceChoice,
@@ -98,6 +98,18 @@ fn cases() -> Vec<Value> {
         json!({"spec.sinks.sqlite.rotate": {"age": "7d12h", "size": "1T", "keep": 1}}),
         json!({"spec.sinks.archive": {"directory": "d", "roll": {"size": "64Ki", "age": "1s"}}}),
         json!({"spec.sinks.archive": {"directory": "d", "roll": {"size": "1Gi", "age": "1d"}, "format": "jsonl"}}),
+        many(json!({})),
+        many(
+            json!({"spec.log.nats.url": "tls://a.example:4222,nats://[::1]:1", "spec.log.nats.stream": {"replicas": 5}}),
+        ),
+        many(json!({"spec.log.nats.user": {"name": "turbo", "passwordFrom": {"file": "p"}}})),
+        many(
+            json!({"spec.log.nats.tls": {"caFrom": {"file": "ca"}, "certificateFrom": {"file": "c"}, "keyFrom": {"file": "k"}}}),
+        ),
+        many(json!({"spec.log.nats.stream": {"maxBytes": "10Ti", "highWater": 1_000_000_000}})),
+        many(json!({"spec.sinks.postgres.connections": 64, "spec.sinks.postgres.directUrlFrom": {"env": "PG_DIRECT"}})),
+        many(json!({"spec.sinks.archive": {"directory": "d"}})),
+        json!({"spec.ingest": {"replicas": 3}, "spec.workers": {"replicas": 1024, "lease": "5m"}}),
         json!({"spec.workers": {}}),
         json!({"spec.workers": {"drain": "1h"}}),
         json!({"spec.workers": {"drain": "1s500ms"}}),
@@ -119,8 +131,8 @@ fn the_defaults_are_what_the_documentation_says() {
     assert_eq!((jetstream.version, jetstream.compression()), (JetstreamVersion::V2, Compression::Zstd));
     assert_eq!((jetstream.max_frame, jetstream.silence), (Quantity::from_mebibytes(4), Duration::from_secs(20)));
     assert_eq!(serde_json::to_value(&spec.slices).unwrap(), json!([{"name": "default", "partitions": 4}]));
-    assert_eq!((spec.log_max_bytes(), spec.drain()), (Quantity::from_mebibytes(16), Duration::from_secs(60)));
-    assert_eq!((spec.sinks.archive, spec.sinks.sqlite.rotate), (None, None));
+    assert_eq!((spec.log_max_bytes(), spec.workers().drain), (Quantity::from_mebibytes(16), Duration::from_secs(60)));
+    assert_eq!((spec.sinks.archive, spec.sinks.sqlite.unwrap().rotate), (None, None));
 }
 
 #[test]
@@ -134,7 +146,7 @@ fn what_is_written_wins_over_the_defaults() {
     .spec;
     let Some(SourceChoice::Jetstream(jetstream)) = spec.source.choice() else { panic!("not Jetstream") };
     assert_eq!(jetstream.compression(), Compression::None);
-    assert_eq!((spec.log_max_bytes(), spec.drain()), (Quantity::from_mebibytes(1024), Duration::from_secs(5)));
+    assert_eq!((spec.log_max_bytes(), spec.workers().drain), (Quantity::from_mebibytes(1024), Duration::from_secs(5)));
     let Some(Archive { format: ArchiveFormat::Parquet, roll, .. }) = spec.sinks.archive else { panic!("no archive") };
     assert_eq!((roll.size, roll.age), (Quantity::from_mebibytes(128), Duration::from_secs(90)));
 }
@@ -150,4 +162,28 @@ fn a_choice_is_given_as_one() {
     let secret = source.jetstream.unwrap().ca_from.unwrap();
     let Some(SecretChoice::Secret(key)) = secret.choice() else { panic!("not a Secret") };
     assert_eq!((key.name.as_str(), key.key.as_str()), ("ca", "ca.crt"));
+}
+
+#[test]
+fn what_a_cluster_adds_is_a_list_of_its_own() {
+    let said = |changes: Value| {
+        let spec = accepted(&with(&changes)).spec;
+        spec.not_for_clusters().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(json!({})),
+        [
+            "spec.log.nats: required on a cluster, but missing; give a NATS server",
+            "spec.sinks.postgres: required on a cluster, but missing; give a PostgreSQL database",
+        ]
+    );
+    assert_eq!(
+        said(many(json!({"spec.sinks.archive": {"directory": "d"}}))),
+        [
+            "spec.sinks.archive.directory: a directory of a pod is gone with the pod; give spec.sinks.archive.s3",
+            "spec.sinks.postgres.urlFrom: env and file are of one's own machine; give secret: {name, key}",
+        ]
+    );
+    let secret = json!({"secret": {"name": "pg", "key": "uri"}});
+    assert!(said(many(json!({"spec.sinks.postgres.urlFrom": secret}))).is_empty());
 }

@@ -94,8 +94,9 @@ fn every_field_is_explained_and_bounded() {
         assert_ne!(node["nullable"], true, "{path} is nullable");
         let bounds: &[&str] = match node["type"].as_str() {
             Some("string") if has("enum") => &[],
+            Some("boolean") => &[],
             Some("string") => &["maxLength"],
-            Some("integer") => &["minimum", "maximum"],
+            Some("integer" | "number") => &["minimum", "maximum"],
             Some("array") => &["maxItems"],
             Some("object") => &["properties"],
             None => &["x-kubernetes-int-or-string", "pattern", "maxLength", "minimum", "maximum"],

@@ -32,6 +32,15 @@ fn with(changes: &Value) -> Value {
     manifest
 }
 
+/// Changes that make the smallest manifest one for many processes, and these.
+fn many(changes: Value) -> Value {
+    let sinks = json!({ "postgres": { "urlFrom": { "env": "PG" } } });
+    let mut all = json!({ "spec.log": { "nats": { "url": "nats://a" } }, "spec.sinks": sinks });
+    let more = changes.as_object().expect("an object of changes").clone();
+    all.as_object_mut().expect("an object").extend(more);
+    all
+}
+
 /// The smallest manifest without the field at a dotted path.
 fn without(path: &str) -> Value {
     let mut manifest = smallest();

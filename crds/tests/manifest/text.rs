@@ -52,7 +52,6 @@ fn a_key_that_stands_twice_does_not_hide_other_problems() {
     assert_eq!(
         refusal(&text),
         "line 11, column 3: the key sinks stands twice in one mapping; keep one of the two\n\
-         spec.sinks.sqlite: required, but missing; add it: the SQLite file of records, positions and counters\n\
          spec.slices[0].partitions: 0 is below 1; give 1 to 256"
     );
 }

@@ -71,7 +71,10 @@ CREATE TABLE gaps (
 CREATE TABLE pipeline (
     one    boolean PRIMARY KEY DEFAULT true CHECK (one),
     name   text NOT NULL,
-    slices text NOT NULL
+    slices text NOT NULL,
+    -- The sinks beside the database, by the newest pipeline file, and which one that is.
+    sinks            text[] NOT NULL DEFAULT '{}',
+    sinks_generation bigint NOT NULL DEFAULT 0
 );
 
 -- One row for each (shard, sink). Epoch and position stand in one row: a commit is fenced by both.

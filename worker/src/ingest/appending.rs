@@ -3,6 +3,7 @@
 use crate::log::{Batch, Content, Entry, Gap, Item};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use turbo_core::event::Event;
 use turbo_core::id::EventId;
 use turbo_core::join::Identified;
@@ -12,6 +13,9 @@ use turbo_core::window::{Mark, Window};
 
 /// What an entry takes in memory beside its bytes, roughly.
 const OVERHEAD: usize = 512;
+
+/// How long the position may move without anything to append before the log is told all the same.
+const TELL: Duration = Duration::from_secs(10);
 
 /// Where ingest begins: what the catalog holds.
 #[derive(Default)]
@@ -33,12 +37,14 @@ pub(super) struct Appending {
     host: Arc<str>,
     seq: u64,
     batch: Batch,
+    /// When the log was told last where the source was read to.
+    told: Instant,
 }
 
 impl Appending {
     pub(super) fn new(start: Start, slices: Arc<Slices>) -> Self {
         let Start { position, window, seq } = start;
-        Self { position, window, slices, host: "".into(), seq, batch: Batch::default() }
+        Self { position, window, slices, host: "".into(), seq, batch: Batch::default(), told: Instant::now() }
     }
 
     /// Appends a new event to the batch; one that is in the window only moves the position.
@@ -90,11 +96,12 @@ impl Appending {
         self.batch.entries.len()
     }
 
-    /// The batch, if there is anything in it.
+    /// The batch, if there is anything in it. Where only known events come, it tells the position now and then.
     pub(super) fn finish(&mut self) -> Option<Batch> {
-        if self.batch.is_empty() {
+        if self.batch.is_empty() && (self.position.is_none() || self.told.elapsed() < TELL) {
             return None;
         }
+        self.told = Instant::now();
         let mut batch = std::mem::take(&mut self.batch);
         batch.position.clone_from(&self.position);
         batch.marks_from_us = self.window.oldest_us();

@@ -1,11 +1,13 @@
 //! What goes on now: kept up to date by the parts, read by `/stats`, the page and the health checks.
 
+mod sharded;
 mod stats;
 mod summary;
 
 pub use stats::{Latest, Log, Rates, ShardState, Sink, Source, SourceState, Stats};
 
 use crate::log::{Batch, Item};
+use crate::sinks::feed::Report;
 use crate::sinks::sqlite::{Claim, Committed, Loaded};
 use crate::telemetry::events;
 use crate::telemetry::metrics as m;
@@ -37,8 +39,18 @@ struct State {
     source: Source,
     log: Log,
     shards: BTreeMap<Shard, ShardState>,
-    sqlite: Sink,
+    /// The sink that holds the checkpoint.
+    database: Sink,
     archive: Option<Sink>,
+    /// Sinks that tell by themselves.
+    beside: Vec<(&'static str, Report)>,
+    /// Whether this process reads the source, and whether it owns shards.
+    reads: bool,
+    works: bool,
+    /// Why the source is not read, where that is as it should be.
+    standby: Option<String>,
+    /// Why the log takes nothing now.
+    log_held: Option<String>,
     dead_letters: u64,
     latest: VecDeque<Latest>,
     samples: VecDeque<(Instant, u64, u64)>,
@@ -68,7 +80,9 @@ impl Live {
             pipeline: pipeline.to_owned(),
             source,
             shards: loaded.claims.iter().map(shard).collect(),
-            sqlite: Sink { name: "sqlite", ..Sink::default() },
+            database: Sink { name: "sqlite", ..Sink::default() },
+            reads: true,
+            works: true,
             archive: archive.then(|| Sink { name: "archive", ..Sink::default() }),
             log: Log { max_bytes, ..Log::default() },
             ..State::default()
@@ -162,21 +176,17 @@ impl Live {
             known.entries += totals.entries();
             known.time_us = totals.time_us.or(known.time_us);
         }
-        state.sqlite.entries += batch.entries.len() as u64;
-        state.sqlite.commits += 1;
-        state.sqlite.error = None;
+        state.database.entries += batch.entries.len() as u64;
+        state.database.commits += 1;
+        state.database.error = None;
         state.log.entries = state.log.entries.saturating_sub(batch.entries.len() as u64);
         state.log.bytes = state.log.bytes.saturating_sub(batch.bytes as u64);
-        let newest = batch.entries.iter().rev().filter_map(|entry| latest(&entry.item)).take(LATEST);
-        let mut newest: VecDeque<Latest> = newest.collect();
-        newest.extend(std::mem::take(&mut state.latest));
-        newest.truncate(LATEST);
-        state.latest = newest;
+        state.show(batch.entries.iter().rev().filter_map(|entry| latest(&entry.item)));
     }
 
     /// A commit failed.
     pub fn commit_failed(&self, error: &str) {
-        self.state().sqlite.error = Some(error.to_owned());
+        self.state().database.error = Some(error.to_owned());
     }
 
     /// A segment of the archive was committed.
@@ -200,7 +210,7 @@ impl Live {
         self.state().held_by_archive = held;
     }
 
-    /// Whether a stream was opened since the start: from then on the process is ready, also while it reconnects.
+    /// Whether what the process is for was reached since the start: from then on it is ready, also while it reconnects.
     #[must_use]
     pub fn ready(&self) -> bool {
         self.state().ready
@@ -209,7 +219,7 @@ impl Live {
     /// Takes a sample for the rates, and sets the gauges. Called once a second.
     pub fn sample(&self) {
         let mut state = self.state();
-        let sample = (Instant::now(), state.source.events, state.sqlite.entries);
+        let sample = (Instant::now(), state.source.events, state.database.entries);
         state.samples.push_back(sample);
         if state.samples.len() > RATE_SECONDS {
             state.samples.pop_front();
@@ -235,10 +245,29 @@ impl Live {
             source,
             log: state.log.clone(),
             shards: state.shards.values().cloned().collect(),
-            sinks: std::iter::once(&state.sqlite).chain(&state.archive).cloned().collect(),
+            sinks: state.sinks(),
             dead_letters: state.dead_letters,
             latest: state.latest.iter().cloned().collect(),
         }
+    }
+}
+
+impl State {
+    /// Shows the newest records, newest first, above those before them.
+    fn show(&mut self, newest: impl Iterator<Item = Latest>) {
+        let mut newest: VecDeque<Latest> = newest.take(LATEST).collect();
+        newest.extend(std::mem::take(&mut self.latest));
+        newest.truncate(LATEST);
+        self.latest = newest;
+    }
+
+    fn sinks(&self) -> Vec<Sink> {
+        let database = self.works.then_some(&self.database);
+        let beside = self.beside.iter().map(|(name, report)| {
+            let told = report.now();
+            Sink { name, error: told.error, entries: told.entries, commits: told.commits }
+        });
+        database.into_iter().chain(&self.archive).cloned().chain(beside).collect()
     }
 }
 

@@ -72,12 +72,18 @@ pub struct Log {
     pub bytes: u64,
     /// The limit.
     pub max_bytes: u64,
+    /// Messages of the shared log that wait for the workers; absent where the log is in the process, or not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
+    /// Above how many of them the source is not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub high_water: Option<u64>,
 }
 
 /// A sink's part.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sink {
-    /// `sqlite` or `archive`.
+    /// `sqlite`, `postgres`, `archive` or `enriched`.
     pub name: &'static str,
     /// The last error, until the next success.
     pub error: Option<String>,

@@ -5,26 +5,64 @@ use super::stats::{Rates, Source, SourceState};
 
 /// The worst comes first.
 pub(super) fn summary(state: &State, source: &Source, rates: Rates) -> String {
-    if let Some(error) = &state.sqlite.error {
-        return format!("held: SQLite takes no commit, {} waiting: {error}", state.log.entries);
+    if let Some(held) = held(state) {
+        return held;
     }
-    if let Some(error) = state.archive.as_ref().and_then(|archive| archive.error.as_ref()) {
-        return format!("the archive can not be written and is tried again: {error}");
+    if let Some((name, error)) = broken_sink(state) {
+        return format!("the sink {name} can not be written and is tried again: {error}");
+    }
+    match (&state.standby, state.reads, state.works) {
+        (None, true, _) => reading(source, rates),
+        (Some(why), _, false) => format!("standing by: {why}"),
+        _ => working(state, source, rates),
+    }
+}
+
+/// What keeps the log or the commits from going on.
+fn held(state: &State) -> Option<String> {
+    let name = shown(state.database.name);
+    let waiting = state.log.waiting.unwrap_or(state.log.entries);
+    if let Some(error) = &state.database.error {
+        return Some(format!("held: {name} takes no commit, {waiting} waiting: {error}"));
     }
     if state.held_by_archive {
-        return format!("held: the archive is slower than the source, {} waiting", state.log.entries);
+        return Some(format!("held: the archive is slower than the source, {waiting} waiting"));
     }
-    if state.log.bytes * 10 >= state.log.max_bytes * 9 {
-        return format!("held: SQLite is slower than the source, {} waiting", state.log.entries);
+    if let Some(why) = &state.log_held {
+        return Some(format!("held: {why}, {waiting} waiting"));
     }
+    let full = state.works && state.reads && state.log.bytes * 10 >= state.log.max_bytes * 9;
+    full.then(|| format!("held: {name} is slower than the source, {waiting} waiting"))
+}
+
+fn broken_sink(state: &State) -> Option<(&'static str, String)> {
+    state.sinks().into_iter().skip(usize::from(state.works)).find_map(|sink| Some((sink.name, sink.error?)))
+}
+
+fn reading(source: &Source, rates: Rates) -> String {
     match (source.state, &source.error) {
         (SourceState::Waiting, Some(error)) => format!("connecting again to {}: {error}", source.host),
         (SourceState::Waiting, None) => "connecting to the source".into(),
         (SourceState::Joining, _) => format!("connected to {}, looking for the last known event", source.host),
         (SourceState::Ended, _) => "the source was read to its end".into(),
         (SourceState::Reading, _) => {
-            let lag = source.lag_seconds.map_or_else(|| "no event yet".into(), |lag| format!("{lag:.1} s behind"));
-            format!("reading {}, {:.0} events/s, {lag}", source.host, rates.read)
+            format!("reading {}, {:.0} events/s, {}", source.host, rates.read, behind(source))
         }
     }
+}
+
+fn working(state: &State, source: &Source, rates: Rates) -> String {
+    let owned = state.shards.len();
+    if owned == 0 {
+        return "owns no shard: the plan gives it none yet".into();
+    }
+    format!("owns {owned} shards, {:.0} events/s, {}", rates.committed, behind(source))
+}
+
+fn behind(source: &Source) -> String {
+    source.lag_seconds.map_or_else(|| "no event yet".into(), |lag| format!("{lag:.1} s behind"))
+}
+
+fn shown(database: &str) -> &'static str {
+    if database == "sqlite" { "SQLite" } else { "PostgreSQL" }
 }

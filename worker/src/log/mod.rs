@@ -27,7 +27,7 @@ impl Item {
     pub fn event(&self) -> Option<&Event> {
         match &self.content {
             Content::Event(event) => Some(event),
-            Content::Unreadable { .. } => None,
+            Content::Unreadable { .. } | Content::Gap(_) => None,
         }
     }
 }
@@ -44,6 +44,9 @@ pub enum Content {
         /// What is wrong with them.
         reason: String,
     },
+    /// Part of the source was never seen. In a log that many processes share, a gap is an entry like any other, so that
+    /// it is written down once, whoever crashes.
+    Gap(Gap),
 }
 
 /// One copy of an item in the log of a shard.

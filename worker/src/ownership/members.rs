@@ -35,14 +35,22 @@ pub struct Member {
     planner: Planner,
     shards: BTreeMap<Shard, u64>,
     limit: Duration,
+    report: Box<dyn Fn() -> Bytes + Send>,
 }
 
 impl Member {
-    /// A member `me`, over all these shards. A worker is gone `limit` after its last heartbeat.
+    /// A member `me`, over all these shards. A worker is gone `limit` after its last heartbeat; each heartbeat carries what
+    /// `report` says of it.
     #[must_use]
-    pub fn new(log: &Log, me: &WorkerId, shards: BTreeMap<Shard, u64>, limit: Duration) -> Self {
+    pub fn new(
+        log: &Log,
+        me: &WorkerId,
+        shards: BTreeMap<Shard, u64>,
+        limit: Duration,
+        report: Box<dyn Fn() -> Bytes + Send>,
+    ) -> Self {
         let board = Board::new(log.clone(), me.clone(), limit);
-        Self { board, planner: Planner::new(log.clone(), me, limit), shards, limit }
+        Self { board, planner: Planner::new(log.clone(), me, limit), shards, limit, report }
     }
 
     /// Runs until the token fires, then leaves. Tells what it sees.
@@ -72,7 +80,7 @@ impl Member {
 
     async fn step(&mut self) -> Result<(), Error> {
         self.board.look().await?;
-        self.board.beat(Bytes::from_static(b"{}")).await?;
+        self.board.beat((self.report)()).await?;
         self.planner.step(&self.board, &self.shards).await?;
         Ok(())
     }

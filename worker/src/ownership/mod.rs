@@ -6,12 +6,16 @@
 //! - the plan is one pure function ([`turbo_core::plan`]), written over the very plan that it was computed from.
 
 mod board;
+mod claiming;
+mod committing;
 mod holder;
+mod keeper;
 mod members;
 mod planner;
 
 pub use board::Board;
-pub use holder::Holder;
+pub use holder::{Holder, Parts};
+pub use keeper::{Announcements, Keeper};
 pub use members::{Member, View};
 pub use planner::Planner;
 

@@ -77,6 +77,22 @@ pub const SEGMENT_ROWS: &str = "turbo_archive_rows_total";
 pub const SEGMENT_BYTES: &str = "turbo_archive_bytes_total";
 /// Segments that could not be written.
 pub const SEGMENT_FAILURES: &str = "turbo_archive_failures_total";
+/// Shards owned.
+pub const SHARDS_OWNED: &str = "turbo_shards_owned";
+/// Claims.
+pub const CLAIMS: &str = "turbo_claims_total";
+/// Claims lost to another worker.
+pub const CLAIMS_LOST: &str = "turbo_claims_lost_total";
+/// Claims at a catalog that went back.
+pub const CATALOG_WENT_BACK: &str = "turbo_catalog_went_back_total";
+/// Messages that wait.
+pub const QUEUE_DEPTH: &str = "turbo_queue_depth";
+/// Messages that the log has lost.
+pub const LOG_MISSING: &str = "turbo_log_missing_total";
+/// Batches of the log that another writer's were before.
+pub const LOG_REFUSED: &str = "turbo_log_refused_total";
+/// Messages purged from the log.
+pub const LOG_PURGED: &str = "turbo_log_purged_total";
 /// Windows rotated out.
 pub const ROTATIONS: &str = "turbo_rotations_total";
 
@@ -111,6 +127,22 @@ pub const METRICS: &[Metric] = &[
     metric(SEGMENT_ROWS, Kind::Counter, "Events in committed archive segments."),
     metric(SEGMENT_BYTES, Kind::Counter, "Bytes of committed archive segments."),
     metric(SEGMENT_FAILURES, Kind::Counter, "Archive segments that could not be written and were tried again."),
+    metric(SHARDS_OWNED, Kind::Gauge, "Shards that this process owns."),
+    metric(CLAIMS, Kind::Counter, "Shards claimed."),
+    metric(CLAIMS_LOST, Kind::Counter, "Claims that ended because another worker claimed the shard."),
+    metric(
+        CATALOG_WENT_BACK,
+        Kind::Counter,
+        "Claims that found the catalog behind what was announced: it was restored.",
+    ),
+    metric(QUEUE_DEPTH, Kind::Gauge, "Messages of the shared log that wait for the workers, as last known."),
+    metric(
+        LOG_MISSING,
+        Kind::Counter,
+        "Messages that the shared log has lost before they were read; each run is a gap.",
+    ),
+    metric(LOG_REFUSED, Kind::Counter, "Batches that the shared log refused because another ingester had written."),
+    metric(LOG_PURGED, Kind::Counter, "Messages that every sink had, removed from the shared log."),
     metric(ROTATIONS, Kind::Counter, "Windows rotated out of the SQLite file."),
 ];
 

@@ -38,9 +38,15 @@ impl Pipeline {
 
     /// Starts the process.
     pub fn start(&self) -> Process {
+        self.start_as("run", &[])
+    }
+
+    /// Starts a process of another role, with these variables in its environment.
+    pub fn start_as(&self, role: &str, variables: &[(&str, &str)]) -> Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_turbo"))
-            .args(["run", "-f", "pipeline.yaml", "--listen", "127.0.0.1:0"])
+            .args([role, "-f", "pipeline.yaml", "--listen", "127.0.0.1:0"])
             .current_dir(self.folder.path())
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

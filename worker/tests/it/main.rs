@@ -12,6 +12,7 @@ mod nats_log;
 mod outages;
 mod page;
 mod postgres;
+mod processes;
 mod recording;
 mod sharded;
 mod sockets;

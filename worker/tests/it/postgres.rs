@@ -12,7 +12,7 @@ use turbo_core::wire::{Frame, decode};
 use turbo_sim::{Commit, Happening, What, World, WorldConfig};
 use turbo_testkit::{PgBouncer, Postgres};
 use turbo_worker::log::{Batch, Content, Entry, Item, Numbered};
-use turbo_worker::sinks::postgres::{CommitError, Committer, Database, Error};
+use turbo_worker::sinks::postgres::{CommitError, Committer, Database, Error, Wanted};
 use turbo_worker::sinks::sqlite;
 
 pub fn slices() -> Arc<Slices> {
@@ -24,7 +24,7 @@ pub fn slices() -> Arc<Slices> {
 pub async fn open(url: &str, slices: &Slices) -> Database {
     let database = Database::open(url, 4).unwrap();
     database.migrate().await.unwrap();
-    database.introduce("test", "posts rest", slices).await.unwrap();
+    database.introduce("test", "posts rest", slices, Vec::new(), None).await.unwrap();
     database
 }
 
@@ -36,7 +36,7 @@ pub fn worker(name: &str) -> WorkerId {
 async fn claim_all(database: &Database, slices: &Slices, me: &str, gone: &[WorkerId]) -> BTreeMap<Shard, Owned> {
     let mut owned = BTreeMap::new();
     for shard in slices.shards() {
-        let claimed = database.claim(slices, shard, &worker(me), 0, gone).await.unwrap().unwrap();
+        let claimed = database.claim(slices, shard, &worker(me), 0, gone, &Wanted::default()).await.unwrap().unwrap();
         owned.insert(shard, claimed.owned);
     }
     owned
@@ -263,7 +263,10 @@ async fn one_that_is_gone_commits_nothing_more() {
     let mut logging = Logging::default();
     let zombie = claim_all(&database, &slices, "zombie", &[]).await;
     let shard = *zombie.keys().next_back().unwrap();
-    assert!(database.claim(&slices, shard, &worker("next"), 0, &[]).await.unwrap().is_none(), "its owner lives");
+    assert!(
+        database.claim(&slices, shard, &worker("next"), 0, &[], &Wanted::default()).await.unwrap().is_none(),
+        "its owner lives"
+    );
     let first: Vec<Numbered> = (0..20).flat_map(|n| logging.event(&slices, &create("a", n, n, "{}"))).collect();
     committer.commit(&zombie, &first).await.unwrap();
     let mut zombie = go_on(&database, &slices, zombie).await;
@@ -316,7 +319,7 @@ async fn a_claim_during_a_commit_waits_for_it_or_fences_it() {
         tokio::time::sleep(Duration::from_micros(500 * round)).await;
         let me = worker(&format!("w{round}"));
         let before = [worker(&format!("w{}", round - 1))];
-        let claimed = database.claim(&slices, shard, &me, 0, &before).await.unwrap().unwrap();
+        let claimed = database.claim(&slices, shard, &me, 0, &before, &Wanted::default()).await.unwrap().unwrap();
         let (landed, _) = commit.await.unwrap();
         let last = entries.last().unwrap().entry.seq;
         assert_eq!(claimed.owned.position() == last, landed, "the claim knows whether the commit landed");
@@ -327,7 +330,10 @@ async fn a_claim_during_a_commit_waits_for_it_or_fences_it() {
         let mut all = BTreeMap::new();
         for other in slices.shards() {
             let gone = [before[0].clone(), me.clone()];
-            all.insert(other, database.claim(&slices, other, &me, 0, &gone).await.unwrap().unwrap().owned);
+            all.insert(
+                other,
+                database.claim(&slices, other, &me, 0, &gone, &Wanted::default()).await.unwrap().unwrap().owned,
+            );
         }
         owned = all;
     }
@@ -418,14 +424,15 @@ async fn it_works_through_pgbouncer_by_the_transaction() {
             let database = Database::open(&url, 2).unwrap();
             let committer = Committer::new(database.clone(), slices.clone());
             let me = worker(did);
-            let mut owned = database.claim(&slices, shard, &me, 0, &[]).await.unwrap().unwrap().owned;
+            let mut owned =
+                database.claim(&slices, shard, &me, 0, &[], &Wanted::default()).await.unwrap().unwrap().owned;
             let mut logging = Logging::default();
             for round in 0..20u64 {
                 let mut entries: Vec<Numbered> =
                     (0..50).flat_map(|n| logging.event(&slices, &create(did, n, 50 * round + n, "{}"))).collect();
                 entries.iter_mut().for_each(|entry| entry.entry.shard = shard);
                 committer.commit(&BTreeMap::from([(shard, owned)]), &entries).await.unwrap();
-                owned = database.claim(&slices, shard, &me, 0, &[]).await.unwrap().unwrap().owned;
+                owned = database.claim(&slices, shard, &me, 0, &[], &Wanted::default()).await.unwrap().unwrap().owned;
             }
         }));
     }
@@ -451,9 +458,9 @@ async fn several_workers_migrate_at_once_and_another_pipeline_is_refused() {
         task.await.unwrap();
     }
     let database = Database::open(&postgres.url(), 1).unwrap();
-    let refused = database.introduce("other", "posts rest", &slices).await.unwrap_err();
+    let refused = database.introduce("other", "posts rest", &slices, Vec::new(), None).await.unwrap_err();
     assert!(matches!(&refused, Error::OtherPipeline { field: "metadata.name", .. }), "{refused}");
-    let refused = database.introduce("test", "posts", &slices).await.unwrap_err();
+    let refused = database.introduce("test", "posts", &slices, Vec::new(), None).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "spec.slices: posts does not fit the database, which was made with posts rest; give that, or another database"

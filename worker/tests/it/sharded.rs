@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use turbo_core::shard::Slices;
 use turbo_sim::{World, WorldConfig};
 use turbo_testkit::{Nats, Postgres};
+use turbo_worker::live::Live;
 use turbo_worker::log::nats::{Log, Options, Writer};
 use turbo_worker::log::{Batch, Numbered};
-use turbo_worker::ownership::{Holder, Member, View};
-use turbo_worker::sinks::postgres::Database;
+use turbo_worker::ownership::{Announcements, Holder, Member, Parts, View};
+use turbo_worker::sinks::postgres::{Committer, Database, Wanted};
 use turbo_worker::sinks::sqlite;
 
 const LIMIT: Duration = Duration::from_millis(2000);
@@ -30,16 +31,27 @@ impl Running {
         let (log, me) = (log(nats).await, worker(name));
         let database = Database::open(&postgres.url(), 2).unwrap();
         let weights = slices.shards().map(|shard| (shard, 1)).collect();
-        let member = Member::new(&log, &me, weights, LIMIT);
-        let holder = Holder::new(log, slices.clone(), database, me);
+        let member = Member::new(&log, &me, weights, LIMIT, Box::new(|| bytes::Bytes::from_static(b"{}")));
         let (to, view) = watch::channel(View::default());
         let stop = CancellationToken::new();
+        let parts = Parts {
+            log,
+            slices: slices.clone(),
+            committer: Committer::new(database.clone(), slices.clone()),
+            database,
+            wanted: Wanted::default(),
+            sinks: Vec::new(),
+            me,
+            live: Arc::new(Live::sharded("test", false, true, 0, Vec::new())),
+            announcements: Announcements::default(),
+        };
+        let holder = Holder::new(parts, stop.clone());
         // The holder goes first: it releases while its worker still lives.
         let released = CancellationToken::new();
-        let (holding, after) = (stop.clone(), released.clone());
+        let after = released.clone();
         let tasks = [
             tokio::spawn(async move {
-                holder.run(view, holding).await;
+                holder.run(view).await;
                 after.cancel();
             }),
             tokio::spawn(async move { member.run(to, released).await }),

@@ -1,5 +1,6 @@
 //! Every rule and every bound, with what is said when it is broken.
 
+mod many;
 mod sinks;
 mod slices;
 mod source;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 /// A change of the smallest manifest, and all that is said of it.
 pub(super) fn cases() -> Vec<(Value, &'static str)> {
-    [source::source(), source::jetstream(), slices::slices(), sinks::sinks(), others()].concat()
+    [source::source(), source::jetstream(), slices::slices(), sinks::sinks(), many::many(), others()].concat()
 }
 
 fn others() -> Vec<(Value, &'static str)> {
@@ -37,8 +38,8 @@ fn others() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"spec.password": null, "spec.sinks.kafka": {"url": "x"}}),
-            "spec.password: unknown field; remove it, or give one of log, sinks, slices, source, workers\n\
-             spec.sinks.kafka: unknown field; remove it, or give one of archive, sqlite",
+            "spec.password: unknown field; remove it, or give one of ingest, log, sinks, slices, source, tracing, workers\n\
+             spec.sinks.kafka: unknown field; remove it, or give one of archive, enriched, postgres, sqlite",
         ),
         (json!({"kind": "Pod"}), "kind: \"Pod\" is not read by this program; give TurboPipeline"),
         (
@@ -48,10 +49,9 @@ fn others() -> Vec<(Value, &'static str)> {
         (json!({"spec": []}), "spec: is a list; give a mapping of fields"),
         // What is not yet there is said beside what is wrong, and a rule is run beside what is not yet there.
         (
-            json!({"spec.hydration": {}, "spec.log": {"nats": {}}, "spec.workers": {"replicas": 2, "drain": "0s"}}),
+            json!({"spec.hydration": {}, "spec.workers": {"pods": {}, "drain": "0s"}}),
             "spec.hydration: not yet: hydration of records is not in this version; remove the field\n\
-             spec.log.nats: not yet: NATS as the log is not in this version; remove the field\n\
-             spec.workers.replicas: not yet: more than one worker is not in this version; remove the field\n\
+             spec.workers.pods: not yet: what is said of the pods of workers is not in this version; remove the field\n\
              spec.workers.drain: \"0s\" is out of range; give 1s to 1h",
         ),
     ]

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 pub(super) fn sinks() -> Vec<(Value, &'static str)> {
     vec![
         (
-            json!({"spec.sinks": {}}),
-            "spec.sinks.sqlite: required, but missing; add it: the SQLite file of records, positions and counters",
+            json!({"spec.sinks.archive": {}}),
+            "spec.sinks.archive: names none or both of directory, s3; give exactly one",
         ),
+        (json!({"spec.sinks": {}}), "spec.sinks: names none or both of sqlite, postgres; give exactly one"),
         (
             json!({"spec.sinks.sqlite": {}}),
             "spec.sinks.sqlite.path: required, but missing; \
@@ -36,9 +37,7 @@ pub(super) fn sinks() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"spec.sinks.archive": {"format": "csv"}}),
-            "spec.sinks.archive.directory: required, but missing; \
-             add it: the directory, relative to the one that the process starts in\n\
-             spec.sinks.archive.format: \"csv\" is not a choice here; give parquet or jsonl",
+            "spec.sinks.archive.format: \"csv\" is not a choice here; give parquet or jsonl",
         ),
         (
             json!({"spec.sinks.archive": {"directory": "d", "roll": {"size": "2Gi", "age": "25h"}}}),

@@ -2,20 +2,47 @@
 
 use super::writer::{MAX_BATCH, Refused, Writer};
 use crate::log::embedded::Reader;
-use crate::log::{Batch, Entry};
+use crate::log::{Batch, Content, Entry, Item};
+use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use turbo_core::position::SourcePosition;
+use turbo_core::shard::Shard;
 
 /// How long the source's position may move without a message before a marker tells it.
 const MARK_AFTER: Duration = Duration::from_secs(60);
 
-/// Writes what comes out of the queue until it has ended.
+/// What the feed tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// A batch of the queue is in the log.
+    Stored {
+        /// Its entries.
+        entries: usize,
+        /// Their bytes.
+        bytes: usize,
+    },
+    /// The log takes nothing for now, and why.
+    Held(&'a str),
+}
+
+/// Who watches over a feed.
+pub trait Watch: Sync {
+    /// Ends when the log may grow by a batch: what waits for the workers has a limit. Gets the number of each shard's last
+    /// message.
+    fn pass(&self, numbers: &HashMap<Shard, u64>) -> impl Future<Output = ()> + Send;
+
+    /// What the feed tells.
+    fn told(&self, told: Told<'_>);
+}
+
+/// Writes what comes out of the queue until it has ended. Gaps become entries of the shard `gaps`.
 ///
 /// # Errors
 /// Another writer has written; what was not acknowledged is not in the log.
-pub async fn feed(mut queue: Reader, writer: &mut Writer, told: impl Fn(&str)) -> Result<(), Refused> {
+pub async fn feed(mut queue: Reader, writer: &mut Writer, gaps: Shard, watch: &impl Watch) -> Result<(), Refused> {
     let mut moved: Option<SourcePosition> = None;
     let mut last = Instant::now();
     loop {
@@ -24,15 +51,19 @@ pub async fn feed(mut queue: Reader, writer: &mut Writer, told: impl Fn(&str)) -
             Ok(None) => return Ok(()),
             Ok(Some((batch, room))) => {
                 moved = batch.position.clone().or(moved);
-                if !batch.entries.is_empty() {
-                    append(&batch, writer, &told).await?;
+                let (count, bytes) = (batch.entries.len(), batch.bytes);
+                let entries = with_gaps(batch, gaps);
+                if !entries.is_empty() {
+                    watch.pass(writer.numbers()).await;
+                    append(&entries, writer, |why| watch.told(Told::Held(why))).await?;
+                    watch.told(Told::Stored { entries: count, bytes });
                     (moved, last) = (None, Instant::now());
                 }
                 drop(room);
             }
             Err(_) => {
                 if let Some(position) = moved.take() {
-                    writer.mark(position, &told).await?;
+                    writer.mark(position, |why| watch.told(Told::Held(why))).await?;
                 }
                 last = Instant::now();
             }
@@ -41,11 +72,21 @@ pub async fn feed(mut queue: Reader, writer: &mut Writer, told: impl Fn(&str)) -
 }
 
 /// Appends a batch in parts that the log takes whole. The copies of an event for several slices stay in one.
-async fn append(batch: &Batch, writer: &mut Writer, told: impl Fn(&str)) -> Result<(), Refused> {
-    for part in parts(&batch.entries) {
+async fn append(entries: &[Entry], writer: &mut Writer, told: impl Fn(&str)) -> Result<(), Refused> {
+    for part in parts(entries) {
         writer.append(part, &told).await?;
     }
     Ok(())
+}
+
+/// The entries of a batch, behind the gaps that were found before them.
+fn with_gaps(batch: Batch, shard: Shard) -> Vec<Entry> {
+    let seq = batch.entries.first().map_or(0, |first| first.seq);
+    let entry = |gap| {
+        let item = Item { content: Content::Gap(gap), host: "".into(), marks: Vec::new() };
+        Entry { seq, shard, item: Arc::new(item) }
+    };
+    batch.gaps.into_iter().map(entry).chain(batch.entries).collect()
 }
 
 fn parts(entries: &[Entry]) -> Vec<&[Entry]> {

@@ -10,9 +10,10 @@
 //! | `Turbo-N` | number in the shard, by one from message to message |
 //! | `Turbo-Mark` | what the dedup window has to remember: base64 of [`Mark`]s |
 //! | `Turbo-Reason` | why the payload is no event |
+//! | `Turbo-Gap` | `<from>\|<to>` in microseconds of source time: a part of the source that was never seen; `<to>` may be empty |
 //! | `Turbo-Encoding` | `zstd` where the payload is compressed |
 
-use crate::log::{Content, Item};
+use crate::log::{Content, Gap, Item};
 use async_nats::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -28,6 +29,7 @@ const AT: &str = "Turbo-At";
 const NUMBER: &str = "Turbo-N";
 const MARK: &str = "Turbo-Mark";
 const REASON: &str = "Turbo-Reason";
+const GAP: &str = "Turbo-Gap";
 const ENCODING: &str = "Turbo-Encoding";
 /// Bytes of headers that are reckoned beside a payload.
 const HEADERS: usize = 4 << 10;
@@ -75,6 +77,12 @@ impl Encoder {
         item.marks.iter().for_each(|mark| mark.write(&mut marks));
         headers.insert(MARK, STANDARD_NO_PAD.encode(&marks));
         let bytes = match &item.content {
+            Content::Gap(gap) => {
+                let to_us = gap.to_us.map(|to_us| to_us.to_string()).unwrap_or_default();
+                headers.insert(GAP, format!("{}|{to_us}", gap.from_us));
+                headers.insert(REASON, line(&gap.reason));
+                &Bytes::from(gap.host.clone())
+            }
             Content::Event(event) => {
                 let id = EventId::of(event);
                 let (host, cursor) = (item.host.to_string(), event.cursor);
@@ -155,9 +163,15 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
         Some(other) => return Err(broken(&format!("Turbo-Encoding {other} is unknown"))),
         None => payload,
     };
-    let (content, at) = match text(REASON) {
-        Some(reason) => (Content::Unreadable { bytes: payload, reason: reason.to_owned() }, at),
-        None => match decode(&payload).map_err(|error| broken(&error.to_string()))? {
+    let (content, at) = match (text(GAP), text(REASON)) {
+        (Some(gap), reason) => {
+            let (from_us, to_us) = read_gap(gap).ok_or_else(|| broken("Turbo-Gap is broken"))?;
+            let (host, reason) =
+                (String::from_utf8_lossy(&payload).into_owned(), reason.unwrap_or_default().to_owned());
+            (Content::Gap(Gap { host, from_us, to_us, reason }), at)
+        }
+        (None, Some(reason)) => (Content::Unreadable { bytes: payload, reason: reason.to_owned() }, at),
+        (None, None) => match decode(&payload).map_err(|error| broken(&error.to_string()))? {
             Frame::Event(mut event) => {
                 event.cursor = cursor;
                 let at = (event.time_us, EventId::of(&event));
@@ -205,6 +219,11 @@ pub(super) fn number(seq: u64, headers: &HeaderMap) -> Result<u64, Broken> {
 fn read_source(text: &str) -> Option<(&str, Option<u64>)> {
     let (host, cursor) = text.rsplit_once('|')?;
     if cursor.is_empty() { Some((host, None)) } else { Some((host, Some(cursor.parse().ok()?))) }
+}
+
+fn read_gap(text: &str) -> Option<(i64, Option<i64>)> {
+    let (from_us, to_us) = text.split_once('|')?;
+    Some((from_us.parse().ok()?, if to_us.is_empty() { None } else { Some(to_us.parse().ok()?) }))
 }
 
 fn read_at(text: &str) -> Option<(i64, EventId)> {
@@ -258,6 +277,7 @@ mod tests {
             prop_assert_eq!(&message.position, &encoder.position);
             match came.content {
                 Content::Event(event) => prop_assert_eq!(&*event, sent.event().unwrap()),
+                Content::Gap(_) => prop_assert!(false),
                 Content::Unreadable { reason, bytes } => {
                     prop_assert!(bytes.is_empty() && reason.contains("raise max_payload"), "{}", reason);
                 }
@@ -273,6 +293,18 @@ mod tests {
             prop_assert_eq!(message.position, position);
             let Some(Content::Unreadable { bytes: came, .. }) = message.item.map(|item| item.content) else { panic!() };
             prop_assert_eq!(came, bytes);
+        }
+    }
+
+    #[test]
+    fn a_gap_comes_back_as_it_was() {
+        for to_us in [None, Some(-3)] {
+            let gap = Gap { host: "h:1".into(), from_us: -5, to_us, reason: "an outage".into() };
+            let mut encoder = Encoder { max_payload: 1 << 20, position: None };
+            let (headers, payload) = encoder.item(&item(Content::Gap(gap.clone()), None), 2);
+            let message = read(5, Some(&headers), payload).unwrap();
+            let Some(Content::Gap(came)) = message.item.map(|item| item.content) else { panic!() };
+            assert_eq!((came, message.number), (gap, 2));
         }
     }
 

@@ -7,6 +7,7 @@
 //! - within a shard the number of messages grows by one from message to message;
 //! - nothing else writes to the stream, and only the owner of a shard purges its subject.
 
+mod announced;
 mod feed;
 mod lease;
 mod message;
@@ -17,7 +18,8 @@ mod stream;
 mod tail;
 mod writer;
 
-pub use feed::feed;
+pub use announced::{Announced, Depth, depth};
+pub use feed::{Told, Watch, feed};
 pub use lease::Lease;
 pub use message::{Broken, Message};
 pub use names::Names;

@@ -6,6 +6,7 @@
 
 use super::message::{self, Message};
 use super::{Error, Log};
+use crate::log::Content;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::stream::RawMessageErrorKind;
@@ -15,6 +16,9 @@ use turbo_core::backoff::Backoff;
 use turbo_core::shard::{Shard, Slices};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Messages of a shard that may be on their way at once: a worker may own every shard.
+const BATCH: i64 = 200;
 
 /// What a shard's log gives next.
 #[derive(Debug)]
@@ -28,6 +32,21 @@ pub enum Next {
         /// The last.
         to: u64,
     },
+}
+
+impl Next {
+    /// About what it takes in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Message(Message { item: Some(item), .. }) => match &item.content {
+                Content::Event(event) => event.bytes.len(),
+                Content::Unreadable { bytes, reason } => bytes.len() + reason.len(),
+                Content::Gap(gap) => gap.reason.len(),
+            },
+            Self::Message(_) | Self::Missing { .. } => 0,
+        }
+    }
 }
 
 /// Where a reader begins: behind this message.
@@ -163,6 +182,7 @@ impl Place {
         let config = OrderedConfig {
             filter_subject: self.subject.clone(),
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.behind.seq + 1 },
+            max_batch: BATCH,
             ..OrderedConfig::default()
         };
         let consumer = self.log.stream.create_consumer(config).await.map_err(|error| failed(&error))?;

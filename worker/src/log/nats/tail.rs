@@ -68,7 +68,7 @@ impl Log {
     }
 
     /// The number of a shard's last message.
-    async fn last_number(&self, slices: &Slices, shard: Shard) -> Result<Option<u64>, Error> {
+    pub(super) async fn last_number(&self, slices: &Slices, shard: Shard) -> Result<Option<u64>, Error> {
         let last = self.last(&self.names.shard(slices, shard)).await?;
         last.map(|last| Ok(message::number(last.sequence, &last.headers)?)).transpose()
     }
@@ -99,6 +99,23 @@ impl Log {
             }
         }
         Ok(window)
+    }
+
+    /// Where the dedup window begins now: what a purge has to spare. Half of the messages that [`Log::tail`] would look
+    /// at, or a quarter of the stream's bytes, is spared at most.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn window_begins(&self) -> Result<u64, Error> {
+        let info = self.info().await?;
+        let (state, max_bytes) = (info.state, u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX));
+        let (first, last) = (state.first_sequence, state.last_sequence);
+        let each = (state.bytes / state.messages.max(1)).max(1);
+        let first = first.max(last.saturating_sub(MAX_MESSAGES)).max(last.saturating_sub(max_bytes / 4 / each));
+        match self.window_time(last).await? {
+            Some(newest_us) => self.first_from(newest_us - SPAN_US, first, last).await,
+            None => Ok(first),
+        }
     }
 
     /// The first sequence from `first` on whose window time is `from_us` or later; window time never goes back.

@@ -65,13 +65,19 @@ impl Writer {
         self.last_seq
     }
 
-    /// Appends entries, [`MAX_BATCH`] at most, all or none; their sequences follow the last one. A full stream and a
+    /// The number of the last message of each shard that has one.
+    #[must_use]
+    pub fn numbers(&self) -> &HashMap<Shard, u64> {
+        &self.numbers
+    }
+
+    /// Appends entries, [`MAX_BATCH`] at most, all or none; the stream gives them their sequences. A full stream and a
     /// server that does not answer are waited for, and told.
     ///
     /// # Errors
     /// Another writer has written. Nothing of this batch is in the log then.
     pub async fn append(&mut self, entries: &[Entry], told: impl Fn(&str)) -> Result<(), Refused> {
-        debug_assert!(entries.iter().zip(self.last_seq + 1..).all(|(entry, seq)| entry.seq == seq), "in log order");
+        debug_assert!(entries.is_sorted_by_key(|entry| entry.seq), "in the order in which they were read");
         let mut encoder = self.encoder();
         let mut numbers = HashMap::new();
         let mut messages = Messages::with_capacity(entries.len());

@@ -1,8 +1,10 @@
 //! Claims: the statements of [`turbo_core::ownership`].
 
 use super::{Database, Error};
-use sqlx::Row as _;
-use turbo_core::ownership::{Owned, Row};
+use crate::sinks::feed::SinkPosition;
+use sqlx::{PgConnection, Row as _};
+use std::collections::BTreeMap;
+use turbo_core::ownership::Owned;
 use turbo_core::plan::WorkerId;
 use turbo_core::shard::{Shard, Slices};
 
@@ -18,14 +20,42 @@ pub struct Claimed {
     pub number: u64,
     /// Source time of the last event committed, in microseconds.
     pub time_us: Option<i64>,
+    /// Where the sinks beside the database are.
+    pub sinks: BTreeMap<String, SinkPosition>,
+}
+
+impl Claimed {
+    /// From where the log has to be read: the lowest position of all sinks.
+    #[must_use]
+    pub fn lowest(&self) -> SinkPosition {
+        let checkpoint = SinkPosition { seq: self.owned.position(), number: self.number };
+        self.sinks.values().copied().chain([checkpoint]).min_by_key(|position| position.seq).unwrap_or(checkpoint)
+    }
+}
+
+/// Which sinks there are beside the database, by this process's pipeline file.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Their names.
+    pub sinks: Vec<&'static str>,
+    /// The generation of the list: only a claim with the newest one adds or removes positions.
+    pub generation: i64,
 }
 
 impl Database {
     /// Writes down what pipeline the database is of, or checks that it is this one, and makes the rows of its shards.
+    /// `sinks` are those beside the database, `generation` is that of the pipeline file, where it has one.
     ///
     /// # Errors
     /// It belongs to another pipeline or to other slices, or PostgreSQL refuses.
-    pub async fn introduce(&self, name: &str, described: &str, slices: &Slices) -> Result<(), Error> {
+    pub async fn introduce(
+        &self,
+        name: &str,
+        described: &str,
+        slices: &Slices,
+        sinks: Vec<&'static str>,
+        generation: Option<i64>,
+    ) -> Result<Wanted, Error> {
         let mut transaction = self.begin().await?;
         sqlx::query("INSERT INTO pipeline (name, slices) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .persistent(false)
@@ -40,6 +70,7 @@ impl Database {
                 return Err(Error::OtherPipeline { field, given: given.to_owned(), made });
             }
         }
+        let generation = newest(&mut transaction, &sinks, generation).await?;
         let (names, partitions): (Vec<String>, Vec<i32>) =
             slices.shards().map(|shard| (slices.name(shard).to_owned(), i32::from(shard.partition))).unzip();
         for insert in [
@@ -52,34 +83,12 @@ impl Database {
             let insert = sqlx::query(insert).persistent(false).bind(&names).bind(&partitions);
             insert.execute(&mut *transaction).await?;
         }
-        Ok(transaction.commit().await?)
-    }
-
-    /// What the catalog holds of a shard.
-    ///
-    /// # Errors
-    /// PostgreSQL refuses.
-    pub async fn row(&self, slices: &Slices, shard: Shard) -> Result<Row, Error> {
-        let mut transaction = self.begin().await?;
-        let row = sqlx::query(
-            "SELECT epoch, owner, position FROM positions WHERE slice = $1 AND partition = $2 AND sink = 'postgres'",
-        )
-        .persistent(false)
-        .bind(slices.name(shard).to_owned())
-        .bind(i32::from(shard.partition))
-        .fetch_one(&mut *transaction)
-        .await?;
         transaction.commit().await?;
-        let owner: Option<String> = row.try_get("owner")?;
-        Ok(Row {
-            epoch: row.try_get::<i64, _>("epoch")? as u64,
-            owner: owner.map(|owner| WorkerId::from(owner.as_str())),
-            position: row.try_get::<i64, _>("position")? as u64,
-        })
+        Ok(Wanted { sinks, generation })
     }
 
-    /// Claims a shard: one statement, for every sink of it at once. `gone` are the workers whose claims no longer count,
-    /// `seen` is the highest epoch of the shard that was seen elsewhere. `None` where another worker has it.
+    /// Claims a shard, for every sink of it at once. `gone` are the workers whose claims no longer count, `seen` is the
+    /// highest epoch of the shard that was seen elsewhere. `None` where another worker has it.
     ///
     /// # Errors
     /// PostgreSQL refuses.
@@ -90,6 +99,7 @@ impl Database {
         me: &WorkerId,
         seen: u64,
         gone: &[WorkerId],
+        wanted: &Wanted,
     ) -> Result<Option<Claimed>, Error> {
         let gone: Vec<String> = gone.iter().chain([me]).map(|worker| worker.as_str().to_owned()).collect();
         let mut transaction = self.begin().await?;
@@ -106,11 +116,12 @@ impl Database {
         .bind(seen as i64)
         .fetch_optional(&mut *transaction)
         .await?;
-        transaction.commit().await?;
         let Some(row) = row else { return Ok(None) };
         let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
         let owned = Owned::claimed(shard, number("epoch")?, number("position")?);
-        Ok(Some(Claimed { owned, number: number("number")?, time_us: row.try_get("time_us")? }))
+        let sinks = beside(&mut transaction, slices, &owned, wanted).await?;
+        transaction.commit().await?;
+        Ok(Some(Claimed { owned, number: number("number")?, time_us: row.try_get("time_us")?, sinks }))
     }
 
     /// Releases a shard. Returns false where it was claimed by another since.
@@ -132,4 +143,65 @@ impl Database {
         transaction.commit().await?;
         Ok(done.rows_affected() == 1)
     }
+}
+
+/// Writes this process's list of sinks down where its pipeline file is the newest, and returns the file's generation. A
+/// file without one is newer than every list that differs from its own.
+async fn newest(connection: &mut PgConnection, sinks: &[&str], generation: Option<i64>) -> Result<i64, Error> {
+    let (there, stored): (Vec<String>, i64) = sqlx::query_as("SELECT sinks, sinks_generation FROM pipeline FOR UPDATE")
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await?;
+    let generation = generation.unwrap_or(stored);
+    if generation < stored || there == sinks {
+        return Ok(if there == sinks { stored } else { generation });
+    }
+    let next = generation.max(stored + 1);
+    sqlx::query("UPDATE pipeline SET sinks = $1, sinks_generation = $2")
+        .persistent(false)
+        .bind(sinks.iter().map(|sink| (*sink).to_owned()).collect::<Vec<_>>())
+        .bind(next)
+        .execute(connection)
+        .await?;
+    Ok(next)
+}
+
+/// Moves the rows of the sinks beside the database to the claim's epoch. A claim with the newest list makes rows for sinks
+/// that are new, at the checkpoint, and removes those of sinks that are gone; one with an older list leaves them alone.
+async fn beside(
+    connection: &mut PgConnection,
+    slices: &Slices,
+    owned: &Owned,
+    wanted: &Wanted,
+) -> Result<BTreeMap<String, SinkPosition>, Error> {
+    let (slice, partition) = (slices.name(owned.shard()).to_owned(), i32::from(owned.shard().partition));
+    let names: Vec<String> = wanted.sinks.iter().map(|sink| (*sink).to_owned()).collect();
+    for edit in [
+        "INSERT INTO positions (slice, partition, sink, position, number, time_us)
+         SELECT slice, partition, new, position, number, time_us
+         FROM positions, pipeline, unnest($3::text[]) AS new
+         WHERE slice = $1 AND partition = $2 AND sink = 'postgres' AND sinks_generation = $4
+         ON CONFLICT DO NOTHING",
+        "DELETE FROM positions USING pipeline
+         WHERE slice = $1 AND partition = $2 AND sink <> 'postgres' AND sink <> ALL ($3) AND sinks_generation = $4",
+    ] {
+        let edit = sqlx::query(edit).persistent(false).bind(&slice).bind(partition).bind(&names);
+        edit.bind(wanted.generation).execute(&mut *connection).await?;
+    }
+    let rows = sqlx::query(
+        "UPDATE positions SET epoch = $3 WHERE slice = $1 AND partition = $2 AND sink <> 'postgres'
+         RETURNING sink, position, number",
+    )
+    .persistent(false)
+    .bind(&slice)
+    .bind(partition)
+    .bind(owned.epoch() as i64)
+    .fetch_all(connection)
+    .await?;
+    let mut sinks = BTreeMap::new();
+    for row in rows {
+        let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
+        sinks.insert(row.try_get("sink")?, SinkPosition { seq: number("position")?, number: number("number")? });
+    }
+    Ok(sinks)
 }

@@ -108,6 +108,7 @@ impl Committer {
         let rows = rows(&folded, |seq| !refused.contains_key(&seq));
         self.effects.apply(&mut transaction, &folded, &rows).await?;
         self.count(&mut transaction, &shards).await?;
+        gaps(&mut transaction, entries).await?;
         for entry in entries {
             self.dead_letter(&mut transaction, &entry.entry, refused.get(&entry.entry.seq).copied()).await?;
         }
@@ -200,7 +201,7 @@ impl Committer {
         let (reason, detail, did, payload) = match (&entry.item.content, refused) {
             (Content::Unreadable { bytes, reason }, _) => ("Unreadable", reason.as_str(), None, bytes),
             (Content::Event(event), Some(why)) => ("Refused", why, Some(&*event.key), &event.bytes),
-            (Content::Event(_), None) => return Ok(()),
+            (Content::Event(_) | Content::Gap(_), _) => return Ok(()),
         };
         sqlx::query(
             "INSERT INTO dead_letters (slice, partition, seq, did, reason, detail, payload, time_us)
@@ -223,6 +224,22 @@ impl Committer {
     fn names(&self, shards: &BTreeMap<Shard, ShardTotals>) -> Vec<String> {
         shards.keys().map(|shard| self.slices.name(*shard).to_owned()).collect()
     }
+}
+
+/// Parts of the source that were never seen are written down once, since the position moves over them.
+async fn gaps(connection: &mut PgConnection, entries: &[Numbered]) -> Result<(), Error> {
+    for entry in entries {
+        let Content::Gap(gap) = &entry.entry.item.content else { continue };
+        sqlx::query("INSERT INTO gaps (found_at, host, from_us, to_us, reason) VALUES (now(), $1, $2, $3, $4)")
+            .persistent(false)
+            .bind(gap.host.clone())
+            .bind(gap.from_us)
+            .bind(gap.to_us)
+            .bind(gap.reason.clone())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 fn partitions(shards: &BTreeMap<Shard, ShardTotals>) -> Vec<i32> {
@@ -256,7 +273,7 @@ fn totals(entries: &[Numbered]) -> BTreeMap<Shard, ShardTotals> {
                 let kind = Kind::ALL.iter().position(|kind| *kind == event.kind()).unwrap_or_default();
                 totals.kinds[kind] += 1;
             }
-            None => totals.dead_letters += 1,
+            None => totals.dead_letters += u64::from(!matches!(entry.item.content, Content::Gap(_))),
         }
     }
     shards

@@ -11,9 +11,10 @@ mod claim;
 mod commit;
 mod copy;
 mod effects;
+mod lookup;
 mod refused;
 
-pub use claim::{Claimed, SINK};
+pub use claim::{Claimed, SINK, Wanted};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, Postgres};
@@ -81,11 +82,19 @@ impl Database {
     /// # Errors
     /// The address can not be read.
     pub fn open(url: &str, connections: u32) -> Result<Self, Error> {
-        let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| Error::Url(error.to_string()))?;
-        let options = options.application_name("turbo").extra_float_digits(None).statement_cache_capacity(0);
+        let options = options(url)?;
         let pool =
             PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE).connect_lazy_with(options);
         Ok(Self { pool })
+    }
+
+    /// New connections go to this address.
+    ///
+    /// # Errors
+    /// The address can not be read.
+    pub fn connect_to(&self, url: &str) -> Result<(), Error> {
+        self.pool.set_connect_options(options(url)?);
+        Ok(())
     }
 
     /// Brings the schema up to date. Several may do so at once: they wait for each other.
@@ -113,4 +122,9 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, Error> {
+    let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| Error::Url(error.to_string()))?;
+    Ok(options.application_name("turbo").extra_float_digits(None).statement_cache_capacity(0))
 }

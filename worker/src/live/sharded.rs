@@ -1,0 +1,131 @@
+//! What a process of a sharded pipeline tells beside what every pipeline tells.
+
+use super::{Live, Log, ShardState, Sink, Source, State, latest};
+use crate::log::Numbered;
+use crate::sinks::feed::Report;
+use crate::sinks::postgres::Committed;
+use crate::telemetry::metrics as m;
+use metrics::{counter, gauge, histogram};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use turbo_core::position::SourcePosition;
+use turbo_core::shard::{Shard, Slices};
+use turbo_core::window::Window;
+
+impl Live {
+    /// The state of a process that reads the source, owns shards, or both. `beside` are the sinks beside PostgreSQL.
+    #[must_use]
+    pub fn sharded(
+        pipeline: &str,
+        reads: bool,
+        works: bool,
+        max_bytes: u64,
+        beside: Vec<(&'static str, Report)>,
+    ) -> Self {
+        let state = State {
+            pipeline: pipeline.to_owned(),
+            database: Sink { name: "postgres", ..Sink::default() },
+            log: Log { max_bytes, ..Log::default() },
+            beside,
+            reads,
+            works,
+            standby: reads.then(|| "waiting for the lease of ingest".to_owned()),
+            ..State::default()
+        };
+        Self { began: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// Another process reads the source. It is what this one is for, so it is ready.
+    pub fn standing_by(&self, why: &str) {
+        let mut state = self.state();
+        state.standby = Some(why.to_owned());
+        state.source = Source { gaps: state.source.gaps, events: state.source.events, ..Source::default() };
+        (state.log.entries, state.log.bytes) = (0, 0);
+        state.ready = true;
+    }
+
+    /// This process reads the source, from where the log ends.
+    pub fn active(&self, position: Option<&SourcePosition>, window: &Window) {
+        let mut state = self.state();
+        state.standby = None;
+        state.source.read_to(position, window);
+    }
+
+    /// A batch of the queue is in the log.
+    pub fn stored(&self, entries: usize, bytes: usize) {
+        let mut state = self.state();
+        state.log.entries = state.log.entries.saturating_sub(entries as u64);
+        state.log.bytes = state.log.bytes.saturating_sub(bytes as u64);
+        state.log_held = None;
+    }
+
+    /// The log takes nothing for now.
+    pub fn log_held(&self, why: &str) {
+        self.state().log_held = Some(why.to_owned());
+    }
+
+    /// How many messages wait for the workers, and above how many the source is not read; `None`: not known.
+    pub fn depth(&self, waiting: Option<u64>, high_water: u64) {
+        let mut state = self.state();
+        state.log.waiting = waiting;
+        state.log.high_water = Some(high_water);
+        if let Some(waiting) = waiting {
+            gauge!(m::QUEUE_DEPTH).set(waiting as f64);
+        }
+    }
+
+    /// The process has begun to do what it is for.
+    pub fn began(&self) {
+        self.state().ready = true;
+    }
+
+    /// A shard was claimed.
+    pub fn claimed(&self, slices: &Slices, shard: Shard, epoch: u64, position: u64, time_us: Option<i64>) {
+        let state = ShardState {
+            slice: slices.name(shard).to_owned(),
+            partition: shard.partition,
+            epoch: epoch as i64,
+            position,
+            entries: 0,
+            time_us,
+        };
+        counter!(m::CLAIMS).increment(1);
+        let shards = &mut self.state().shards;
+        shards.insert(shard, state);
+        gauge!(m::SHARDS_OWNED).set(shards.len() as f64);
+    }
+
+    /// A shard is no longer owned.
+    pub fn gone(&self, shard: Shard) {
+        let shards = &mut self.state().shards;
+        shards.remove(&shard);
+        gauge!(m::SHARDS_OWNED).set(shards.len() as f64);
+    }
+
+    /// A commit of several shards landed.
+    pub fn landed(&self, entries: &[Numbered], committed: &Committed, took: Duration) {
+        histogram!(m::COMMIT_SECONDS).record(took.as_secs_f64());
+        let count: u64 = committed.shards.values().map(|totals| totals.entries).sum();
+        let dead: u64 = committed.shards.values().map(|totals| totals.dead_letters).sum();
+        counter!(m::COMMITTED).increment(count);
+        counter!(m::ROWS, "what" => "record").increment(committed.records);
+        counter!(m::ROWS, "what" => "tombstone").increment(committed.tombstones);
+        counter!(m::ROWS, "what" => "refused").increment(committed.refused);
+        counter!(m::DEAD_LETTERS).increment(dead);
+        let mut state = self.state();
+        state.dead_letters += dead;
+        for (shard, totals) in &committed.shards {
+            let Some(known) = state.shards.get_mut(shard) else { continue };
+            known.position = totals.position;
+            known.entries += totals.entries;
+            known.time_us = totals.time_us.or(known.time_us);
+        }
+        state.database.entries += count;
+        state.database.commits += 1;
+        state.database.error = None;
+        if !state.reads {
+            state.source.time_us = committed.shards.values().filter_map(|totals| totals.time_us).max();
+        }
+        state.show(entries.iter().rev().filter_map(|numbered| latest(&numbered.entry.item)));
+    }
+}

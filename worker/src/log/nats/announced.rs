@@ -1,0 +1,182 @@
+//! What owners announce of their shards in the bucket, and how many messages wait.
+//!
+//! Invariants: an announcement is never put over one of a higher epoch, or of the same epoch and a higher sequence;
+//! depth is the number of a shard's last message less the announced one, and where one of them is not known, it is not
+//! known: that means *hold*, never zero.
+
+use super::{Error, Log};
+use async_nats::jetstream::kv::{CreateErrorKind, Operation, UpdateErrorKind};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use turbo_core::shard::{Shard, Slices};
+
+/// Requests at once.
+const REQUESTS: usize = 16;
+
+/// What the owner of a shard announces, as JSON under `shard.<slice>.<partition>`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// The epoch of the claim.
+    pub epoch: u64,
+    /// The checkpoint: the last log sequence that is in the database.
+    pub seq: u64,
+    /// Its number in the shard.
+    pub number: u64,
+    /// Messages below this sequence were purged by owners.
+    pub purged: u64,
+}
+
+impl Announced {
+    /// Whether this may stand in place of `there`.
+    #[must_use]
+    pub fn follows(&self, there: &Self) -> bool {
+        (self.epoch, self.seq) >= (there.epoch, there.seq)
+    }
+}
+
+/// Messages that wait for a shard's owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// How many; `None` where it is not known.
+    pub waiting: Option<u64>,
+    /// The number of the last message; zero where there was none yet.
+    pub last: u64,
+}
+
+impl Log {
+    /// The key of a shard in the bucket.
+    #[must_use]
+    pub fn shard_key(&self, slices: &Slices, shard: Shard) -> String {
+        format!("shard.{}.{}", slices.name(shard), shard.partition)
+    }
+
+    /// What is announced of a shard, with its revision.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn announced(&self, slices: &Slices, shard: Shard) -> Result<Option<(Announced, u64)>, Error> {
+        let entry = self.bucket.entry(self.shard_key(slices, shard)).await;
+        let entry = entry.map_err(|error| Error::request("what is announced of a shard")(&error))?;
+        let entry = entry.filter(|entry| entry.operation == Operation::Put);
+        // One that can not be read is as good as none, and is replaced.
+        Ok(entry.map(|entry| (serde_json::from_slice(&entry.value).unwrap_or_default(), entry.revision)))
+    }
+
+    /// Announces a shard, unless something later stands there. Returns whether it stands there now.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn announce(&self, slices: &Slices, shard: Shard, announced: Announced) -> Result<bool, Error> {
+        let failed = |error: &dyn std::error::Error| Error::request("an announcement")(error);
+        let key = self.shard_key(slices, shard);
+        let json = serde_json::to_vec(&announced).map_err(|error| failed(&error))?;
+        loop {
+            match self.announced(slices, shard).await? {
+                Some((there, _)) if !announced.follows(&there) => return Ok(false),
+                Some((_, revision)) => match self.bucket.update(&key, json.clone().into(), revision).await {
+                    Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
+                    put => return put.map(|_| true).map_err(|error| failed(&error)),
+                },
+                None => match self.bucket.create(&key, json.clone().into()).await {
+                    Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
+                    put => return put.map(|_| true).map_err(|error| failed(&error)),
+                },
+            }
+        }
+    }
+
+    /// What waits, by shard.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn depths(&self, slices: &Slices) -> Result<BTreeMap<Shard, Depth>, Error> {
+        stream::iter(slices.shards())
+            .map(|shard| async move {
+                let last = self.last_number(slices, shard).await?.unwrap_or(0);
+                let announced = self.announced(slices, shard).await?;
+                Ok((shard, depth(last, announced.map(|(announced, _)| announced))))
+            })
+            .buffer_unordered(REQUESTS)
+            .try_collect()
+            .await
+    }
+
+    /// What is announced of every shard.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn all_announced(&self, slices: &Slices) -> Result<BTreeMap<Shard, Announced>, Error> {
+        let all: Vec<_> = stream::iter(slices.shards())
+            .map(|shard| async move { Ok::<_, Error>((shard, self.announced(slices, shard).await?)) })
+            .buffer_unordered(REQUESTS)
+            .try_collect()
+            .await?;
+        Ok(all.into_iter().filter_map(|(shard, there)| Some((shard, there?.0))).collect())
+    }
+
+    /// The sequence of every shard's last message; zero where there is none.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn lasts(&self, slices: &Slices) -> Result<BTreeMap<Shard, u64>, Error> {
+        stream::iter(slices.shards())
+            .map(|shard| async move { Ok((shard, self.last_of(slices, shard).await?)) })
+            .buffer_unordered(REQUESTS)
+            .try_collect()
+            .await
+    }
+
+    /// Announces, for shards of which nothing is announced, that nothing of them is committed: so depth is known before
+    /// the first owner comes.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn announce_beginnings(&self, slices: &Slices) -> Result<(), Error> {
+        stream::iter(slices.shards())
+            .map(|shard| async move {
+                let made = self.bucket.create(self.shard_key(slices, shard), nothing()).await;
+                match made {
+                    Err(error) if error.kind() != CreateErrorKind::AlreadyExists => {
+                        Err(Error::request("an announcement")(&error))
+                    }
+                    _ => Ok(()),
+                }
+            })
+            .buffer_unordered(REQUESTS)
+            .try_collect()
+            .await
+    }
+}
+
+/// How many messages wait, by the number of the last one.
+#[must_use]
+pub fn depth(last: u64, announced: Option<Announced>) -> Depth {
+    let waiting = announced.map(|announced| last.saturating_sub(announced.number));
+    Depth { waiting: if last == 0 { Some(0) } else { waiting }, last }
+}
+
+fn nothing() -> bytes::Bytes {
+    serde_json::to_vec(&Announced::default()).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_depth_that_is_not_known_is_not_zero() {
+        let at = |number| Some(Announced { number, ..Announced::default() });
+        assert_eq!(depth(0, None).waiting, Some(0), "there is nothing to wait");
+        assert_eq!(depth(7, None).waiting, None);
+        assert_eq!(depth(7, at(3)).waiting, Some(4));
+        assert_eq!(depth(7, at(9)).waiting, Some(0));
+    }
+
+    #[test]
+    fn what_is_later_stands() {
+        let at = |epoch, seq| Announced { epoch, seq, ..Announced::default() };
+        assert!(at(2, 0).follows(&at(1, 9)) && at(1, 9).follows(&at(1, 9)));
+        assert!(!at(1, 8).follows(&at(1, 9)) && !at(1, 10).follows(&at(2, 0)));
+    }
+}

@@ -1,0 +1,263 @@
+//! Ingest over a shared log: one active reader, the others stand by.
+//!
+//! The lease says who should read; the log says who does: a batch behind another writer's is refused whole, and the
+//! writer stands back and begins anew from the log's end.
+
+use super::open::{Opened, Setting};
+use crate::ingest::{Ended, Ingest, Start};
+use crate::live::Live;
+use crate::log::embedded::{self, Appender};
+use crate::log::nats::{Announced, Lease, Log, Refused, Told, Watch, Writer, depth, feed};
+use crate::pipeline::source::{OpenSource, given};
+use crate::sources::Source;
+use crate::telemetry::events;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use turbo_core::shard::{Shard, Slices};
+
+/// The key of the lease.
+const LEASE: &str = "lease.ingest";
+/// How often depth is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long one waits that was refused, or that could not read the log's end.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How being active ended.
+enum Over {
+    Ended(Ended),
+    Stopped,
+    Lost(&'static str),
+}
+
+/// Reads the source whenever the lease is ours, until the source has ended or the token fires.
+///
+/// # Errors
+/// The source can not be opened.
+pub(super) async fn run(
+    setting: &Setting,
+    opened: &Opened,
+    live: &Arc<Live>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Ended>> {
+    // What can be refused is refused at once, also where another process is active.
+    drop(OpenSource::open(&setting.spec, setting.secrets.as_deref())?);
+    let term = setting.spec.workers().lease.as_std();
+    let mut lease = Lease::new(opened.log.clone(), LEASE, opened.me.as_str(), term);
+    let ended = loop {
+        if !standby(&mut lease, term, live, stop).await {
+            break None;
+        }
+        tracing::info!("this process reads the source");
+        match active(setting, opened, live, &mut lease, term, stop).await? {
+            Over::Ended(ended) => break Some(ended),
+            Over::Stopped => break None,
+            Over::Lost(why) => {
+                live.standing_by(why);
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    };
+    if let Err(error) = lease.release().await {
+        tracing::debug!(%error, "the lease of ingest runs out by itself");
+    }
+    Ok(ended)
+}
+
+/// Waits until the lease is ours. Returns false when the token fires first.
+async fn standby(lease: &mut Lease, term: Duration, live: &Live, stop: &CancellationToken) -> bool {
+    loop {
+        match lease.keep().await {
+            Ok(true) => return true,
+            Ok(false) => live.standing_by("another process reads the source"),
+            Err(error) => tracing::debug!(%error, "the lease of ingest is not to be had"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(term / 5) => {}
+            () = stop.cancelled() => return false,
+        }
+    }
+}
+
+/// Reads from where the log ends, for as long as the lease is ours and nobody else writes.
+async fn active(
+    setting: &Setting,
+    opened: &Opened,
+    live: &Arc<Live>,
+    lease: &mut Lease,
+    term: Duration,
+    stop: &CancellationToken,
+) -> anyhow::Result<Over> {
+    let (log, slices) = (&opened.log, &setting.slices);
+    let read = async {
+        log.announce_beginnings(slices).await?;
+        log.tail(slices).await
+    };
+    let tail = match read.await {
+        Ok(tail) => tail,
+        Err(error) => {
+            tracing::warn!(%error, "the end of the log can not be read");
+            return Ok(Over::Lost("the end of the log can not be read"));
+        }
+    };
+    live.active(tail.position.as_ref(), &tail.window);
+    let gaps = slices.of_unreadable();
+    let mut writer = Writer::new(log.clone(), slices.clone(), &tail);
+    let (appender, queue) = embedded::log(setting.spec.log_max_bytes().bytes());
+    let gate = Arc::new(Gate::new(setting, live.clone()));
+    let watching = AbortOnDropHandle::new(tokio::spawn(watch(gate.clone(), log.clone(), slices.clone())));
+    let feeding = tokio::spawn(async move { feed(queue, &mut writer, gaps, &*gate).await });
+    let start = Start { position: tail.position, window: tail.window, seq: tail.last_seq };
+    let over = tokio::select! {
+        ended = read_source(setting, start, appender, live.clone()) => Over::Ended(ended?),
+        why = lost(lease, term) => Over::Lost(why),
+        () = stop.cancelled() => Over::Stopped,
+    };
+    // The reader is gone, and with it the queue's other side: what was read is written, and then the feed ends.
+    let over = match (finished(feeding, setting, stop, &over).await, over) {
+        (Some(Ok(Err(Refused))), _) => {
+            events::LogRefused.emit();
+            Over::Lost("another process has written to the log")
+        }
+        (Some(Err(error)), _) => return Err(error.into()),
+        (_, over) => over,
+    };
+    drop(watching);
+    Ok(over)
+}
+
+/// Waits for the feed: as long as it takes where the source has ended, and within the drain otherwise.
+async fn finished(
+    feeding: tokio::task::JoinHandle<Result<(), Refused>>,
+    setting: &Setting,
+    stop: &CancellationToken,
+    over: &Over,
+) -> Option<Result<Result<(), Refused>, JoinError>> {
+    let feeding = AbortOnDropHandle::new(feeding);
+    let limit = setting.spec.workers().drain.as_std();
+    let given_up = async {
+        if matches!(over, Over::Ended(Ended::Source)) {
+            stop.cancelled().await;
+        }
+        tokio::time::sleep(limit).await;
+    };
+    tokio::select! {
+        fed = feeding => Some(fed),
+        () = given_up => None,
+    }
+}
+
+async fn read_source(setting: &Setting, start: Start, log: Appender, live: Arc<Live>) -> anyhow::Result<Ended> {
+    let (slices, given) = (setting.slices.clone(), given(&setting.spec));
+    Ok(match OpenSource::open(&setting.spec, setting.secrets.as_deref())? {
+        OpenSource::Jetstream(mut source) => {
+            if let Some(position) = &start.position {
+                source.begin_with(&position.host);
+            }
+            ingest(*source, start, slices, log, live, given).await
+        }
+        OpenSource::Recording(source) => ingest(source, start, slices, log, live, given).await,
+    })
+}
+
+async fn ingest<S: Source>(
+    source: S,
+    start: Start,
+    slices: Arc<Slices>,
+    log: Appender,
+    live: Arc<Live>,
+    given: Option<u64>,
+) -> Ended {
+    Ingest::new(source, start, slices, log, live, given).run().await
+}
+
+/// Keeps the lease; ends when it is another's.
+async fn lost(lease: &mut Lease, term: Duration) -> &'static str {
+    loop {
+        tokio::time::sleep(term / 5).await;
+        match lease.keep().await {
+            Ok(true) => {}
+            Ok(false) => return "another process has the lease",
+            // Whether it is held is not known; the log refuses whoever is second.
+            Err(error) => tracing::debug!(%error, "the lease of ingest is not renewed for now"),
+        }
+    }
+}
+
+/// Lets batches into the log while less waits than the high-water mark.
+struct Gate {
+    high_water: u64,
+    numbers: Mutex<HashMap<Shard, u64>>,
+    announced: Mutex<BTreeMap<Shard, Announced>>,
+    changed: tokio::sync::Notify,
+    live: Arc<Live>,
+}
+
+impl Gate {
+    fn new(setting: &Setting, live: Arc<Live>) -> Self {
+        let nats = setting.spec.log.as_ref().and_then(|log| log.nats.as_ref());
+        let high_water = nats.map_or(u64::MAX, |nats| nats.stream.high_water);
+        Self {
+            high_water,
+            numbers: Mutex::default(),
+            announced: Mutex::default(),
+            changed: tokio::sync::Notify::new(),
+            live,
+        }
+    }
+
+    /// How many messages wait, where that is known.
+    fn waiting(&self) -> Option<u64> {
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.iter().map(|(shard, last)| depth(*last, announced.get(shard).copied()).waiting).sum()
+    }
+}
+
+impl Watch for Gate {
+    async fn pass(&self, numbers: &HashMap<Shard, u64>) {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).clone_from(numbers);
+        loop {
+            let changed = self.changed.notified();
+            let waiting = self.waiting();
+            self.live.depth(waiting, self.high_water);
+            match waiting {
+                Some(waiting) if waiting > self.high_water => {
+                    self.live.log_held("the workers are slower than the source")
+                }
+                // What is not known yet is known after the first look.
+                None => {}
+                Some(_) => return,
+            }
+            changed.await;
+        }
+    }
+
+    fn told(&self, told: Told<'_>) {
+        match told {
+            Told::Stored { entries, bytes } => self.live.stored(entries, bytes),
+            Told::Held(why) => {
+                tracing::warn!("held: {why}");
+                self.live.log_held(why);
+            }
+        }
+    }
+}
+
+/// Looks at what the owners announce.
+async fn watch(gate: Arc<Gate>, log: Log, slices: Arc<Slices>) {
+    loop {
+        match log.all_announced(&slices).await {
+            Ok(announced) => {
+                *gate.announced.lock().unwrap_or_else(PoisonError::into_inner) = announced;
+                gate.live.depth(gate.waiting(), gate.high_water);
+                gate.changed.notify_waiters();
+            }
+            Err(error) => tracing::debug!(%error, "what the owners announce is not to be had"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,76 @@
+//! A pipeline of many processes: this one reads the source, owns shards, or both.
+
+mod connection;
+mod ingest;
+mod open;
+mod work;
+
+use super::{Begun, Role};
+use crate::http;
+use crate::ingest::Ended;
+use crate::live::Live;
+use crate::sinks::feed::Report;
+use crate::telemetry::progress;
+use anyhow::anyhow;
+use open::Opened;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Runs this process's part until a signal comes, or the source has ended and everything is committed.
+///
+/// # Errors
+/// A part can not be set up.
+pub(super) async fn run(begun: Begun, role: Role) -> anyhow::Result<()> {
+    let Begun { name, namespace, generation, spec, slices, secrets, stop, metrics, port } = begun;
+    let reports: Vec<(&'static str, Report)> = open::sinks(&spec).into_iter().map(|s| (s, Report::default())).collect();
+    let beside = if role.works() { reports.clone() } else { Vec::new() };
+    let max_bytes = spec.log_max_bytes().bytes();
+    let live = Arc::new(Live::sharded(&name, role.reads(), role.works(), max_bytes, beside));
+    let server = http::Server::start(port, live.clone(), metrics.clone(), stop.clone())?;
+    tracing::info!(pipeline = name, "listening on http://{}", server.address());
+    let setting = open::Setting { name, namespace, generation, spec, slices, secrets };
+    let Some(opened) = Opened::open(&setting, &stop).await? else { return Ok(()) };
+    let _background = background(live.clone(), metrics);
+    let _shown = AbortOnDropHandle::new(tokio::spawn(progress::show(live.clone(), None)));
+
+    // Whoever works goes on until what was read is committed, and no longer than the signal allows.
+    let done = CancellationToken::new();
+    let read = async {
+        let read = if role.reads() { ingest::run(&setting, &opened, &live, &stop).await } else { idle(&stop).await };
+        if role == Role::Run && matches!(read, Ok(Some(Ended::Source))) {
+            opened.all_is_committed(&setting.slices, &stop).await;
+        }
+        done.cancel();
+        read
+    };
+    let worked = async { if role.works() { work::run(&setting, &opened, &live, &done).await } else { Ok(()) } };
+    let (read, worked) = tokio::join!(read, worked);
+    progress::clear();
+    server.stop().await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), opened.database.close()).await;
+    worked?;
+    match read? {
+        Some(Ended::OtherSource(why) | Ended::Broken(why)) => return Err(anyhow!(why)),
+        Some(Ended::Source) => tracing::info!("the source was read to its end"),
+        Some(Ended::Log(_)) | None => tracing::info!("ended in good order"),
+    }
+    Ok(())
+}
+
+async fn idle(stop: &CancellationToken) -> anyhow::Result<Option<Ended>> {
+    stop.cancelled().await;
+    Ok(None)
+}
+
+/// Samples for the rates, upkeep of metrics.
+fn background(live: Arc<Live>, metrics: metrics_exporter_prometheus::PrometheusHandle) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            live.sample();
+            metrics.run_upkeep();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }))
+}

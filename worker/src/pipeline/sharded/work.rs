@@ -1,0 +1,83 @@
+//! A worker: a member that beats and plans, a holder that owns shards, a keeper that announces and purges.
+
+use super::open::{Opened, Setting};
+use crate::live::Live;
+use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, View};
+use crate::sinks::feed::SinkHandle;
+use crate::sinks::postgres::Committer;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Works until the token fires, then releases everything, within the drain.
+///
+/// # Errors
+/// A sink can not be set up, or a task ended unexpectedly.
+pub(super) async fn run(
+    setting: &Setting,
+    opened: &Opened,
+    live: &Arc<Live>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let workers = setting.spec.workers();
+    let (slices, log, database) = (&setting.slices, &opened.log, &opened.database);
+    let weights = slices.shards().map(|shard| (shard, 1)).collect();
+    let report = report(live.clone());
+    let member = Member::new(log, &opened.me, weights, workers.lease.as_std(), report);
+    let announcements = Announcements::default();
+    let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
+    let parts = Parts {
+        log: log.clone(),
+        slices: slices.clone(),
+        database: database.clone(),
+        committer: Committer::new(database.clone(), slices.clone()),
+        wanted: opened.wanted.clone(),
+        sinks: sinks(setting, opened).await?,
+        me: opened.me.clone(),
+        live: live.clone(),
+        announcements,
+    };
+    let (to, view) = watch::channel(View::default());
+    // The holder goes first: it releases while its worker still lives.
+    let released = CancellationToken::new();
+    let member = tokio::spawn(member.run(to, released.clone()));
+    let keeper = tokio::spawn(keeper.run(released.clone()));
+    live.began();
+    let holder = AbortOnDropHandle::new(tokio::spawn(Holder::new(parts, stop.clone()).run(view)));
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(workers.drain.as_std()).await;
+    };
+    tokio::select! {
+        held = holder => held?,
+        () = drained => tracing::warn!(
+            "not everything was finished within spec.workers.drain; the next owners read it again"
+        ),
+    }
+    released.cancel();
+    let _ = tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(member, keeper) }).await;
+    Ok(())
+}
+
+/// The sinks beside the database.
+async fn sinks(_setting: &Setting, _opened: &Opened) -> anyhow::Result<Vec<SinkHandle>> {
+    Ok(Vec::new())
+}
+
+/// What a heartbeat says of this worker, as JSON: shards owned, rate, lag, error, one sentence.
+fn report(live: Arc<Live>) -> Box<dyn Fn() -> Bytes + Send> {
+    Box::new(move || {
+        let stats = live.stats();
+        let report = serde_json::json!({
+            "shards": stats.shards.len(),
+            "committed_per_second": stats.rates.committed,
+            "lag_seconds": stats.source.lag_seconds,
+            "error": stats.sinks.iter().find_map(|sink| sink.error.clone()),
+            "summary": stats.summary,
+        });
+        report.to_string().into()
+    })
+}

@@ -1,0 +1,92 @@
+//! What the catalog says of shards, for those who decide by it.
+
+use super::{Database, Error};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use std::collections::BTreeMap;
+use turbo_core::ownership::Row;
+use turbo_core::plan::WorkerId;
+use turbo_core::shard::{Shard, Slices};
+
+impl Database {
+    /// What the catalog holds of a shard.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn row(&self, slices: &Slices, shard: Shard) -> Result<Row, Error> {
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
+            "SELECT epoch, owner, position FROM positions WHERE slice = $1 AND partition = $2 AND sink = 'postgres'",
+        )
+        .persistent(false)
+        .bind(slices.name(shard).to_owned())
+        .bind(i32::from(shard.partition))
+        .fetch_one(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        read(&row)
+    }
+
+    /// What the catalog holds of every shard.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn rows(&self, slices: &Slices) -> Result<BTreeMap<Shard, Row>, Error> {
+        let mut transaction = self.begin().await?;
+        let rows =
+            sqlx::query("SELECT slice, partition, epoch, owner, position FROM positions WHERE sink = 'postgres'");
+        let rows = rows.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        let mut found = BTreeMap::new();
+        for row in rows {
+            let shard = slices.shard(row.try_get("slice")?, row.try_get::<i32, _>("partition")?);
+            found.extend(shard.map(|shard| Ok::<_, Error>((shard, read(&row)?))).transpose()?);
+        }
+        Ok(found)
+    }
+
+    /// The lowest position of each shard, over all its sinks: what is at or below it is in all of them.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn lowest(&self, slices: &Slices) -> Result<BTreeMap<Shard, u64>, Error> {
+        let mut transaction = self.begin().await?;
+        let rows = sqlx::query("SELECT slice, partition, min(position) AS lowest FROM positions GROUP BY 1, 2");
+        let rows = rows.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        let mut found = BTreeMap::new();
+        for row in rows {
+            if let Some(shard) = slices.shard(row.try_get("slice")?, row.try_get::<i32, _>("partition")?) {
+                found.insert(shard, row.try_get::<i64, _>("lowest")? as u64);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes down that the log has lost messages of a shard before every sink had them; the same gap once.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn missing(&self, shard: &str, from: u64, to: u64) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        let reason = format!("the log no longer has the messages {from} to {to} of {shard}");
+        sqlx::query(
+            "INSERT INTO gaps (found_at, host, from_us, reason)
+             SELECT now(), 'log', 0, $1 WHERE NOT EXISTS (SELECT FROM gaps WHERE reason = $1)",
+        )
+        .persistent(false)
+        .bind(reason)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+fn read(row: &PgRow) -> Result<Row, Error> {
+    let owner: Option<String> = row.try_get("owner")?;
+    Ok(Row {
+        epoch: row.try_get::<i64, _>("epoch")? as u64,
+        owner: owner.map(|owner| WorkerId::from(owner.as_str())),
+        position: row.try_get::<i64, _>("position")? as u64,
+    })
+}
