@@ -27,8 +27,8 @@ pub enum Act {
     Slow { server: Server, each: Duration, lasts: Duration },
     /// What S3 answers to the next requests.
     S3 { how: S3Fault, requests: usize },
-    /// A host of the source has a fault.
-    Source { host: usize, fault: Fault },
+    /// A host of the source has a fault: the one that was read last, or one so many behind it.
+    Source { behind: usize, fault: Fault },
 }
 
 /// The roles of processes.
@@ -131,7 +131,8 @@ impl fmt::Display for Act {
                 write!(f, "{server} is slow by {each:.1?} a piece for {lasts:.1?}")
             }
             Self::S3 { how, requests } => write!(f, "the next {requests} requests to S3 are {how}"),
-            Self::Source { host, fault } => write!(f, "host {host} of the source: {fault}"),
+            Self::Source { behind: 0, fault } => write!(f, "the host that is read: {fault}"),
+            Self::Source { behind, fault } => write!(f, "host {behind} behind the one that is read: {fault}"),
         }
     }
 }

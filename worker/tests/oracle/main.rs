@@ -110,7 +110,7 @@ fn tried(settings: &Settings) -> Result<Option<Verdict>, Failure> {
     let Some(stage) = Stage::start(settings, runtime.handle())? else { return Ok(None) };
     let mut folder = TempDir::with_prefix("turbo-oracle-")?;
     eprintln!("logs of the processes are in {}", folder.path().display());
-    let launch = manifest::write(folder.path(), &stage.addresses())?;
+    let launch = manifest::write(folder.path(), &stage.addresses(settings))?;
     let mut crew = Crew::new(launch, DRAIN, settings.workers, settings.workers.div_ceil(2));
     let outcome = run(settings, &steps, &Arc::new(stage), &runtime, folder.path(), &mut crew);
     let right = outcome.as_ref().is_ok_and(Verdict::is_right);

@@ -30,6 +30,8 @@ pub struct Addresses {
     pub postgres: String,
     /// Of S3: endpoint, id and secret of the access key.
     pub s3: Option<(String, String, String)>,
+    /// Messages that may wait before the source is not read: few, so that faults of ingest fall all along a run.
+    pub high_water: u64,
 }
 
 /// Writes the pipeline file.
@@ -50,7 +52,7 @@ pub fn write(folder: &Path, at: &Addresses) -> std::io::Result<Launch> {
 fn yaml(at: &Addresses) -> String {
     let nats: Vec<String> = at.nats.iter().map(|address| format!("nats://{address}")).collect();
     let (nats, replicas) = (nats.join(","), at.nats.len());
-    let (hosts, from_us, slices) = (&at.hosts, at.from_us, slices::yaml());
+    let (hosts, from_us, slices, high_water) = (&at.hosts, at.from_us, slices::yaml(), at.high_water);
     let archive = at.s3.as_ref().map_or_else(String::new, |(endpoint, ..)| {
         format!(
             "    archive: {{ s3: {{ bucket: {BUCKET}, prefix: test, region: us-east-1, endpoint: \"{endpoint}\", \
@@ -66,7 +68,7 @@ metadata: {{ name: {NAME} }}
 spec:
   source: {{ jetstream: {{ version: v2, endpoints: {hosts:?}, cursor: {from_us}, silence: 2s }} }}
   slices: {slices}
-  log: {{ nats: {{ url: \"{nats}\", stream: {{ replicas: {replicas}, maxBytes: 1Gi, highWater: 20000 }} }} }}
+  log: {{ nats: {{ url: \"{nats}\", stream: {{ replicas: {replicas}, maxBytes: 1Gi, highWater: {high_water} }} }} }}
   sinks:
     postgres: {{ urlFrom: {{ env: TURBO_PG }}, connections: 4 }}
 {archive}{enriched}  workers: {{ drain: {}s, lease: {}s }}

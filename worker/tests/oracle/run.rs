@@ -45,6 +45,8 @@ pub struct Run<'a> {
     /// When a fault went on last.
     disturbed: Instant,
     now: String,
+    /// The host that sent something last, and what each of them has sent.
+    read_last: (usize, Vec<u64>),
 }
 
 impl<'a> Run<'a> {
@@ -58,9 +60,19 @@ impl<'a> Run<'a> {
     ) -> Self {
         let hand = |server| (server, Hand::over(stage.clone(), server));
         let hands = [Server::Nats, Server::Postgres, Server::S3].map(hand).into();
-        let steps = steps.iter().cloned().collect();
-        let now = "no fault yet".to_owned();
-        Self { stage, crew, watch, progress, events, steps, hands, held: Vec::new(), disturbed: Instant::now(), now }
+        Self {
+            read_last: (0, vec![0; stage.network.hosts()]),
+            steps: steps.iter().cloned().collect(),
+            now: "no fault yet".to_owned(),
+            disturbed: Instant::now(),
+            held: Vec::new(),
+            stage,
+            crew,
+            watch,
+            progress,
+            events,
+            hands,
+        }
     }
 
     /// Goes on to the end.
@@ -71,6 +83,7 @@ impl<'a> Run<'a> {
         loop {
             self.crew.tend()?;
             self.let_go();
+            self.listen();
             let seen = self.watch.now();
             while self.steps.front().is_some_and(|step| step.at <= seen.committed) {
                 if let Some(step) = self.steps.pop_front() {
@@ -158,9 +171,10 @@ impl<'a> Run<'a> {
                 self.stage.fail_s3(how, requests);
                 String::new()
             }
-            Act::Source { host, ref fault } => {
+            Act::Source { behind, ref fault } => {
+                let host = (self.read_last.0 + behind) % self.stage.network.hosts();
                 let fell = self.stage.network.fault(host, fault);
-                on(format!("on {fell} subscriptions"))
+                on(format!("host {host}, {fell} subscriptions"))
             }
         }
     }
@@ -170,6 +184,16 @@ impl<'a> Run<'a> {
             hand.restart(crash, down);
         }
         String::new()
+    }
+
+    /// Finds out which host is read.
+    fn listen(&mut self) {
+        for (host, sent) in self.read_last.1.iter_mut().enumerate() {
+            let rows = self.stage.network.stats(host).rows;
+            if std::mem::replace(sent, rows) != rows {
+                self.read_last.0 = host;
+            }
+        }
     }
 
     /// Servers that hang or are slow go on when it is time.

@@ -215,8 +215,10 @@ fn s3(dice: &mut Dice) -> S3Fault {
 /// The figures of a source's fault are drawn by the simulator itself.
 fn source(kinds: &[SourceKind], there: &There, dice: &mut Dice) -> Act {
     let mut drawn = turbo_sim::Schedule::seeded(dice.random(), Duration::from_millis(2500), kinds);
-    let planned = drawn.next(there.hosts.max(1));
-    planned.map_or(Act::Scale { to: there.workers }, |planned| Act::Source { host: planned.host, fault: planned.fault })
+    let Some(planned) = drawn.next(1) else { return Act::Scale { to: there.workers } };
+    // Most faults are to be felt.
+    let behind = if dice.random_bool(0.7) { 0 } else { dice.random_range(0..there.hosts.max(1)) };
+    Act::Source { behind, fault: planned.fault }
 }
 
 fn seconds(dice: &mut Dice, low: f64, high: f64) -> Duration {

@@ -24,7 +24,7 @@ pub struct Settings {
 
 /// What `cargo test` runs.
 pub const SHORT: Settings =
-    Settings { seed: 1, events: 20_000, workers: 3, nats: 1, faults: 11, rate: 1500, keep: false };
+    Settings { seed: 1, events: 20_000, workers: 3, nats: 1, faults: 12, rate: 800, keep: false };
 /// From so many events on, every kind of fault is in the schedule.
 pub const LONG: u64 = 100_000;
 
@@ -49,7 +49,7 @@ impl Settings {
             workers,
             nats,
             faults: number(&variable, "FAULTS", faults, 0..=100_000)?,
-            rate: number(&variable, "RATE", SHORT.rate, 10..=100_000)?,
+            rate: number(&variable, "RATE", if long { 2000 } else { SHORT.rate }, 10..=100_000)?,
             keep: variable("KEEP").is_some_and(|keep| !matches!(&*keep, "" | "0")),
         })
     }

@@ -14,7 +14,6 @@ use turbo_testkit::{Nats, NatsCluster, Postgres, S3};
 const SPEED: u64 = 20;
 /// 2025-01-01T00:00:00Z.
 const START_US: i64 = 1_735_689_600_000_000;
-const HISTORY_US: i64 = 40 * 60 * 1_000_000;
 pub const HOSTS: usize = 3;
 
 /// What the pipeline is run against.
@@ -72,12 +71,13 @@ impl Stage {
     }
 
     /// Where the pipeline finds all of it.
-    pub fn addresses(&self) -> Addresses {
+    pub fn addresses(&self, settings: &Settings) -> Addresses {
         let url = self.database();
         Addresses {
             hosts: (0..self.network.hosts()).map(|host| self.network.url(host)).collect(),
             from_us: self.world.start_us - 3600 * 1_000_000,
             nats: self.proxies.nats.iter().map(Proxy::address).collect(),
+            high_water: (settings.events / 10).clamp(2_000, 20_000),
             postgres: url.replace(&address(&url), &self.proxies.postgres.address()),
             s3: self.s3.as_ref().zip(self.proxies.s3.as_ref()).map(|(s3, (proxy, _))| {
                 let endpoint = format!("http://{}", proxy.address());
@@ -199,7 +199,6 @@ fn network(world: &WorldConfig, events: u64) -> Result<Network, turbo_sim::Start
         world: world.clone(),
         hosts: host.several(HOSTS, Duration::from_secs(600)),
         pace: Pace::Real { speed: SPEED as f64 },
-        history_us: HISTORY_US,
         events: Some(events),
         ..NetworkConfig::default()
     })

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// How often it looks.
-const EVERY: Duration = Duration::from_millis(500);
+const EVERY: Duration = Duration::from_millis(200);
 /// How long an answer may take: servers are down now and then.
 const LIMIT: Duration = Duration::from_secs(3);
 

@@ -18,13 +18,11 @@ const UNTOLD: &str = "
     SELECT t.did, t.collection, t.rkey, t.rev FROM true_records t LEFT JOIN true_letters l USING (did, collection, rkey, rev)
     WHERE l.did IS NULL AND NOT pg_temp.is_jsonb(t.json) LIMIT 1000";
 
-/// A v2 event as far as a letter is compared; v1 has no `payload` around it.
+/// An event of v2, as far as a letter is compared.
 #[derive(Deserialize)]
 struct Frame<'a> {
     #[serde(borrow)]
-    payload: Option<&'a RawValue>,
-    #[serde(borrow)]
-    commit: Option<Commit<'a>>,
+    payload: Commit<'a>,
 }
 
 #[derive(Deserialize)]
@@ -100,11 +98,7 @@ fn is_of(id: &turbo_sim::EventId, commit: &Commit<'_>) -> bool {
 
 /// The commit of an event's bytes, with its record.
 fn commit_of(payload: &[u8]) -> Option<(Commit<'_>, &str)> {
-    let mut frame: Frame<'_> = serde_json::from_slice(payload).ok()?;
-    if let Some(inner) = frame.payload {
-        frame = serde_json::from_str(inner.get()).ok()?;
-    }
-    let commit = frame.commit?;
+    let Frame { payload: commit } = serde_json::from_slice(payload).ok()?;
     let json = commit.record?.get();
     Some((commit, json))
 }
