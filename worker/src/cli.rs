@@ -26,6 +26,12 @@ pub enum Command {
     Ingest(Run),
     /// Owns shards of a pipeline: commits what is in its log.
     Work(Run),
+    /// Shows who owns which shard, how much waits, and why.
+    Shards(Listing),
+    /// Shows dead letters, sends them again, or drops them.
+    Dlq(Dlq),
+    /// Lists the objects of the archive, and reads them back.
+    Segments(Segments),
     /// Checks a pipeline file, and says what is wrong with it.
     Check(Check),
     /// Prints the CustomResourceDefinition of the pipeline file, as YAML.
@@ -78,4 +84,121 @@ pub enum Page {
     Metrics,
     /// Every field of the pipeline file.
     PipelineFile,
+}
+
+/// A pipeline that is looked at.
+#[derive(Args, Debug)]
+pub struct Looked {
+    /// The pipeline file: a TurboPipeline manifest.
+    #[arg(short, long)]
+    pub file: PathBuf,
+    /// The folder of secrets: `secret: {name, key}` is the file <name>/<key> in it.
+    #[arg(long, env = "TURBO_SECRETS")]
+    pub secrets: Option<PathBuf>,
+}
+
+/// Options of `shards`.
+#[derive(Args, Debug)]
+pub struct Listing {
+    /// Which pipeline.
+    #[command(flatten)]
+    pub looked: Looked,
+    /// One JSON object on each line, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `segments`.
+#[derive(Args, Debug)]
+pub struct Segments {
+    /// Which pipeline.
+    #[command(flatten)]
+    pub looked: Looked,
+    /// Reads every committed object back, and compares it with the catalog.
+    #[arg(long)]
+    pub verify: bool,
+    /// One JSON object on each line, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `dlq`.
+#[derive(Args, Debug)]
+pub struct Dlq {
+    /// Which pipeline.
+    #[command(flatten)]
+    pub looked: Looked,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: DlqAction,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DlqAction {
+    /// Lists them, the newest first.
+    List {
+        /// Which.
+        #[command(flatten)]
+        which: Which,
+        /// How many at most.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// One JSON object on each line, instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one with its bytes.
+    Show {
+        /// Its id.
+        id: i64,
+        /// A file for its bytes, instead of the terminal.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// One JSON object, instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Asks for them again: the owners of their shards take them up.
+    Redrive {
+        /// Which; nothing means all.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Drops them for good.
+    Drop {
+        /// Which; nothing means all.
+        #[command(flatten)]
+        which: Which,
+        /// It is certain. Needed unless the letters are named by their ids.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Which dead letters.
+#[derive(Args, Debug)]
+pub struct Which {
+    /// Their ids.
+    pub ids: Vec<i64>,
+    /// Of this reason: Unreadable, Refused, Misplaced.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Of this slice.
+    #[arg(long)]
+    pub slice: Option<String>,
+    /// Of this account.
+    #[arg(long)]
+    pub did: Option<String>,
+    /// Given up longer ago than this: 30s, 10m, 1h, 7d.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub older: Option<std::time::Duration>,
+    /// Given up within this time.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub younger: Option<std::time::Duration>,
+}
+
+fn age(text: &str) -> Result<std::time::Duration, String> {
+    let duration: Result<turbo_crds::Duration, _> = text.parse();
+    duration.map(turbo_crds::Duration::as_std).map_err(|error| error.to_string())
 }

@@ -57,6 +57,23 @@ pub enum Projection {
     Profiles,
 }
 
+impl Projection {
+    /// The name of its table.
+    #[must_use]
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Posts => "posts",
+            Self::Likes => "likes",
+            Self::Reposts => "reposts",
+            Self::Follows => "follows",
+            Self::Blocks => "blocks",
+            Self::Lists => "lists",
+            Self::ListItems => "list_items",
+            Self::Profiles => "profiles",
+        }
+    }
+}
+
 /// Records that are removed when they are old.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

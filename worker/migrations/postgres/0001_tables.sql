@@ -48,14 +48,19 @@ CREATE TABLE dead_letters (
     slice     text COLLATE "C" NOT NULL,
     partition integer NOT NULL,
     seq       bigint  NOT NULL,
-    did       text,
+    did       text COLLATE "C",
     reason    text    NOT NULL,
     detail    text    NOT NULL,
     payload   bytea   NOT NULL,
     time_us   bigint  NOT NULL,
-    tries     integer NOT NULL DEFAULT 1
+    tries     integer NOT NULL DEFAULT 1,
+    -- The revision that it bears, where it is a change of a record.
+    rev       text COLLATE "C",
+    -- When it was asked for again; the shard's owner takes it up.
+    asked_at  timestamptz
 );
 CREATE INDEX dead_letters_did ON dead_letters (did) WHERE did IS NOT NULL;
+CREATE INDEX dead_letters_asked ON dead_letters (slice, partition, seq) WHERE asked_at IS NOT NULL;
 
 CREATE TABLE gaps (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -102,6 +107,8 @@ CREATE TABLE counters (
     accounts     bigint NOT NULL DEFAULT 0,
     syncs        bigint NOT NULL DEFAULT 0,
     dead_letters bigint NOT NULL DEFAULT 0,
+    -- Dead letters that landed, or were found to be superseded, when they were sent again.
+    redriven     bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (slice, partition)
 ) WITH (fillfactor = 50);
 
@@ -111,5 +118,7 @@ CREATE TABLE floors (
     did       text COLLATE "C" NOT NULL,
     rev       text COLLATE "C" NOT NULL,
     inclusive boolean NOT NULL,
+    -- Where the floor lets its own revision pass: the log sequence of the sync that set it.
+    seq       bigint  NOT NULL DEFAULT 0,
     PRIMARY KEY (slice, did)
 );

@@ -13,26 +13,24 @@ use turbo_core::shard::{Shard, Slices};
 use turbo_core::window::Window;
 
 impl Live {
-    /// The state of a process that reads the source, owns shards, or both. `beside` are the sinks beside PostgreSQL.
+    /// The state of a process that reads the source, owns shards, or both.
     #[must_use]
-    pub fn sharded(
-        pipeline: &str,
-        reads: bool,
-        works: bool,
-        max_bytes: u64,
-        beside: Vec<(&'static str, Report)>,
-    ) -> Self {
+    pub fn sharded(pipeline: &str, reads: bool, works: bool, max_bytes: u64) -> Self {
         let state = State {
             pipeline: pipeline.to_owned(),
             database: Sink { name: "postgres", ..Sink::default() },
             log: Log { max_bytes, ..Log::default() },
-            beside,
             reads,
             works,
             standby: reads.then(|| "waiting for the lease of ingest".to_owned()),
             ..State::default()
         };
         Self { began: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// A sink beside the database tells by itself.
+    pub fn beside(&self, name: &'static str, report: Report) {
+        self.state().beside.push((name, report));
     }
 
     /// Another process reads the source. It is what this one is for, so it is ready.

@@ -140,6 +140,38 @@ impl Board {
     }
 }
 
+/// What is in the bucket now: the plan, and each worker's last heartbeat with its age by the server's clock.
+///
+/// # Errors
+/// No answer.
+pub async fn announced(log: &Log) -> Result<(Plan, BTreeMap<WorkerId, Heartbeat>), Error> {
+    let failed = |error: &dyn std::error::Error| Error::request("the heartbeats")(error);
+    let plan = log.bucket.get(PLAN).await.map_err(|error| failed(&error))?;
+    let plan = plan.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+    let mut keys = log.bucket.keys().await.map_err(|error| failed(&error))?;
+    let mut beats = BTreeMap::new();
+    while let Some(key) = keys.next().await {
+        let key = key.map_err(|error| failed(&error))?;
+        let Some(id) = key.strip_prefix(WORKER) else { continue };
+        let entry = log.bucket.entry(&key).await.map_err(|error| failed(&error))?;
+        if let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) {
+            let at_us = (entry.created.unix_timestamp_nanos() / 1000) as i64;
+            let says = serde_json::from_slice(&entry.value).unwrap_or_default();
+            beats.insert(WorkerId::from(id), Heartbeat { at_us, says });
+        }
+    }
+    Ok((plan, beats))
+}
+
+/// A worker's last heartbeat.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// When the server took it, in microseconds since the Unix epoch.
+    pub at_us: i64,
+    /// What the worker says of itself.
+    pub says: serde_json::Value,
+}
+
 fn key(worker: &WorkerId) -> String {
     format!("{WORKER}{worker}")
 }

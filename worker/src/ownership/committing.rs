@@ -4,7 +4,7 @@ use super::holder::{Holder, Read};
 use crate::log::nats::{Announced, Message, Next};
 use crate::log::{Entry, Numbered};
 use crate::sinks::feed::Order;
-use crate::sinks::postgres::{CommitError, Committed, Error};
+use crate::sinks::postgres::{CommitError, Committed, Error, Redriven};
 use crate::telemetry::events;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use turbo_core::backoff::Backoff;
 use turbo_core::ownership::Row;
 use turbo_core::shard::Shard;
 
+/// Dead letters sent again at once.
+const REDRIVEN: u32 = 200;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 impl Holder {
@@ -78,6 +80,21 @@ impl Holder {
             self.parts.announcements.set(*shard, announced);
         }
         self.parts.live.landed(entries, committed, took);
+    }
+
+    /// Takes up dead letters that were asked for again.
+    pub(super) async fn redrive(&self) {
+        if self.owned.is_empty() {
+            return;
+        }
+        match self.parts.committer.redrive(&self.owned, REDRIVEN).await {
+            Ok(redriven) if redriven == Redriven::default() => {}
+            Ok(Redriven { landed, superseded, failed, moved }) => {
+                tracing::info!(landed, superseded, failed, moved, "dead letters were sent again");
+            }
+            // They are asked for until they were taken up.
+            Err(error) => tracing::debug!(%error, "dead letters wait to be sent again"),
+        }
     }
 
     /// Hands on what is still held: a shard that was lost meanwhile goes on elsewhere.

@@ -106,6 +106,9 @@ impl Holder {
                         looked = Instant::now();
                     }
                     self.follow(&now, look).await;
+                    if look {
+                        self.redrive().await;
+                    }
                 }
                 () = stop.cancelled() => break,
             }

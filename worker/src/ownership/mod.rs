@@ -13,7 +13,7 @@ mod keeper;
 mod members;
 mod planner;
 
-pub use board::Board;
+pub use board::{Board, Heartbeat, announced};
 pub use holder::{Holder, Parts};
 pub use keeper::{Announcements, Keeper};
 pub use members::{Member, View};

@@ -1,8 +1,11 @@
 //! A pipeline in this process, or this process's part of one: parse, open, start, wait, drain.
 
 mod embedded;
+mod looked;
 mod sharded;
 mod source;
+
+pub(crate) use looked::Looked;
 
 use crate::cli::Run;
 use crate::http;

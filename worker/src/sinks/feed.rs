@@ -100,6 +100,11 @@ impl Report {
         self.told().error = Some(why.to_owned());
     }
 
+    /// What was wrong is over, and nothing has landed yet.
+    pub fn well(&self) {
+        self.told().error = None;
+    }
+
     /// What was told so far.
     #[must_use]
     pub fn now(&self) -> Told {

@@ -215,6 +215,45 @@ impl SegmentFailed<'_> {
     }
 }
 
+/// A segment that an earlier owner intended and did not commit was burnt.
+pub struct SegmentBurnt<'a> {
+    /// Its path below the archive.
+    pub path: &'a str,
+    /// The epoch of the owner that intended it.
+    pub epoch: u64,
+}
+
+impl SegmentBurnt<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(path = self.path, epoch = self.epoch, "a segment that was not committed is burnt");
+        counter!(m::SEGMENTS_BURNT).increment(1);
+    }
+}
+
+/// What an earlier owner of a shard intended could not be burnt; nothing of the shard is archived before it is.
+pub struct BurningFailed<'a> {
+    /// The shard's slice.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// What happened.
+    pub error: &'a str,
+}
+
+impl BurningFailed<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { slice, partition, error } = self;
+        error!(
+            slice,
+            partition,
+            "spec.sinks.archive: what an earlier owner left can not be cleared away, and is tried again: {error}"
+        );
+        counter!(m::SEGMENT_FAILURES).increment(1);
+    }
+}
+
 /// A window was rotated out of the SQLite file.
 pub struct Rotated<'a> {
     /// The file.
@@ -330,5 +369,52 @@ impl LogRefused {
     pub fn emit(self) {
         warn!("another ingester has written to the log; this one stands back");
         counter!(m::LOG_REFUSED).increment(1);
+    }
+}
+
+/// The enriched stream does not take what it is sent, for now.
+pub struct EnrichedFailed<'a> {
+    /// The shard's slice.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// What happened.
+    pub error: &'a str,
+    /// Whether it is the first failure since something landed.
+    pub first: bool,
+}
+
+impl EnrichedFailed<'_> {
+    /// Tells it; loudly once.
+    pub fn emit(self) {
+        let Self { slice, partition, error, first } = self;
+        if first {
+            warn!(slice, partition, "spec.sinks.enriched: waiting, nothing is lost: {error}");
+        } else {
+            debug!(slice, partition, "spec.sinks.enriched: still waiting: {error}");
+        }
+        counter!(m::ENRICHED_FAILURES).increment(1);
+    }
+}
+
+/// A message of the enriched stream goes without its content.
+pub struct EnrichedOmitted<'a> {
+    /// The log sequence of the event.
+    pub seq: u64,
+    /// What is left out.
+    pub omitted: &'a str,
+    /// The server's limit in bytes.
+    pub max_payload: usize,
+}
+
+impl EnrichedOmitted<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { seq, omitted, max_payload } = self;
+        warn!(
+            seq,
+            omitted, max_payload, "spec.sinks.enriched: an event is too large; raise max_payload of the NATS server"
+        );
+        counter!(m::ENRICHED_OMITTED).increment(1);
     }
 }

@@ -93,8 +93,16 @@ pub const LOG_MISSING: &str = "turbo_log_missing_total";
 pub const LOG_REFUSED: &str = "turbo_log_refused_total";
 /// Messages purged from the log.
 pub const LOG_PURGED: &str = "turbo_log_purged_total";
+/// Segments burnt.
+pub const SEGMENTS_BURNT: &str = "turbo_archive_burnt_total";
 /// Windows rotated out.
 pub const ROTATIONS: &str = "turbo_rotations_total";
+/// Messages of the enriched stream.
+pub const ENRICHED_MESSAGES: &str = "turbo_enriched_messages_total";
+/// Attempts on the enriched stream that failed.
+pub const ENRICHED_FAILURES: &str = "turbo_enriched_failures_total";
+/// Messages of the enriched stream without their content.
+pub const ENRICHED_OMITTED: &str = "turbo_enriched_omitted_total";
 
 /// Every metric.
 pub const METRICS: &[Metric] = &[
@@ -143,7 +151,19 @@ pub const METRICS: &[Metric] = &[
     ),
     metric(LOG_REFUSED, Kind::Counter, "Batches that the shared log refused because another ingester had written."),
     metric(LOG_PURGED, Kind::Counter, "Messages that every sink had, removed from the shared log."),
+    metric(
+        SEGMENTS_BURNT,
+        Kind::Counter,
+        "Archive segments that an earlier owner intended and did not commit, and that were made void.",
+    ),
     metric(ROTATIONS, Kind::Counter, "Windows rotated out of the SQLite file."),
+    metric(ENRICHED_MESSAGES, Kind::Counter, "Messages stored in the enriched stream."),
+    metric(ENRICHED_FAILURES, Kind::Counter, "Attempts on the enriched stream that failed and were tried again."),
+    metric(
+        ENRICHED_OMITTED,
+        Kind::Counter,
+        "Messages of the enriched stream without their content: above the server's max_payload, compressed too.",
+    ),
 ];
 
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];

@@ -3,19 +3,32 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
 mod archive;
+mod archiving;
+mod dlq;
+mod enriched;
+mod enriched_failures;
 mod expected;
 mod faults;
+mod figures;
+mod given_up;
 mod harness;
 mod landed;
 mod membership;
 mod nats_log;
 mod outages;
+mod owners;
 mod page;
 mod postgres;
 mod processes;
+mod projections;
 mod recording;
+mod rig;
+mod s3_proxy;
+mod s3_store;
+mod segments;
 mod sharded;
 mod sockets;
 mod stopping;
 mod truth;
+mod upkeep;
 mod windows;

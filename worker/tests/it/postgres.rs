@@ -33,7 +33,7 @@ pub fn worker(name: &str) -> WorkerId {
 }
 
 /// Claims every shard.
-async fn claim_all(database: &Database, slices: &Slices, me: &str, gone: &[WorkerId]) -> BTreeMap<Shard, Owned> {
+pub async fn claim_all(database: &Database, slices: &Slices, me: &str, gone: &[WorkerId]) -> BTreeMap<Shard, Owned> {
     let mut owned = BTreeMap::new();
     for shard in slices.shards() {
         let claimed = database.claim(slices, shard, &worker(me), 0, gone, &Wanted::default()).await.unwrap().unwrap();
@@ -50,7 +50,7 @@ pub struct Logging {
 }
 
 impl Logging {
-    fn event(&mut self, slices: &Slices, line: &str) -> Vec<Numbered> {
+    pub fn event(&mut self, slices: &Slices, line: &str) -> Vec<Numbered> {
         let Ok(Frame::Event(event)) = decode(&line.to_owned().into()) else { panic!("no event: {line}") };
         self.log(slices, event)
     }
@@ -63,17 +63,23 @@ impl Logging {
         let item = Arc::new(Item { content: Content::Event(event), host: "h".into(), marks: Vec::new() });
         let mut entries = Vec::new();
         for shard in shards {
-            self.seq += 1;
-            let number = self.numbers.entry(shard).or_default();
-            *number += 1;
-            entries.push(Numbered { entry: Entry { seq: self.seq, shard, item: item.clone() }, number: *number });
+            let (seq, number) = self.next(shard);
+            entries.push(Numbered { entry: Entry { seq, shard, item: item.clone() }, number });
         }
         entries
+    }
+
+    /// The next sequence, and the next number in a shard.
+    pub fn next(&mut self, shard: Shard) -> (u64, u64) {
+        self.seq += 1;
+        let number = self.numbers.entry(shard).or_default();
+        *number += 1;
+        (self.seq, *number)
     }
 }
 
 /// The positions go on from what a commit moved.
-async fn go_on(database: &Database, slices: &Slices, owned: BTreeMap<Shard, Owned>) -> BTreeMap<Shard, Owned> {
+pub async fn go_on(database: &Database, slices: &Slices, owned: BTreeMap<Shard, Owned>) -> BTreeMap<Shard, Owned> {
     let mut next = BTreeMap::new();
     for (shard, owned) in owned {
         next.insert(shard, owned.go_on(&database.row(slices, shard).await.unwrap()).unwrap());
@@ -81,7 +87,7 @@ async fn go_on(database: &Database, slices: &Slices, owned: BTreeMap<Shard, Owne
     next
 }
 
-fn create(did: &str, rkey: u64, rev: u64, record: &str) -> String {
+pub fn create(did: &str, rkey: u64, rev: u64, record: &str) -> String {
     let rev = turbo_core::tid::encode(1_783_175_888_000_000 + rev as i64, 0);
     format!(
         r#"{{"did":"did:plc:{did}","time_us":{rkey},"kind":"commit","commit":{{"rev":"{rev}","operation":"create","collection":"a.b.c","rkey":"{rkey}","record":{record},"cid":"c{rev}"}}}}"#
@@ -125,7 +131,7 @@ pub fn event_of(happening: &Happening) -> Box<Event> {
     }
 }
 
-async fn number(url: &str, sql: &'static str) -> i64 {
+pub async fn number(url: &str, sql: &'static str) -> i64 {
     let pool = sqlx::PgPool::connect(url).await.unwrap();
     let number = sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap();
     pool.close().await;

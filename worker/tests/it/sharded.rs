@@ -42,7 +42,7 @@ impl Running {
             wanted: Wanted::default(),
             sinks: Vec::new(),
             me,
-            live: Arc::new(Live::sharded("test", false, true, 0, Vec::new())),
+            live: Arc::new(Live::sharded("test", false, true, 0)),
             announcements: Announcements::default(),
         };
         let holder = Holder::new(parts, stop.clone());

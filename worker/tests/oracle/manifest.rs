@@ -10,8 +10,8 @@ pub const DRAIN: Duration = Duration::from_secs(20);
 /// After so long without a heartbeat a process is gone.
 pub const LEASE: Duration = Duration::from_secs(4);
 /// Whether the pipeline has these sinks.
-pub const ARCHIVE: bool = false;
-pub const ENRICHED: bool = false;
+pub const ARCHIVE: bool = true;
+pub const ENRICHED: bool = true;
 /// The name of the pipeline.
 pub const NAME: &str = "oracle";
 /// The database.

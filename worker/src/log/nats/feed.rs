@@ -1,6 +1,7 @@
 //! From the queue inside the process to the log: batches grow with what waits, and do not linger when it is calm.
 
-use super::writer::{MAX_BATCH, Refused, Writer};
+use super::batch::MAX_BATCH;
+use super::writer::{Refused, Writer};
 use crate::log::embedded::Reader;
 use crate::log::{Batch, Content, Entry, Item};
 use std::collections::HashMap;

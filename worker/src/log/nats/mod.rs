@@ -8,17 +8,19 @@
 //! - nothing else writes to the stream, and only the owner of a shard purges its subject.
 
 mod announced;
+pub(crate) mod batch;
 mod feed;
 mod lease;
 mod message;
 mod names;
 mod purge;
 mod reader;
-mod stream;
+pub(crate) mod stream;
 mod tail;
 mod writer;
 
 pub use announced::{Announced, Depth, depth};
+pub use batch::MAX_BATCH;
 pub use feed::{Told, Watch, feed};
 pub use lease::Lease;
 pub use message::{Broken, Message};
@@ -26,7 +28,7 @@ pub use names::Names;
 pub use reader::{Behind, Next, ShardReader};
 pub use stream::{Log, Options};
 pub use tail::Tail;
-pub use writer::{MAX_BATCH, Refused, Writer};
+pub use writer::{Refused, Writer};
 
 /// Why the log does not work.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +58,18 @@ pub enum Error {
         why: String,
     },
     /// The stream or the bucket can not be made as the spec says.
-    #[error("spec.log.nats.stream: {stream} can not be made so: {why}")]
+    #[error("{field}: {stream} can not be made so: {why}")]
     Limits {
+        /// The field of the pipeline file.
+        field: &'static str,
+        /// The stream.
+        stream: String,
+        /// What the server says.
+        why: String,
+    },
+    /// The pipeline has left nothing in NATS yet.
+    #[error("stream {stream}: {why}; start the pipeline first, or give its name and namespace")]
+    NotThere {
         /// The stream.
         stream: String,
         /// What the server says.
@@ -83,7 +95,7 @@ impl Error {
 }
 
 /// An error with its causes.
-fn said(error: &dyn std::error::Error) -> String {
+pub(crate) fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -7,13 +7,20 @@ use turbo_core::shard::{Shard, Slices};
 pub struct Names {
     prefix: String,
     stream: String,
+    enriched: String,
+    enriched_stream: String,
 }
 
 impl Names {
     /// The names of the pipeline in its namespace.
     #[must_use]
     pub fn new(namespace: &str, pipeline: &str) -> Self {
-        Self { prefix: format!("tp.{namespace}.{pipeline}"), stream: format!("tp_{namespace}_{pipeline}") }
+        Self {
+            prefix: format!("tp.{namespace}.{pipeline}"),
+            stream: format!("tp_{namespace}_{pipeline}"),
+            enriched: format!("tpe.{namespace}.{pipeline}"),
+            enriched_stream: format!("tpe_{namespace}_{pipeline}"),
+        }
     }
 
     /// The log's stream.
@@ -44,6 +51,24 @@ impl Names {
     #[must_use]
     pub fn marker(&self) -> String {
         format!("{}.marker", self.prefix)
+    }
+
+    /// The enriched stream.
+    #[must_use]
+    pub fn enriched_stream(&self) -> &str {
+        &self.enriched_stream
+    }
+
+    /// The subjects of the enriched stream.
+    #[must_use]
+    pub fn enriched_subjects(&self) -> String {
+        format!("{}.>", self.enriched)
+    }
+
+    /// What the subjects of a shard in the enriched stream begin with: `tpe.<namespace>.<pipeline>.<slice>.<partition>`.
+    #[must_use]
+    pub fn enriched_shard(&self, slices: &Slices, shard: Shard) -> String {
+        format!("{}.{}.{}", self.enriched, slices.name(shard), shard.partition)
     }
 
     /// The shard of a subject; `None` for the marker's and for what is not ours.

@@ -13,12 +13,14 @@ use std::time::Duration;
 const OWNER: &str = "turbopipeline.dev/pipeline";
 /// Where it says how its subjects are divided.
 const SLICES: &str = "turbopipeline.dev/slices";
+/// What the pipeline file calls the stream.
+const FIELD: &str = "spec.log.nats.stream";
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A server that says nothing for two of these is given up.
 const PING: Duration = Duration::from_secs(5);
 /// No message id is used; the server's table of them stays empty.
-const DUPLICATES: Duration = Duration::from_secs(1);
+pub(crate) const DUPLICATES: Duration = Duration::from_secs(1);
 /// Changes of a key that the bucket keeps.
 const HISTORY: i64 = 1;
 
@@ -42,12 +44,14 @@ pub struct Options {
 /// The open log.
 #[derive(Clone, Debug)]
 pub struct Log {
-    pub(super) client: Client,
+    pub(crate) client: Client,
     pub(super) stream: Stream,
     /// Leases, heartbeats, the plan, what owners announce.
     pub bucket: kv::Store,
     /// What its parts are called.
     pub names: Names,
+    /// What every stream of the pipeline bears, so that it is known again.
+    pub(crate) labels: HashMap<String, String>,
 }
 
 impl Log {
@@ -58,20 +62,29 @@ impl Log {
     /// The server is not there, too old or without JetStream; the stream is another's; the limits can not be had.
     pub async fn open(options: &Options, connection: ConnectOptions) -> Result<Self, Error> {
         let names = Names::new(&options.namespace, &options.pipeline);
-        let unreachable =
-            |error: &dyn std::error::Error| Error::Unreachable { url: shown(&options.url), why: said(error) };
-        let connection = connection.name(names.stream()).ping_interval(PING).request_timeout(Some(TIMEOUT));
-        let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
-        let client = connection.connect(servers).await.map_err(|e| unreachable(&e))?;
-        let version = client.server_info().version;
-        if !client.is_server_compatible(2, 12, 0) {
-            return Err(Error::TooOld(version));
-        }
-        let context = ContextBuilder::new().timeout(TIMEOUT).build(client.clone());
-        context.query_account().await.map_err(|error| Error::NoJetStream(said(&error)))?;
-        let stream = stream(&context, &names, options).await?;
+        let (client, context) = connect(&names, options, connection).await?;
+        let owner = format!("{}/{}", options.namespace, options.pipeline);
+        let labels = HashMap::from([(OWNER.to_owned(), owner), (SLICES.to_owned(), options.slices.clone())]);
+        let stream = keep(&context, FIELD, wanted(&names, options, &labels), |now, wanted| {
+            (now.max_bytes, now.num_replicas) = (wanted.max_bytes, wanted.num_replicas);
+        });
+        let stream = stream.await?;
         let bucket = bucket(&context, &names, options).await?;
-        Ok(Self { client, stream, bucket, names })
+        Ok(Self { client, stream, bucket, names, labels })
+    }
+
+    /// Opens the log as it is: nothing is made, and nothing is changed.
+    ///
+    /// # Errors
+    /// The server is not there, too old or without JetStream; the pipeline has not run yet.
+    pub async fn look(options: &Options, connection: ConnectOptions) -> Result<Self, Error> {
+        let names = Names::new(&options.namespace, &options.pipeline);
+        let (client, context) = connect(&names, options, connection).await?;
+        let not_there =
+            |error: &dyn std::error::Error| Error::NotThere { stream: names.stream().to_owned(), why: said(error) };
+        let stream = context.get_stream(names.stream()).await.map_err(|error| not_there(&error))?;
+        let bucket = context.get_key_value(names.bucket()).await.map_err(|error| not_there(&error))?;
+        Ok(Self { client, stream, bucket, names, labels: HashMap::new() })
     }
 
     /// The state of the stream, asked of its leader.
@@ -83,11 +96,10 @@ impl Log {
     }
 }
 
-async fn stream(context: &Context, names: &Names, options: &Options) -> Result<Stream, Error> {
-    let owner = format!("{}/{}", options.namespace, options.pipeline);
-    let wanted = Config {
+fn wanted(names: &Names, options: &Options, labels: &HashMap<String, String>) -> Config {
+    Config {
         name: names.stream().to_owned(),
-        description: Some(format!("the log of the pipeline {owner}")),
+        description: Some(format!("the log of the pipeline {}/{}", options.namespace, options.pipeline)),
         subjects: names.subjects(),
         retention: RetentionPolicy::Limits,
         discard: DiscardPolicy::New,
@@ -95,12 +107,26 @@ async fn stream(context: &Context, names: &Names, options: &Options) -> Result<S
         num_replicas: options.replicas,
         duplicate_window: DUPLICATES,
         allow_atomic_publish: true,
-        metadata: HashMap::from([(OWNER.to_owned(), owner), (SLICES.to_owned(), options.slices.clone())]),
+        metadata: labels.clone(),
         ..Config::default()
-    };
-    let limits = |error: &dyn std::error::Error| Error::Limits { stream: names.stream().to_owned(), why: said(error) };
-    let foreign = |why: String| Error::Foreign { stream: names.stream().to_owned(), why };
-    match context.get_stream(names.stream()).await {
+    }
+}
+
+/// Makes a stream as it is `wanted`, or brings the one that is there up to date: `limits` sets what may change. `field` is
+/// what the pipeline file says of it.
+///
+/// # Errors
+/// The stream is another's; the limits can not be had; no answer.
+pub(crate) async fn keep(
+    context: &Context,
+    field: &'static str,
+    wanted: Config,
+    limits: impl FnOnce(&mut Config, &Config),
+) -> Result<Stream, Error> {
+    let refused =
+        |error: &dyn std::error::Error| Error::Limits { field, stream: wanted.name.clone(), why: said(error) };
+    let foreign = |why: String| Error::Foreign { stream: wanted.name.clone(), why };
+    match context.get_stream(&wanted.name).await {
         Ok(stream) => {
             let found = &stream.cached_info().config;
             for key in [OWNER, SLICES] {
@@ -111,26 +137,46 @@ async fn stream(context: &Context, names: &Names, options: &Options) -> Result<S
                 }
             }
             let mut now = found.clone();
-            (now.max_bytes, now.num_replicas) = (wanted.max_bytes, wanted.num_replicas);
+            limits(&mut now, &wanted);
             if now != *found {
-                context.update_stream(now).await.map_err(|error| limits(&error))?;
+                context.update_stream(now).await.map_err(|error| refused(&error))?;
             }
             Ok(stream)
         }
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                context.create_stream(wanted).await.map_err(|error| match error.kind() {
+                context.create_stream(wanted.clone()).await.map_err(|error| match error.kind() {
                     CreateStreamErrorKind::JetStream(said)
                         if said.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP =>
                     {
                         foreign("another stream takes its subjects".into())
                     }
-                    _ => limits(&error),
+                    _ => refused(&error),
                 })
             }
             _ => Err(Error::request("the stream")(&error)),
         },
     }
+}
+
+/// JetStream over this client.
+pub(crate) fn context(client: &Client) -> Context {
+    ContextBuilder::new().timeout(TIMEOUT).build(client.clone())
+}
+
+/// Connects to a server that has what the log needs.
+async fn connect(names: &Names, options: &Options, connection: ConnectOptions) -> Result<(Client, Context), Error> {
+    let unreachable = |error: &dyn std::error::Error| Error::Unreachable { url: shown(&options.url), why: said(error) };
+    let connection = connection.name(names.stream()).ping_interval(PING).request_timeout(Some(TIMEOUT));
+    let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
+    let client = connection.connect(servers).await.map_err(|e| unreachable(&e))?;
+    let version = client.server_info().version;
+    if !client.is_server_compatible(2, 12, 0) {
+        return Err(Error::TooOld(version));
+    }
+    let context = context(&client);
+    context.query_account().await.map_err(|error| Error::NoJetStream(said(&error)))?;
+    Ok((client, context))
 }
 
 async fn bucket(context: &Context, names: &Names, options: &Options) -> Result<kv::Store, Error> {
@@ -143,7 +189,7 @@ async fn bucket(context: &Context, names: &Names, options: &Options) -> Result<k
         ..kv::Config::default()
     };
     let made = context.create_or_update_key_value(wanted).await;
-    made.map_err(|error| Error::Limits { stream: names.bucket().to_owned(), why: said(&error) })
+    made.map_err(|error| Error::Limits { field: FIELD, stream: names.bucket().to_owned(), why: said(&error) })
 }
 
 /// Addresses without user and password.

@@ -1,12 +1,9 @@
 //! The writer: atomic batches, each behind the last one, one in flight.
 
+use super::batch::{self, Answer, Expected, Outgoing};
 use super::message::Encoder;
-use super::{Error, Log, Tail, said};
+use super::{Error, Log, Tail};
 use crate::log::Entry;
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::response::Response;
-use async_nats::{HeaderMap, Subject, header};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,28 +12,12 @@ use turbo_core::backoff::Backoff;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
 
-/// Messages in a batch at most; the server's own limit.
-pub const MAX_BATCH: usize = 1000;
-const BATCH_ID: &str = "Nats-Batch-Id";
-const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
-const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// The log has gone on without this writer: another one is active.
 #[derive(Debug, thiserror::Error)]
 #[error("another ingester has written to the log; this one stands back")]
 pub struct Refused;
-
-/// What became of an attempt.
-enum Outcome {
-    Stored,
-    /// The stream's last sequence is not the one expected.
-    Refused,
-    /// Nothing of it is stored: the stream is full.
-    Full(String),
-    /// It may be stored, or may be later.
-    Unknown(String),
-}
 
 /// Writes to the log. Its numbers and sequences count from acknowledgements only.
 #[derive(Debug)]
@@ -47,9 +28,6 @@ pub struct Writer {
     numbers: HashMap<Shard, u64>,
     position: Option<SourcePosition>,
 }
-
-/// Messages as they are sent: subject, headers, payload.
-type Messages = Vec<(Subject, HeaderMap, Bytes)>;
 
 impl Writer {
     /// A writer that goes on where the log ends.
@@ -71,8 +49,8 @@ impl Writer {
         &self.numbers
     }
 
-    /// Appends entries, [`MAX_BATCH`] at most, all or none; the stream gives them their sequences. A full stream and a
-    /// server that does not answer are waited for, and told.
+    /// Appends entries, [`MAX_BATCH`](super::MAX_BATCH) at most, all or none; the stream gives them their sequences. A full
+    /// stream and a server that does not answer are waited for, and told.
     ///
     /// # Errors
     /// Another writer has written. Nothing of this batch is in the log then.
@@ -80,13 +58,14 @@ impl Writer {
         debug_assert!(entries.is_sorted_by_key(|entry| entry.seq), "in the order in which they were read");
         let mut encoder = self.encoder();
         let mut numbers = HashMap::new();
-        let mut messages = Messages::with_capacity(entries.len());
+        let mut messages = Vec::with_capacity(entries.len());
         for entry in entries {
             let known = self.numbers.get(&entry.shard).copied().unwrap_or(0);
             let number = numbers.entry(entry.shard).or_insert(known);
             *number += 1;
             let (headers, payload) = encoder.item(&entry.item, *number);
-            messages.push((self.log.names.shard(&self.slices, entry.shard).into(), headers, payload));
+            let subject = self.log.names.shard(&self.slices, entry.shard).into();
+            messages.push(Outgoing { subject, headers, payload });
         }
         self.store(messages, told).await?;
         self.numbers.extend(numbers);
@@ -101,7 +80,9 @@ impl Writer {
     pub async fn mark(&mut self, position: SourcePosition, told: impl Fn(&str)) -> Result<(), Refused> {
         self.position = Some(position);
         let marker = self.log.names.marker();
-        self.store(vec![(marker.clone().into(), self.encoder().marker(), Bytes::new())], told).await?;
+        let message =
+            Outgoing { subject: marker.clone().into(), headers: self.encoder().marker(), payload: Bytes::new() };
+        self.store(vec![message], told).await?;
         if let Err(error) = self.log.stream.purge().filter(marker).keep(1).await {
             tracing::debug!(%error, "older markers stay for now");
         }
@@ -114,21 +95,21 @@ impl Writer {
 
     /// Sends the messages until they are stored once. However often they are sent, each attempt expects the same last
     /// sequence, so that at most one is stored; by its id it is known again.
-    async fn store(&mut self, messages: Messages, told: impl Fn(&str)) -> Result<(), Refused> {
+    async fn store(&mut self, messages: Vec<Outgoing>, told: impl Fn(&str)) -> Result<(), Refused> {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         let mut ids = Vec::new();
         loop {
             let id = self.log.client.new_inbox();
-            let outcome = self.attempt(&messages, &id).await;
+            let answer = self.attempt(&messages, &id).await;
             ids.push(id);
-            let why = match outcome {
-                Outcome::Stored => break,
-                Outcome::Full(why) => why,
-                Outcome::Refused if ids.len() == 1 => return Err(Refused),
-                Outcome::Refused | Outcome::Unknown(_) => match (self.is_stored(&ids, messages.len()).await, outcome) {
+            let why = match answer {
+                Answer::Stored(_) => break,
+                Answer::Not(why) => format!("the log {why}"),
+                Answer::Refused if ids.len() == 1 => return Err(Refused),
+                Answer::Refused | Answer::Unknown(_) => match (self.is_stored(&ids, messages.len()).await, answer) {
                     (Ok(Some(true)), _) => break,
                     (Ok(Some(false)), _) => return Err(Refused),
-                    (Ok(None), Outcome::Unknown(why)) => why,
+                    (Ok(None), Answer::Unknown(why)) => why,
                     (Ok(None), _) => "the log's end is not clear".to_owned(),
                     (Err(error), _) => error.to_string(),
                 },
@@ -140,46 +121,12 @@ impl Writer {
         Ok(())
     }
 
-    async fn attempt(&self, messages: &Messages, id: &str) -> Outcome {
-        let Some(((last_subject, last_headers, last_payload), before)) = messages.split_last() else {
-            return Outcome::Stored;
-        };
-        let batch = |headers: &HeaderMap, sequence: usize| {
-            let mut headers = headers.clone();
-            headers.insert(BATCH_ID, id);
-            headers.insert(BATCH_SEQUENCE, sequence.to_string());
-            if sequence == 1 {
-                headers.insert(header::NATS_EXPECTED_LAST_SEQUENCE, self.last_seq.to_string());
+    async fn attempt(&self, messages: &[Outgoing], id: &str) -> Answer {
+        match batch::send(&self.log.client, messages, id, Expected::Stream(self.last_seq)).await {
+            Answer::Stored(last) if last != self.last_seq + messages.len() as u64 => {
+                Answer::Unknown(format!("the log's end is {last}, not what was written"))
             }
-            headers
-        };
-        let client = &self.log.client;
-        for ((subject, headers, payload), sequence) in before.iter().zip(1..) {
-            let sent = client.publish_with_headers(subject.clone(), batch(headers, sequence), payload.clone()).await;
-            if let Err(error) = sent {
-                return Outcome::Unknown(said(&error));
-            }
-        }
-        let mut headers = batch(last_headers, messages.len());
-        headers.insert(BATCH_COMMIT, "1");
-        match client.request_with_headers(last_subject.clone(), headers, last_payload.clone()).await {
-            Ok(answer) => self.judge(&answer.payload, messages.len()),
-            Err(error) => Outcome::Unknown(said(&error)),
-        }
-    }
-
-    fn judge(&self, answer: &[u8], count: usize) -> Outcome {
-        match serde_json::from_slice::<Response<PublishAck>>(answer) {
-            Ok(Response::Ok(ack)) if ack.sequence == self.last_seq + count as u64 => Outcome::Stored,
-            Ok(Response::Ok(ack)) => {
-                Outcome::Unknown(format!("the log's end is {}, not what was written", ack.sequence))
-            }
-            Ok(Response::Err { error }) => match error.error_code() {
-                ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Outcome::Refused,
-                ErrorCode::STREAM_STORE_FAILED => Outcome::Full(format!("the log is full: {error}")),
-                _ => Outcome::Unknown(said(&error)),
-            },
-            Err(error) => Outcome::Unknown(format!("an answer that can not be read: {error}")),
+            answer => answer,
         }
     }
 
@@ -194,7 +141,7 @@ impl Writer {
         }
         let message = self.log.stream.get_raw_message(last).await;
         let message = message.map_err(|error| Error::request("the last message of the log")(&error))?;
-        let id = message.headers.get(BATCH_ID).map(async_nats::HeaderValue::as_str);
+        let id = batch::id_of(&message.headers);
         Ok(Some(id.is_some_and(|id| ids.iter().any(|known| known == id))))
     }
 }

@@ -17,7 +17,7 @@ use turbo_crds::{Nats, SecretRef, Tls};
 ///
 /// # Errors
 /// A secret is missing, or is not what it should be.
-pub(super) fn options(nats: &Nats, folder: Option<&Path>) -> anyhow::Result<ConnectOptions> {
+pub(in crate::pipeline) fn options(nats: &Nats, folder: Option<&Path>) -> anyhow::Result<ConnectOptions> {
     // A mistake shows at the start, not in a callback.
     auth(nats, folder, b"")?;
     let (again, folder_again): (Nats, Option<PathBuf>) = (nats.clone(), folder.map(Path::to_owned));

@@ -1,15 +1,15 @@
 //! A pipeline of many processes: this one reads the source, owns shards, or both.
 
-mod connection;
+pub(super) mod connection;
 mod ingest;
-mod open;
+pub(super) mod open;
+pub(super) mod sinks;
 mod work;
 
 use super::{Begun, Role};
 use crate::http;
 use crate::ingest::Ended;
 use crate::live::Live;
-use crate::sinks::feed::Report;
 use crate::telemetry::progress;
 use anyhow::anyhow;
 use open::Opened;
@@ -24,10 +24,8 @@ use tokio_util::task::AbortOnDropHandle;
 /// A part can not be set up.
 pub(super) async fn run(begun: Begun, role: Role) -> anyhow::Result<()> {
     let Begun { name, namespace, generation, spec, slices, secrets, stop, metrics, port } = begun;
-    let reports: Vec<(&'static str, Report)> = open::sinks(&spec).into_iter().map(|s| (s, Report::default())).collect();
-    let beside = if role.works() { reports.clone() } else { Vec::new() };
     let max_bytes = spec.log_max_bytes().bytes();
-    let live = Arc::new(Live::sharded(&name, role.reads(), role.works(), max_bytes, beside));
+    let live = Arc::new(Live::sharded(&name, role.reads(), role.works(), max_bytes));
     let server = http::Server::start(port, live.clone(), metrics.clone(), stop.clone())?;
     tracing::info!(pipeline = name, "listening on http://{}", server.address());
     let setting = open::Setting { name, namespace, generation, spec, slices, secrets };

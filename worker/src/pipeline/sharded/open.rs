@@ -170,7 +170,7 @@ async fn open_log(nats: &Nats, setting: &Setting) -> anyhow::Result<Log> {
 }
 
 /// The slices as one line: what may never change.
-fn described(slices: &Slices) -> String {
+pub(in crate::pipeline) fn described(slices: &Slices) -> String {
     let slice = |slice: &turbo_core::shard::Slice| {
         let collections = slice.collections.as_ref().map_or("*".to_owned(), |collections| collections.join(","));
         format!("{}={}:{collections}", slice.name, slice.partitions)

@@ -1,10 +1,11 @@
 //! A worker: a member that beats and plans, a holder that owns shards, a keeper that announces and purges.
 
 use super::open::{Opened, Setting};
+use super::sinks;
 use crate::live::Live;
 use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, View};
-use crate::sinks::feed::SinkHandle;
-use crate::sinks::postgres::Committer;
+use crate::sinks::postgres::projections::{Backfill, BackfillOptions};
+use crate::sinks::postgres::{Committer, Retention, Upkeep, UpkeepOptions};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,15 +28,18 @@ pub(super) async fn run(
     let weights = slices.shards().map(|shard| (shard, 1)).collect();
     let report = report(live.clone());
     let member = Member::new(log, &opened.me, weights, workers.lease.as_std(), report);
+    let projections = sinks::projections(&setting.spec);
+    database.project(&projections).await?;
+    let _upkeep = upkeep(setting, opened, stop);
     let announcements = Announcements::default();
     let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
     let parts = Parts {
         log: log.clone(),
         slices: slices.clone(),
         database: database.clone(),
-        committer: Committer::new(database.clone(), slices.clone()),
+        committer: Committer::new(database.clone(), slices.clone()).with_projections(&projections)?,
         wanted: opened.wanted.clone(),
-        sinks: sinks(setting, opened).await?,
+        sinks: sinks::start(setting, opened, live).await?,
         me: opened.me.clone(),
         live: live.clone(),
         announcements,
@@ -62,9 +66,18 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// The sinks beside the database.
-async fn sinks(_setting: &Setting, _opened: &Opened) -> anyhow::Result<Vec<SinkHandle>> {
-    Ok(Vec::new())
+/// What goes on in the database beside the commits: tombstones and what retention names go, projections that are new are
+/// filled. Each of them runs in one worker at a time, whoever that is.
+fn upkeep(setting: &Setting, opened: &Opened, stop: &CancellationToken) -> [AbortOnDropHandle<()>; 2] {
+    let retention = setting.spec.sinks.postgres.iter().flat_map(|postgres| &postgres.retention);
+    let retention =
+        retention.map(|one| Retention { collections: one.collections.clone(), age: one.age.as_std() }).collect();
+    let upkeep = Upkeep::new(opened.database.clone(), UpkeepOptions { retention, ..UpkeepOptions::default() });
+    let backfill = Backfill::new(opened.database.clone(), BackfillOptions::default());
+    [
+        AbortOnDropHandle::new(tokio::spawn(upkeep.run(stop.clone()))),
+        AbortOnDropHandle::new(tokio::spawn(backfill.run(stop.clone()))),
+    ]
 }
 
 /// What a heartbeat says of this worker, as JSON: shards owned, rate, lag, error, one sentence.

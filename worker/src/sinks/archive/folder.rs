@@ -1,7 +1,10 @@
 //! A folder as an object store: an object appears whole, durable, and only where nothing was.
 
+use super::Stamp;
+use super::stamp::Stamping;
+use super::store::Put;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The file that names the owner.
@@ -84,9 +87,102 @@ impl Folder {
         Ok(())
     }
 
+    /// Copies a file to the object's place, if nothing is there. Several may try at once.
+    pub(super) fn put_new(&self, path: &str, from: &Path, stamp: &Stamp) -> io::Result<Put> {
+        let partial = self.copy(path, from)?;
+        let linked = std::fs::hard_link(&partial, self.place(path));
+        std::fs::remove_file(&partial)?;
+        match linked {
+            Ok(()) => self.sync_folder_of(path).map(|()| Put::New),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let same = Stamp::of(&self.place(path))? == *stamp;
+                Ok(if same { Put::Same } else { Put::Taken })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Copies a file over whatever is in the object's place.
+    pub(super) fn put_over(&self, path: &str, from: &Path) -> io::Result<()> {
+        let partial = self.copy(path, from)?;
+        std::fs::rename(partial, self.place(path))?;
+        self.sync_folder_of(path)
+    }
+
+    pub(super) fn head(&self, path: &str) -> io::Result<Option<Stamp>> {
+        there(Stamp::of(&self.place(path)))
+    }
+
+    /// Copies the object to a file, up to the limit and one byte.
+    pub(super) fn get(&self, path: &str, to: &Path, limit: u64) -> io::Result<Option<Stamp>> {
+        let Some(file) = there(File::open(self.place(path)))? else { return Ok(None) };
+        let (mut from, mut to) = (file.take(limit.saturating_add(1)), File::create(to)?);
+        let (mut stamping, mut buffer) = (Stamping::default(), vec![0; 1 << 16]);
+        loop {
+            let read = from.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(Some(stamping.stamp()));
+            }
+            stamping.add(&buffer[..read]);
+            to.write_all(&buffer[..read])?;
+        }
+    }
+
+    /// Removes what puts of this object that were not finished have left.
+    pub(super) fn clear_partials(&self, path: &str) -> io::Result<usize> {
+        let place = self.place(path);
+        let begin = format!(".{}.", file_name(&place));
+        let Some(folder) = place.parent() else { return Ok(0) };
+        let mut removed = 0;
+        for entry in there(std::fs::read_dir(folder))?.into_iter().flatten() {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&begin) {
+                there(std::fs::remove_file(entry.path()))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    pub(super) fn remove(&self, path: &str) -> io::Result<()> {
+        self.clear_partials(path)?;
+        there(std::fs::remove_file(self.place(path))).map(|_| ())
+    }
+
+    /// A durable copy beside the object's place, under a name of its own.
+    fn copy(&self, path: &str, from: &Path) -> io::Result<PathBuf> {
+        let place = self.place(path);
+        let partial = place.with_file_name(format!(".{}.{:016x}.partial", file_name(&place), rand::random::<u64>()));
+        if let Some(folder) = place.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let copied = std::fs::copy(from, &partial).and_then(|_| File::open(&partial)?.sync_all());
+        if let Err(error) = copied {
+            // The disk may be full; what was copied must not stay on it.
+            let _ = std::fs::remove_file(&partial);
+            return Err(error);
+        }
+        Ok(partial)
+    }
+
+    fn sync_folder_of(&self, path: &str) -> io::Result<()> {
+        self.place(path).parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    }
+
     fn partial(&self, path: &str) -> PathBuf {
         let place = self.place(path);
-        let name = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        place.with_file_name(format!(".{name}.partial"))
+        place.with_file_name(format!(".{}.partial", file_name(&place)))
+    }
+}
+
+fn file_name(place: &Path) -> String {
+    place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What is not there is no error.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
     }
 }

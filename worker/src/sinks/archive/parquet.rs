@@ -12,8 +12,9 @@ use std::fs::File;
 use std::sync::Arc;
 use turbo_core::event::Body;
 
-/// Rows in a group: bounds what the writer holds in memory.
+/// Rows in a group, and bytes: bound what the writer holds in memory.
 const GROUP_ROWS: usize = 10_000;
+const GROUP_BYTES: usize = 64 << 20;
 
 /// The columns, in order. Integers are signed, as SQL has them.
 fn schema() -> Schema {
@@ -41,6 +42,7 @@ fn properties() -> Result<WriterProperties, Error> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_max_row_group_bytes(Some(GROUP_BYTES))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_column_bloom_filter_enabled(column("did"), true);
     for name in ["record", "event", "hydrated", "cid"] {

@@ -1,25 +1,19 @@
 //! Makes objects from intents, one after the other.
 
-use super::object::{ArchiveRow, Error as ObjectError, Format, Object};
-use super::{Folder, chunk};
+use super::filling::Filling;
+use super::object::{Error as ObjectError, Format};
+use super::{Folder, Stamp, chunk};
 use crate::live::Live;
 use crate::sinks::intents::Intents;
 use crate::sinks::sqlite::{self, Database};
 use crate::telemetry::events;
 use sqlx::Row;
-use std::fs::File;
-use std::hash::Hasher;
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use turbo_core::event::Event;
-use xxhash_rust::xxh3::Xxh3;
 
 /// Chunks read from SQLite at once.
 const CHUNKS: i64 = 8;
-/// Rows handed to the object at once.
-const ROWS: usize = 1024;
 
 /// Why an object could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -110,13 +104,13 @@ impl Archiver {
         let (folder, owned) = (self.folder.clone(), intent.clone());
         let writing = tokio::task::spawn_blocking(move || write_object(&folder, &owned, rows));
         let read = self.read_waiting(intent.id, events).await;
-        let (found, bytes, checksum) = writing.await.map_err(|_| Error::Task)??;
+        let (found, stamp) = writing.await.map_err(|_| Error::Task)??;
         read?;
         if found != intent.rows {
             return Err(Error::Rows { found, rows: intent.rows });
         }
-        self.commit(intent, bytes, &checksum).await?;
-        Ok(bytes)
+        self.commit(intent, &stamp).await?;
+        Ok(stamp.bytes)
     }
 
     /// Commits are not flushed to the disk one by one, but an object must never be there without its intent, even after
@@ -149,13 +143,13 @@ impl Archiver {
         }
     }
 
-    async fn commit(&self, intent: &Intent, bytes: u64, checksum: &str) -> Result<(), Error> {
+    async fn commit(&self, intent: &Intent, stamp: &Stamp) -> Result<(), Error> {
         let mut transaction = self.database.begin().await?;
         sqlx::query(
             "UPDATE segments SET state = 'committed', bytes = ?, checksum = ? WHERE id = ? AND state = 'intent'",
         )
-        .bind(bytes as i64)
-        .bind(checksum.to_owned())
+        .bind(stamp.bytes as i64)
+        .bind(stamp.checksum.clone())
         .bind(intent.id)
         .execute(&mut *transaction)
         .await?;
@@ -170,46 +164,19 @@ fn write_object(
     folder: &Folder,
     intent: &Intent,
     mut events: mpsc::Receiver<Vec<(u64, Event)>>,
-) -> Result<(u64, u64, String), Error> {
+) -> Result<(u64, Stamp), Error> {
     folder.clear(&intent.path)?;
     let (partial, file) = folder.begin(&intent.path)?;
     // The name was fixed with the intent; what the pipeline file asks for may have changed since.
-    let mut object = Object::begin(Format::of(&intent.path), file)?;
-    let (mut pending, mut found) = (Vec::new(), 0);
-    loop {
-        let more = events.blocking_recv();
-        let ended = more.is_none();
-        pending.extend(more.unwrap_or_default());
-        if pending.len() >= ROWS || (ended && !pending.is_empty()) {
-            let (slice, partition) = (intent.slice.as_str(), intent.partition);
-            let rows = pending.iter().map(|(seq, event)| ArchiveRow { seq: *seq, slice, partition, event });
-            object.write(&rows.collect::<Vec<_>>())?;
-            found += pending.len() as u64;
-            pending.clear();
-        }
-        if ended {
-            break;
-        }
+    let mut filling = Filling::begin(Format::of(&intent.path), file, &intent.slice, intent.partition)?;
+    while let Some(more) = events.blocking_recv() {
+        filling.add(more)?;
     }
-    let file = object.finish()?;
+    let (file, found) = filling.finish()?;
     if found != intent.rows {
         return Err(Error::Rows { found, rows: intent.rows });
     }
-    let (bytes, checksum) = checksum(&partial)?;
+    let stamp = Stamp::of(&partial)?;
     folder.put(&intent.path, &file)?;
-    Ok((found, bytes, checksum))
-}
-
-/// Size and xxh3 of a file.
-fn checksum(path: &Path) -> std::io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut size, mut buffer) = (Xxh3::new(), 0, vec![0; 1 << 16]);
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((size, format!("xxh3:{:016x}", hash.finish())));
-        }
-        hash.update(&buffer[..read]);
-        size += read as u64;
-    }
+    Ok((found, stamp))
 }

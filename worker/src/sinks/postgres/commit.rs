@@ -1,14 +1,16 @@
 //! The commit: everything that a batch changes for the worker's shards, in one fenced transaction.
 
 use super::effects::Effects;
-use super::refused::{self, RefusedRow};
-use super::{Database, Error};
-use crate::log::{Content, Entry, Numbered};
+use super::projections::{Projections, UnknownProjection};
+use super::refused::{self, Refused};
+use super::{Database, Error, dead_letters};
+use crate::log::{Content, Numbered};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use turbo_core::event::Kind;
-use turbo_core::fold::{Folded, Logged, Row, fold};
+use turbo_core::fold::fold;
 use turbo_core::ownership::Owned;
 use turbo_core::shard::{Shard, Slices};
 
@@ -56,16 +58,26 @@ pub enum CommitError {
 /// Commits batches for shards that this process owns.
 #[derive(Debug)]
 pub struct Committer {
-    database: Database,
-    slices: Arc<Slices>,
-    effects: Effects,
+    pub(super) database: Database,
+    pub(super) slices: Arc<Slices>,
+    pub(super) effects: Effects,
 }
 
 impl Committer {
     /// A committer for shards of these slices.
     #[must_use]
     pub fn new(database: Database, slices: Arc<Slices>) -> Self {
-        Self { database, effects: Effects { slices: slices.clone() }, slices }
+        let effects = Effects::new(slices.clone());
+        Self { database, effects, slices }
+    }
+
+    /// One that fills these projections too, in the same transaction.
+    ///
+    /// # Errors
+    /// There is no projection of such a name.
+    pub fn with_projections(mut self, names: &[String]) -> Result<Self, UnknownProjection> {
+        self.effects.projections = Projections::new(names, &self.slices)?;
+        Ok(self)
     }
 
     /// Commits entries, in the order of the log, for shards of `owned`. All of it lands, or nothing.
@@ -74,12 +86,11 @@ impl Committer {
     /// A shard is fenced, or PostgreSQL is away.
     pub async fn commit(&self, owned: &BTreeMap<Shard, Owned>, entries: &[Numbered]) -> Result<Committed, CommitError> {
         debug_assert!(entries.is_sorted_by_key(|entry| entry.entry.seq), "in the order of the log");
-        match self.attempt(owned, entries, &[]).await {
+        let unfit = refused::unfit(refused::events(entries));
+        match self.attempt(owned, entries, &unfit).await {
             Err(CommitError::Outage(error)) if error.refuses_data() => {
-                let refused = self.refused(entries).await?;
-                if refused.is_empty() {
-                    return Err(error.into());
-                }
+                let events: Vec<_> = refused::events(entries).collect();
+                let refused = refused::find_all(&self.database, &self.effects, &events, unfit).await?;
                 self.attempt(owned, entries, &refused).await
             }
             outcome => outcome,
@@ -90,41 +101,27 @@ impl Committer {
         &self,
         owned: &BTreeMap<Shard, Owned>,
         entries: &[Numbered],
-        refused: &[RefusedRow],
+        refused: &Refused,
     ) -> Result<Committed, CommitError> {
         let mut transaction = self.database.begin().await.map_err(Error::from)?;
-        let mut shards = totals(entries);
-        let refused: HashMap<u64, &str> = refused.iter().map(|row| (row.seq, &*row.why)).collect();
-        for entry in entries.iter().filter(|entry| refused.contains_key(&entry.entry.seq)) {
-            shards.entry(entry.entry.shard).or_default().dead_letters += 1;
-        }
+        let shards = totals(entries, refused);
         let fenced = self.fence(&mut transaction, owned, &shards).await?;
         if !fenced.is_empty() {
             return Err(CommitError::Fenced(fenced));
         }
-        let events = logged(entries);
+        let shadows = refused::shadows(refused::events(entries), refused);
+        let events = refused::sift(refused::events(entries), refused, &shadows);
         let known = self.effects.known(&mut transaction, &events).await?;
         let folded = fold(&events, &known);
-        let rows = rows(&folded, |seq| !refused.contains_key(&seq));
+        let rows = refused::rows(&folded);
         self.effects.apply(&mut transaction, &folded, &rows).await?;
         self.count(&mut transaction, &shards).await?;
         gaps(&mut transaction, entries).await?;
-        for entry in entries {
-            self.dead_letter(&mut transaction, &entry.entry, refused.get(&entry.entry.seq).copied()).await?;
-        }
+        let given_up = entries.iter().map(|entry| &entry.entry);
+        dead_letters::insert(&mut transaction, &self.slices, given_up, refused).await?;
         transaction.commit().await.map_err(Error::from)?;
         let records = rows.iter().filter(|row| row.record().is_some()).count() as u64;
         Ok(Committed { shards, records, tombstones: rows.len() as u64 - records, refused: folded.refused })
-    }
-
-    /// The rows among these entries that the server refuses.
-    async fn refused(&self, entries: &[Numbered]) -> Result<Vec<RefusedRow>, Error> {
-        let events = logged(entries);
-        let mut transaction = self.database.begin().await?;
-        let known = self.effects.known(&mut transaction, &events).await?;
-        transaction.rollback().await?;
-        let folded = fold(&events, &known);
-        refused::find(&self.database, &self.effects, &rows(&folded, |_| true)).await
     }
 
     /// Moves the positions under the fence: the epoch that was claimed, and the position that it had. Returns the shards
@@ -147,8 +144,8 @@ impl Committer {
              RETURNING p.slice, p.partition",
         )
         .persistent(false)
-        .bind(self.names(shards))
-        .bind(partitions(shards))
+        .bind(self.names_of(shards.keys().copied()))
+        .bind(partitions_of(shards.keys().copied()))
         .bind(epochs)
         .bind(had)
         .bind(shards.values().map(|totals| totals.position as i64).collect::<Vec<_>>())
@@ -156,15 +153,20 @@ impl Committer {
         .bind(shards.values().map(|totals| totals.time_us).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
+        self.unheld(&moved, shards.keys().copied())
+    }
+
+    /// Those of the shards that no row of an answer (slice, partition) is of.
+    pub(super) fn unheld(&self, rows: &[PgRow], shards: impl Iterator<Item = Shard>) -> Result<Vec<Shard>, Error> {
         let mut held = Vec::new();
-        for row in moved {
+        for row in rows {
             held.push((row.try_get::<String, _>("slice")?, row.try_get::<i32, _>("partition")?));
         }
         let is_held = |shard: &Shard| {
             held.iter()
                 .any(|(slice, partition)| slice == self.slices.name(*shard) && *partition == i32::from(shard.partition))
         };
-        Ok(shards.keys().filter(|shard| !is_held(shard)).copied().collect())
+        Ok(shards.filter(|shard| !is_held(shard)).collect())
     }
 
     async fn count(&self, connection: &mut PgConnection, shards: &BTreeMap<Shard, ShardTotals>) -> Result<(), Error> {
@@ -178,8 +180,8 @@ impl Committer {
              WHERE c.slice = s.slice AND c.partition = s.partition",
         )
         .persistent(false)
-        .bind(self.names(shards))
-        .bind(partitions(shards))
+        .bind(self.names_of(shards.keys().copied()))
+        .bind(partitions_of(shards.keys().copied()))
         .bind(kind(0))
         .bind(kind(1))
         .bind(kind(2))
@@ -191,38 +193,9 @@ impl Committer {
         Ok(())
     }
 
-    /// What is no event, or is refused, becomes a dead letter.
-    async fn dead_letter(
-        &self,
-        connection: &mut PgConnection,
-        entry: &Entry,
-        refused: Option<&str>,
-    ) -> Result<(), Error> {
-        let (reason, detail, did, payload) = match (&entry.item.content, refused) {
-            (Content::Unreadable { bytes, reason }, _) => ("Unreadable", reason.as_str(), None, bytes),
-            (Content::Event(event), Some(why)) => ("Refused", why, Some(&*event.key), &event.bytes),
-            (Content::Event(_) | Content::Gap(_), _) => return Ok(()),
-        };
-        sqlx::query(
-            "INSERT INTO dead_letters (slice, partition, seq, did, reason, detail, payload, time_us)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .persistent(false)
-        .bind(self.slices.name(entry.shard).to_owned())
-        .bind(i32::from(entry.shard.partition))
-        .bind(entry.seq as i64)
-        .bind(did.map(|did| did.replace('\0', "")))
-        .bind(reason)
-        .bind(detail.replace('\0', " "))
-        .bind(payload.to_vec())
-        .bind(jiff::Timestamp::now().as_microsecond())
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-
-    fn names(&self, shards: &BTreeMap<Shard, ShardTotals>) -> Vec<String> {
-        shards.keys().map(|shard| self.slices.name(*shard).to_owned()).collect()
+    /// The slices of shards, as a column.
+    pub(super) fn names_of(&self, shards: impl Iterator<Item = Shard>) -> Vec<String> {
+        shards.map(|shard| self.slices.name(shard).to_owned()).collect()
     }
 }
 
@@ -242,25 +215,12 @@ async fn gaps(connection: &mut PgConnection, entries: &[Numbered]) -> Result<(),
     Ok(())
 }
 
-fn partitions(shards: &BTreeMap<Shard, ShardTotals>) -> Vec<i32> {
-    shards.keys().map(|shard| i32::from(shard.partition)).collect()
+/// The partitions of shards, as a column.
+pub(super) fn partitions_of(shards: impl Iterator<Item = Shard>) -> Vec<i32> {
+    shards.map(|shard| i32::from(shard.partition)).collect()
 }
 
-fn logged(entries: &[Numbered]) -> Vec<Logged<'_>> {
-    entries
-        .iter()
-        .filter_map(|Numbered { entry, .. }| {
-            entry.item.event().map(|event| Logged { seq: entry.seq, shard: entry.shard, event })
-        })
-        .collect()
-}
-
-/// The rows of a fold whose sequence is to be written.
-fn rows<'f, 'a>(folded: &'f Folded<'a>, written: impl Fn(u64) -> bool) -> Vec<&'f Row<'a>> {
-    folded.rows.values().filter(|row| written(row.seq)).collect()
-}
-
-fn totals(entries: &[Numbered]) -> BTreeMap<Shard, ShardTotals> {
+fn totals(entries: &[Numbered], refused: &Refused) -> BTreeMap<Shard, ShardTotals> {
     let mut shards = BTreeMap::<Shard, ShardTotals>::new();
     for Numbered { entry, number } in entries {
         let totals = shards.entry(entry.shard).or_default();
@@ -275,6 +235,7 @@ fn totals(entries: &[Numbered]) -> BTreeMap<Shard, ShardTotals> {
             }
             None => totals.dead_letters += u64::from(!matches!(entry.item.content, Content::Gap(_))),
         }
+        totals.dead_letters += u64::from(refused.contains_key(&entry.seq));
     }
     shards
 }

@@ -1,7 +1,8 @@
 //! What a folded batch does to the rows: barriers first, then rows, floors and accounts.
 
 use super::Error;
-use super::copy::Rows;
+use super::merge::Merge;
+use super::projections::Projections;
 use sqlx::{PgConnection, Row as _};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,29 +10,51 @@ use turbo_core::floor::Floor;
 use turbo_core::fold::{Account, Barrier, Folded, Known, Logged, RepoKey, Row, needs_highest};
 use turbo_core::shard::Slices;
 
-/// Where rows wait for their merge; each connection has its own, made once and emptied by each transaction's end.
-const STAGE: &str = "CREATE TEMP TABLE IF NOT EXISTS turbo_stage_1 (
-    did text, collection text, rkey text, rev text, cid text, record jsonb, time_us bigint, slice text,
-    partition integer, seq bigint) ON COMMIT DELETE ROWS";
-const COPY: &str = "COPY turbo_stage_1 FROM STDIN (FORMAT binary)";
+/// What a row of `record_state` is made of, in the order in which it is sent.
+const COLUMNS: [(&str, &str); 10] = [
+    ("did", "text COLLATE \"C\""),
+    ("collection", "text COLLATE \"C\""),
+    ("rkey", "text COLLATE \"C\""),
+    ("rev", "text COLLATE \"C\""),
+    ("cid", "text COLLATE \"C\""),
+    ("record", "jsonb"),
+    ("time_us", "bigint"),
+    ("slice", "text COLLATE \"C\""),
+    ("partition", "integer"),
+    ("seq", "bigint"),
+];
+
 /// In the order of the key, so that two merges never wait for each other in a ring.
-const MERGE: &str = "INSERT INTO record_state
-       (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq)
-     SELECT did, collection, rkey, rev, cid, record, time_us, now(), slice, partition, seq
-     FROM turbo_stage_1 ORDER BY did COLLATE \"C\", collection COLLATE \"C\", rkey COLLATE \"C\"
-     ON CONFLICT (did, collection, rkey) DO UPDATE SET
-       rev = excluded.rev, cid = excluded.cid, record = excluded.record, time_us = excluded.time_us,
-       indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition, seq = excluded.seq,
-       hydration = 'none', hydrated = NULL
-     WHERE excluded.rev > record_state.rev";
+fn records() -> Merge {
+    Merge::new("records", &COLUMNS, |from| {
+        format!(
+            "INSERT INTO record_state
+               (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq)
+             SELECT did, collection, rkey, rev, cid, record, time_us, now(), slice, partition, seq
+             FROM {from} AS s ORDER BY did, collection, rkey
+             ON CONFLICT (did, collection, rkey) DO UPDATE SET
+               rev = excluded.rev, cid = excluded.cid, record = excluded.record, time_us = excluded.time_us,
+               indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition,
+               seq = excluded.seq, hydration = 'none', hydrated = NULL
+             WHERE excluded.rev > record_state.rev"
+        )
+    })
+}
 
 /// The statements that write effects.
 #[derive(Debug)]
 pub(super) struct Effects {
     pub(super) slices: Arc<Slices>,
+    pub(super) projections: Projections,
+    records: Merge,
 }
 
 impl Effects {
+    /// For shards of these slices, without projections.
+    pub(super) fn new(slices: Arc<Slices>) -> Self {
+        Self { slices, projections: Projections::default(), records: records() }
+    }
+
     /// What the fold has to know of the repositories in the batch.
     pub(super) async fn known<'a>(
         &self,
@@ -55,9 +78,15 @@ impl Effects {
         if keys.is_empty() {
             return Ok(known);
         }
+        // A dead letter was seen, and may come again.
         let highest = sqlx::query(
-            "SELECT r.slice, r.did, max(r.rev) AS rev FROM unnest($1::text[], $2::text[]) AS g (slice, did)
-             JOIN record_state r ON r.did = g.did AND r.slice = g.slice GROUP BY r.slice, r.did",
+            "SELECT slice, did, max(rev) AS rev FROM
+               (SELECT r.slice, r.did, r.rev FROM unnest($1::text[], $2::text[]) AS g (slice, did)
+                  JOIN record_state r ON r.did = g.did AND r.slice = g.slice
+                UNION ALL
+                SELECT d.slice, d.did, d.rev FROM unnest($1::text[], $2::text[]) AS g (slice, did)
+                  JOIN dead_letters d ON d.did = g.did AND d.slice = g.slice WHERE d.rev IS NOT NULL) AS seen
+             GROUP BY slice, did",
         );
         for row in highest.persistent(false).bind(names).bind(&keys).fetch_all(&mut *connection).await? {
             let Some(repo) = self.repo(&row, &dids)? else { continue };
@@ -74,28 +103,29 @@ impl Effects {
         Ok(slice.zip(did).map(|((slice, _), did)| (slice, *did)))
     }
 
-    /// Applies the fold; the rows are those that PostgreSQL takes.
+    /// Applies the fold; the rows are those that PostgreSQL takes. Returns how many of them replaced something.
     pub(super) async fn apply(
         &self,
         connection: &mut PgConnection,
         folded: &Folded<'_>,
         rows: &[&Row<'_>],
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         for barrier in &folded.barriers {
             self.barrier(connection, barrier).await?;
         }
-        self.rows(connection, rows).await?;
-        self.floors(connection, &folded.floors).await?;
-        self.accounts(connection, &folded.accounts).await
+        let changed = self.rows(connection, rows).await?;
+        self.projections.merge(connection, rows).await?;
+        self.floors(connection, folded).await?;
+        self.accounts(connection, &folded.accounts).await?;
+        Ok(changed)
     }
 
-    /// Copies rows to the table where they wait, and merges them.
-    pub(super) async fn rows(&self, connection: &mut PgConnection, rows: &[&Row<'_>]) -> Result<(), Error> {
+    /// Copies rows to the table where they wait, and merges them. Returns how many replaced something.
+    pub(super) async fn rows(&self, connection: &mut PgConnection, rows: &[&Row<'_>]) -> Result<u64, Error> {
         if rows.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        sqlx::raw_sql(STAGE).execute(&mut *connection).await?;
-        let mut copied = Rows::new(10);
+        let mut copied = self.records.rows(rows.len());
         for row in rows {
             copied
                 .row()
@@ -110,14 +140,7 @@ impl Effects {
                 .integer(i32::from(row.shard.partition))
                 .bigint(row.seq as i64);
         }
-        let mut copy = connection.copy_in_raw(COPY).await?;
-        if let Err(error) = copy.send(copied.finish()).await {
-            copy.abort("the rows could not be sent").await?;
-            return Err(error.into());
-        }
-        copy.finish().await?;
-        sqlx::raw_sql(MERGE).execute(connection).await?;
-        Ok(())
+        self.records.run(connection, copied).await
     }
 
     async fn barrier(&self, connection: &mut PgConnection, barrier: &Barrier<'_>) -> Result<(), Error> {
@@ -135,28 +158,33 @@ impl Effects {
                 .bind(repo.1.to_owned())
                 .bind(self.name(repo.0)),
         };
-        query.execute(connection).await?;
-        Ok(())
+        query.execute(&mut *connection).await?;
+        self.projections.barrier(connection, barrier).await
     }
 
-    async fn floors(&self, connection: &mut PgConnection, floors: &HashMap<RepoKey<'_>, Floor>) -> Result<(), Error> {
-        if floors.is_empty() {
+    async fn floors(&self, connection: &mut PgConnection, folded: &Folded<'_>) -> Result<(), Error> {
+        if folded.floors.is_empty() {
             return Ok(());
         }
-        let mut floors: Vec<_> = floors.iter().collect();
+        let mut floors: Vec<_> = folded.floors.iter().collect();
         floors.sort_unstable_by_key(|(repo, _)| **repo);
+        let syncs: Vec<Option<i64>> = floors.iter().map(|(repo, floor)| set_by(folded, **repo, floor)).collect();
         let column = |of: &dyn Fn(&(&RepoKey<'_>, &Floor)) -> String| floors.iter().map(of).collect::<Vec<_>>();
         let inclusive: Vec<bool> = floors.iter().map(|(_, floor)| floor.inclusive).collect();
         sqlx::query(
-            "INSERT INTO floors (slice, did, rev, inclusive)
-             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[])
-             ON CONFLICT (slice, did) DO UPDATE SET rev = excluded.rev, inclusive = excluded.inclusive",
+            "INSERT INTO floors AS f (slice, did, rev, inclusive, seq)
+             SELECT slice, did, rev, inclusive, coalesce(seq, 0)
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::bigint[])
+               AS s (slice, did, rev, inclusive, seq)
+             ON CONFLICT (slice, did) DO UPDATE SET rev = excluded.rev, inclusive = excluded.inclusive,
+               seq = greatest(f.seq, excluded.seq)",
         )
         .persistent(false)
         .bind(column(&|(repo, _)| self.name(repo.0)))
         .bind(column(&|(repo, _)| repo.1.to_owned()))
         .bind(column(&|(_, floor)| floor.rev.to_string()))
         .bind(inclusive)
+        .bind(syncs)
         .execute(connection)
         .await?;
         Ok(())
@@ -206,4 +234,13 @@ impl Effects {
     pub(super) fn name(&self, slice: u16) -> String {
         self.slices.list().get(usize::from(slice)).map(|slice| slice.name.clone()).unwrap_or_default()
     }
+}
+
+/// Log sequence of the last sync in the batch that set this floor.
+fn set_by(folded: &Folded<'_>, of: RepoKey<'_>, floor: &Floor) -> Option<i64> {
+    let sync = |barrier: &Barrier<'_>| match barrier {
+        Barrier::Replaced { repo, seq, rev } => (*repo == of && **rev == *floor.rev).then_some(*seq as i64),
+        Barrier::Removed { .. } => None,
+    };
+    folded.barriers.iter().filter_map(sync).next_back()
 }

@@ -8,6 +8,17 @@ use turbo_core::ownership::Row;
 use turbo_core::plan::WorkerId;
 use turbo_core::shard::{Shard, Slices};
 
+/// Where a shard is.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Epoch, owner and checkpoint.
+    pub row: Row,
+    /// Source time of the last event committed, in microseconds.
+    pub time_us: Option<i64>,
+    /// Positions of the sinks beside the database.
+    pub sinks: BTreeMap<String, u64>,
+}
+
 impl Database {
     /// What the catalog holds of a shard.
     ///
@@ -58,6 +69,30 @@ impl Database {
         for row in rows {
             if let Some(shard) = slices.shard(row.try_get("slice")?, row.try_get::<i32, _>("partition")?) {
                 found.insert(shard, row.try_get::<i64, _>("lowest")? as u64);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Everything that the catalog holds of where shards are.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn standing(&self, slices: &Slices) -> Result<BTreeMap<Shard, Standing>, Error> {
+        let mut transaction = self.begin().await?;
+        let rows = sqlx::query("SELECT slice, partition, sink, epoch, owner, position, time_us FROM positions");
+        let rows = rows.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        let mut found = BTreeMap::<Shard, Standing>::new();
+        for row in rows {
+            let shard = slices.shard(row.try_get("slice")?, row.try_get::<i32, _>("partition")?);
+            let Some(shard) = shard else { continue };
+            let standing = found.entry(shard).or_default();
+            let sink: String = row.try_get("sink")?;
+            if sink == super::SINK {
+                (standing.row, standing.time_us) = (read(&row)?, row.try_get("time_us")?);
+            } else {
+                standing.sinks.insert(sink, row.try_get::<i64, _>("position")? as u64);
             }
         }
         Ok(found)

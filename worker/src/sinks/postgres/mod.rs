@@ -7,22 +7,34 @@
 //! - no statement is prepared under a name or outside a transaction, and no setting outlives one, so that a pool which
 //!   lends its connections by the transaction (PgBouncer) can stand in front. Migrations need a direct connection, for their lock.
 
+mod asked;
 mod claim;
 mod commit;
 mod copy;
+mod dead_letters;
 mod effects;
 mod lookup;
+mod positions;
+mod merge;
+pub mod projections;
+mod redrive;
 mod refused;
+mod segments;
+mod transaction;
+mod upkeep;
 
 pub use claim::{Claimed, SINK, Wanted};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
+pub use dead_letters::{Filter, Letter};
+pub use lookup::Standing;
+pub use redrive::Redriven;
+pub use segments::{ARCHIVE, Fence, Intent, Segment};
+pub use upkeep::{Removed, Retention, Upkeep, UpkeepOptions};
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool, Row as _};
 use std::time::Duration;
 
-/// How long a statement may take.
-const STATEMENT_TIMEOUT: &str = "SET LOCAL statement_timeout = '30s'";
 /// How long a connection may be waited for.
 const ACQUIRE: Duration = Duration::from_secs(10);
 /// The oldest server that is supported: 14.
@@ -49,6 +61,9 @@ pub enum Error {
         /// What the database was made with.
         made: String,
     },
+    /// The pipeline file names a projection that there is not.
+    #[error(transparent)]
+    Projection(#[from] projections::UnknownProjection),
     /// The schema can not be brought up to date.
     #[error("PostgreSQL schema: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -109,13 +124,6 @@ impl Database {
             return Err(Error::TooOld(text));
         }
         Ok(sqlx::migrate!("migrations/postgres").run(&self.pool).await?)
-    }
-
-    /// Begins a transaction whose statements have a limit of time.
-    async fn begin(&self) -> Result<sqlx::Transaction<'static, Postgres>, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::raw_sql(STATEMENT_TIMEOUT).execute(&mut *transaction).await?;
-        Ok(transaction)
     }
 
     /// Ends all connections.

@@ -7,6 +7,7 @@
 use super::{Claim, Database, Error};
 use crate::log::Entry;
 use crate::sinks::archive::chunk;
+use crate::sinks::archive::name::{Segment, hour_of};
 use sqlx::{Row, SqliteConnection};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -228,17 +229,10 @@ impl Segments {
         }
     }
 
-    /// `slice=…/date=…/hour=…/` is read by DuckDB, Spark and Trino as it is.
     fn path(&self, shard: Shard, epoch: i64, open: Open) -> String {
-        let first = jiff::Timestamp::from_second(open.hour * 3600).unwrap_or_default();
-        format!(
-            "slice={}/{}/p{:03}-e{epoch:06}-{:020}.{}",
-            self.slices.name(shard),
-            first.strftime("date=%Y-%m-%d/hour=%H"),
-            shard.partition,
-            open.first_seq,
-            self.roll.extension,
-        )
+        let Open { first_seq, hour, .. } = open;
+        let (slice, partition) = (self.slices.name(shard), shard.partition);
+        Segment { slice, partition, epoch: epoch as u64, first_seq, hour }.path(self.roll.extension)
     }
 }
 
@@ -250,8 +244,4 @@ fn by_shard(entries: &[Entry]) -> BTreeMap<Shard, Vec<(u64, &Event)>> {
         }
     }
     shards
-}
-
-fn hour_of(event: &Event) -> i64 {
-    event.time_us.div_euclid(3_600_000_000)
 }

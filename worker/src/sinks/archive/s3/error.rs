@@ -1,0 +1,171 @@
+//! What S3 says, and what it means for whoever has to mend it.
+
+use super::S3;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use std::fmt::Write as _;
+
+/// Why S3 does not do what it is asked to. What a user can mend names the field of the pipeline file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An option is wrong.
+    #[error("spec.sinks.archive.s3.{field}: {what}; {mend}")]
+    Option {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// The bucket is not there.
+    #[error("spec.sinks.archive.s3.bucket: there is no bucket {bucket} at {endpoint}; make it, or give another")]
+    NoBucket {
+        /// The bucket.
+        bucket: String,
+        /// Where it was looked for.
+        endpoint: String,
+    },
+    /// The store does not know who asks.
+    #[error("spec.sinks.archive.s3.credentialsFrom: {endpoint} does not take the credentials ({code}); give others")]
+    Credentials {
+        /// Who says so.
+        endpoint: String,
+        /// Its word.
+        code: String,
+    },
+    /// Whoever asks may not do this.
+    #[error(
+        "spec.sinks.archive.s3.credentialsFrom: {what} is not allowed ({code}); allow s3:PutObject, s3:GetObject, \
+         s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
+    )]
+    Denied {
+        /// What was asked.
+        what: String,
+        /// The store's word.
+        code: String,
+    },
+    /// The bucket is elsewhere.
+    #[error(
+        "spec.sinks.archive.s3.region: the bucket {bucket} is in {there}, not in {given}; give the bucket's region"
+    )]
+    Region {
+        /// The bucket.
+        bucket: String,
+        /// Its region, as far as the store tells.
+        there: String,
+        /// The one in the pipeline file.
+        given: String,
+    },
+    /// The store replaces an object when it is asked not to.
+    #[error(
+        "spec.sinks.archive.s3.endpoint: {endpoint} does not honour conditional puts (If-None-Match: *) {how}: it \
+         replaced an object, and a worker that was paused could do so too; give a store that refuses with 412"
+    )]
+    Unconditional {
+        /// The store.
+        endpoint: String,
+        /// By which kind of put.
+        how: &'static str,
+    },
+    /// The store is away, slow, or has too much to do.
+    #[error("{what}: {why}")]
+    Outage {
+        /// What was asked.
+        what: String,
+        /// What happened.
+        why: String,
+    },
+    /// The store refuses.
+    #[error("{what} was refused: {why}")]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// What it says.
+        why: String,
+    },
+    /// A file of this machine can not be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(super) fn option(field: &'static str, what: String, mend: &'static str) -> Self {
+        Self::Option { field, what, mend }
+    }
+
+    pub(super) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |error| Self::File { path: path.display().to_string(), error }
+    }
+
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Outage { .. } | Self::File { .. })
+    }
+}
+
+/// The status of an answer, and the store's word for it; `None` where none came.
+pub(super) fn answered<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<(u16, String)> {
+    let raw = error.raw_response()?;
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
+    Some((raw.status().as_u16(), code.to_owned()))
+}
+
+impl S3 {
+    /// What an error means. `what` was asked.
+    pub(super) fn error<E>(&self, what: String, error: &SdkError<E>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let why = chain(error);
+        let Some((status, code)) = answered(error) else { return Error::Outage { what, why } };
+        let (bucket, endpoint) = (self.options.bucket.clone(), self.endpoint());
+        let there = error.raw_response().and_then(|raw| raw.headers().get("x-amz-bucket-region"));
+        match (status, code.as_str()) {
+            (_, "NoSuchBucket") => Error::NoBucket { bucket, endpoint },
+            (301 | 307, _) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
+                let there = there.unwrap_or("another region").to_owned();
+                Error::Region {
+                    bucket,
+                    there,
+                    given: self.options.region.clone().unwrap_or_else(|| "us-east-1".into()),
+                }
+            }
+            (_, "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken") => {
+                Error::Credentials { endpoint, code }
+            }
+            // A clock that is wrong, or a process that was paused between signing and sending.
+            (_, "RequestTimeTooSkewed" | "RequestTimeout") | (408 | 409 | 429 | 500.., _) => {
+                Error::Outage { what, why }
+            }
+            (401 | 403, _) => {
+                let code = if code.is_empty() { status.to_string() } else { code };
+                Error::Denied { what, code }
+            }
+            _ => Error::Refused { what, why },
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> String {
+        self.options.endpoint.clone().unwrap_or_else(|| "AWS".to_owned())
+    }
+}
+
+/// An error with its causes; the library's own text says "service error" only.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !text.contains(&more) {
+            let _ = write!(text, ": {more}");
+        }
+        cause = next.source();
+    }
+    text
+}

@@ -1,0 +1,47 @@
+//! The first question: does the store refuse to replace an object? Some take the condition and ignore it.
+
+use super::objects::Placed;
+use super::{Error, S3};
+use crate::sinks::archive::Stamp;
+use crate::sinks::archive::stamp::Stamping;
+
+const BODY: &[u8] = b"turbo asks whether this store honours If-None-Match\n";
+
+impl S3 {
+    /// Puts a small object, and once more, whole and in parts: the store must refuse both with 412. Then removes it.
+    ///
+    /// # Errors
+    /// The store is away, refuses, or replaces objects.
+    pub async fn probe(&self) -> Result<(), Error> {
+        // Readers of a folder pass over names that begin with an underscore.
+        let path = format!("_turbo_probe-{:016x}", rand::random::<u64>());
+        let mut stamping = Stamping::default();
+        stamping.add(BODY);
+        let outcome = self.twice(&path, &stamping.stamp()).await;
+        let removed = self.remove(&path).await;
+        outcome.and(removed)
+    }
+
+    async fn twice(&self, path: &str, stamp: &Stamp) -> Result<(), Error> {
+        let refused = |how| Error::Unconditional { endpoint: self.endpoint(), how };
+        if self.put(path, BODY.to_vec(), stamp, true).await? == Placed::New
+            && self.put(path, BODY.to_vec(), stamp, true).await? == Placed::New
+        {
+            return Err(refused("of a whole object"));
+        }
+        let upload = self.begin_upload(path, stamp).await?;
+        let joined = self.join_over(path, &upload).await;
+        self.abort(path, &upload).await?;
+        match joined? {
+            Placed::New => Err(refused("of an object in parts")),
+            Placed::Met => Ok(()),
+        }
+    }
+
+    async fn join_over(&self, path: &str, upload: &str) -> Result<Placed, Error> {
+        // Burning asks for this: whoever may not list uploads learns it now.
+        self.open_uploads(path).await?;
+        let part = self.send_part(path, upload, 1, BODY.to_vec()).await?;
+        self.join(path, upload, vec![part]).await
+    }
+}

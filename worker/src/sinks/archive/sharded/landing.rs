@@ -1,0 +1,198 @@
+//! A closed range lands: intent, object, commit. Whatever goes wrong, the row of the position says how to go on.
+
+use super::super::filling::Filling;
+use super::super::name::Segment;
+use super::super::object::Error as ObjectError;
+use super::super::store::{self, Put};
+use super::super::{Format, Stamp};
+use super::Shared;
+use super::buffer::{Chunks, Scratch};
+use super::lane::{Range, Waiting};
+use crate::sinks::feed::SinkPosition;
+use crate::sinks::postgres::{self, Fence, Intent};
+use crate::telemetry::events;
+use std::fs::File;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use turbo_core::backoff::Backoff;
+
+pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// The server ends its statements after 30 s; this is for one that does not answer at all.
+const CATALOG: Duration = Duration::from_secs(45);
+
+/// Why nothing has landed yet.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Catalog(#[from] postgres::Error),
+    #[error("PostgreSQL does not answer")]
+    Silent,
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error("the archive's buffer: {0}")]
+    Buffer(#[from] std::io::Error),
+    #[error("{found} events wait for a segment of {rows}")]
+    Rows { found: u64, rows: u64 },
+    #[error("{0} is another's object; does another pipeline use this folder or prefix? give each its own")]
+    Taken(String),
+    #[error("{0} was replaced while it was burnt; is another pipeline at work there?")]
+    Replaced(String),
+    #[error("the catalog has not settled what became of the commit")]
+    Unsettled,
+    #[error("a task that writes files ended early")]
+    Task,
+}
+
+/// How a landing ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The position is where the range ends.
+    Landed,
+    /// The claim is lost.
+    Lost,
+}
+
+/// What the row of the position says.
+enum Standing {
+    /// The range has not landed, and may.
+    Mine,
+    Over(Outcome),
+}
+
+/// An object that is made, and waits for its put.
+struct Made {
+    file: Scratch,
+    intent: Intent,
+    stamp: Stamp,
+}
+
+/// A range on its way.
+pub(super) struct Landing {
+    pub(super) shared: Arc<Shared>,
+    pub(super) fence: Fence,
+    /// The position before it.
+    pub(super) had: SinkPosition,
+    pub(super) range: Range,
+}
+
+impl Landing {
+    /// Tries until it has landed or the claim is lost.
+    pub(super) async fn run(self) -> (Range, Outcome) {
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        let mut made = None;
+        let outcome = loop {
+            match self.attempt(&mut made).await {
+                Ok(outcome) => break outcome,
+                Err(error) => {
+                    let path = made.as_ref().map_or("", |made: &Made| &made.intent.path);
+                    self.shared.report.failed(&error.to_string());
+                    events::SegmentFailed { path, error: &error.to_string() }.emit();
+                    tokio::time::sleep(backoff.next(rand::random())).await;
+                }
+            }
+        };
+        if let Some(made) = made.filter(|_| outcome == Outcome::Landed) {
+            let Intent { path, rows, bytes, .. } = &made.intent;
+            events::SegmentCommitted { path, rows: *rows, bytes: *bytes }.emit();
+        }
+        (self.range, outcome)
+    }
+
+    async fn attempt(&self, made: &mut Option<Made>) -> Result<Outcome, Error> {
+        let _permit = self.shared.puts.acquire().await.map_err(|_| Error::Task)?;
+        // Also after a long wait or a pause: whoever has lost the claim puts nothing more.
+        if let Standing::Over(outcome) = self.standing().await? {
+            return Ok(outcome);
+        }
+        let mut id = None;
+        if let Some(waiting) = &self.range.segment {
+            let made = match made {
+                Some(made) => &*made,
+                none => none.insert(self.make(waiting).await?),
+            };
+            id = answered(self.shared.database.intend(&self.fence, &made.intent)).await?;
+            if id.is_none() {
+                return self.over().await;
+            }
+            if self.shared.store.put_new(&made.intent.path, made.file.path(), &made.stamp).await? == Put::Taken {
+                let taken = || Error::Taken(self.shared.store.address(&made.intent.path));
+                return self.over().await.map_err(|error| if let Error::Unsettled = error { taken() } else { error });
+            }
+        }
+        let Range { covers, .. } = self.range;
+        match answered(self.shared.database.commit_segment(&self.fence, id, self.had, covers)).await? {
+            true => Ok(Outcome::Landed),
+            false => self.over().await,
+        }
+    }
+
+    /// How it has ended, as the row of the position says.
+    async fn over(&self) -> Result<Outcome, Error> {
+        match self.standing().await? {
+            Standing::Over(outcome) => Ok(outcome),
+            Standing::Mine => Err(Error::Unsettled),
+        }
+    }
+
+    async fn standing(&self) -> Result<Standing, Error> {
+        let row = answered(self.shared.database.archive_position(&self.fence)).await?;
+        Ok(match row {
+            Some((epoch, position)) if epoch == self.fence.epoch => match position.seq {
+                seq if seq == self.had.seq => Standing::Mine,
+                seq if seq == self.range.covers.seq => Standing::Over(Outcome::Landed),
+                // Somebody has set it by hand, or the catalog was restored: what waits does not join it.
+                _ => Standing::Over(Outcome::Lost),
+            },
+            _ => Standing::Over(Outcome::Lost),
+        })
+    }
+
+    async fn make(&self, waiting: &Waiting) -> Result<Made, Error> {
+        let Shared { options, buffer, .. } = &*self.shared;
+        let Fence { slice, partition, epoch } = self.fence.clone();
+        let Waiting { spool, first_seq, last_seq, hour, rows } = waiting;
+        let name = Segment { slice: &slice, partition, epoch, first_seq: *first_seq, hour: *hour };
+        let path = name.path(options.format.extension());
+        let file = buffer.scratch("object");
+        let (from, bytes, to) = (spool.path().to_owned(), spool.bytes(), file.path().to_owned());
+        let (format, rows) = (options.format, *rows);
+        let filled = tokio::task::spawn_blocking(move || fill(&from, bytes, &to, format, (&slice, partition), rows));
+        let stamp = filled.await.map_err(|_| Error::Task)??;
+        let Stamp { bytes, checksum } = stamp.clone();
+        let intent = Intent { path, first_seq: *first_seq, last_seq: *last_seq, rows, bytes, checksum };
+        Ok(Made { file, intent, stamp })
+    }
+}
+
+/// Makes the object of what waits.
+fn fill(
+    from: &Path,
+    bytes: u64,
+    to: &PathBuf,
+    format: Format,
+    (slice, partition): (&str, u16),
+    rows: u64,
+) -> Result<Stamp, Error> {
+    let mut chunks = Chunks::open(from, bytes)?;
+    let mut filling = Filling::begin(format, File::create(to)?, slice, partition)?;
+    while let Some(events) = chunks.next()? {
+        filling.add(events)?;
+    }
+    let (_, found) = filling.finish()?;
+    if found != rows {
+        return Err(Error::Rows { found, rows });
+    }
+    Ok(Stamp::of(to)?)
+}
+
+/// An answer of the catalog, or that none comes.
+pub(super) async fn answered<T>(asked: impl Future<Output = Result<T, postgres::Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(CATALOG, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error::Silent),
+    }
+}

@@ -1,0 +1,154 @@
+//! Where a shard stands: in the stream, and in the catalog. Read at the claim and at every doubt.
+
+use super::NAME;
+use super::shard::{Publisher, Stop};
+use super::stream::{self, Last};
+use crate::sinks::feed::SinkPosition;
+use crate::telemetry::events;
+
+/// Why it is not known where a shard stands.
+pub(super) enum Doubt {
+    /// The shard is another's.
+    Lost,
+    /// The server or the catalog does not answer.
+    Failed(String),
+}
+
+impl From<String> for Doubt {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl Publisher {
+    /// Reads where the shard stands.
+    pub(super) async fn begin(&mut self) -> Result<(), Stop> {
+        while let Err(why) = self.catch_up().await {
+            self.wait(&why).await?;
+        }
+        self.shared.report.claimed(self.shard, self.saved);
+        Ok(())
+    }
+
+    async fn catch_up(&mut self) -> Result<(), String> {
+        let last = stream::last(&self.shared.stream, &self.filter).await?;
+        if let Some(last) = &last {
+            let end = self.shared.log.last_of(&self.shared.slices, self.shard).await;
+            let end = end.map_err(|error| error.to_string())?;
+            if last.position.seq > end {
+                let (stream, of) = (self.shared.log.names.enriched_stream(), last.position.seq);
+                let why = format!(
+                    "stream {stream} has the log's message {of}, and the log ends at {end}: it has lost its end, or was made \
+                     anew. What it has up to there is taken for known; if it is new, remove the stream"
+                );
+                tracing::error!(shard = ?self.shard, "spec.sinks.enriched: {why}");
+                self.shared.report.failed(&why);
+            }
+        }
+        self.stand_behind(last);
+        Ok(())
+    }
+
+    /// Goes on behind this message.
+    fn stand_behind(&mut self, last: Option<Last>) {
+        self.last = last.as_ref().map_or(0, |last| last.sequence);
+        if let Some(last) = last.filter(|last| last.position.seq > self.position.seq) {
+            self.position = last.position;
+        }
+    }
+
+    /// After a refusal, or without an answer. `Some(true)`: one of the attempts stands in the stream. `Some(false)`: something
+    /// else does, and the next batch comes behind that. `None`: the stream ends where it did, and what was sent may still
+    /// arrive.
+    pub(super) async fn look_again(&mut self, ids: &[String]) -> Result<Option<bool>, Doubt> {
+        let last = stream::last(&self.shared.stream, &self.filter).await?;
+        if last.as_ref().map_or(0, |last| last.sequence) == self.last {
+            return Ok(None);
+        }
+        let is_mine = |last: &&Last| last.batch.as_ref().is_some_and(|id| ids.contains(id));
+        if let Some(mine) = last.as_ref().filter(is_mine) {
+            self.last = mine.sequence;
+            return Ok(Some(true));
+        }
+        // Another owner has written, or the retention has taken the last message: whose the shard is, is in the catalog.
+        if !self.is_mine().await? {
+            return Err(Doubt::Lost);
+        }
+        self.stand_behind(last);
+        Ok(Some(false))
+    }
+
+    /// Whether the claim still holds; what the catalog has as the position is taken over.
+    async fn is_mine(&mut self) -> Result<bool, String> {
+        let shared = &self.shared;
+        let row = shared.database.sink_position(&shared.slices, NAME, self.shard).await;
+        let Some((epoch, saved)) = row.map_err(|error| error.to_string())? else {
+            return Err(format!("the catalog has no row of the sink {NAME} for this shard"));
+        };
+        if epoch != self.epoch {
+            return Ok(false);
+        }
+        (self.saved, self.unsure) = (saved, false);
+        Ok(true)
+    }
+
+    /// Brings the catalog's position up to date. A catalog that is away is tried again later: what stands in the stream
+    /// tells more.
+    pub(super) async fn save(&mut self) -> Result<(), Stop> {
+        if self.unsure {
+            self.look_up().await?;
+        }
+        if self.unsure || self.position.seq <= self.saved.seq {
+            return Ok(());
+        }
+        let (shared, to) = (self.shared.clone(), self.position);
+        let moved =
+            shared.database.move_position(&shared.slices, NAME, self.shard, self.epoch, self.saved.seq, to).await;
+        if !matches!(moved, Ok(true)) {
+            self.unsure = true;
+        }
+        match moved {
+            Ok(true) => self.saved(to),
+            Ok(false) => self.look_up().await?,
+            Err(error) => self.failed(&error.to_string()),
+        }
+        Ok(())
+    }
+
+    fn saved(&mut self, to: SinkPosition) {
+        self.saved = to;
+        match std::mem::take(&mut self.failures) {
+            0 => self.shared.report.claimed(self.shard, to),
+            _ => self.shared.report.landed(self.shard, to, 0),
+        }
+    }
+
+    /// Reads the catalog's row again.
+    async fn look_up(&mut self) -> Result<(), Stop> {
+        match self.is_mine().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Stop::Lost),
+            Err(why) => {
+                self.failed(&why);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells why it does not get on, and waits a while.
+    pub(super) async fn wait(&mut self, why: &str) -> Result<(), Stop> {
+        self.failed(why);
+        tokio::select! {
+            () = self.ending.cancelled() => Err(Stop::Ending),
+            () = tokio::time::sleep(self.backoff.next(rand::random())) => Ok(()),
+        }
+    }
+
+    fn failed(&mut self, why: &str) {
+        let first = self.failures == 0;
+        self.failures = self.failures.saturating_add(1);
+        self.shared.report.failed(why);
+        let slice = self.shared.slices.name(self.shard);
+        events::EnrichedFailed { slice, partition: self.shard.partition, error: why, first }.emit();
+    }
+}

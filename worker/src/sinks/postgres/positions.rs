@@ -1,0 +1,71 @@
+//! Positions of the sinks beside the database: read, and moved under the fence of their claim.
+//!
+//! Invariant: a position moves only while its row has the epoch of the claim and the position that it is moved from, in one
+//! `UPDATE`. An answer that does not come means unknown: the row is read again.
+
+use super::{Database, Error};
+use crate::sinks::feed::SinkPosition;
+use sqlx::Row as _;
+use turbo_core::shard::{Shard, Slices};
+
+impl Database {
+    /// Moves the position of a sink in a shard from `had` on, under the epoch of the claim. Returns false where the row is
+    /// another: the shard was claimed since, or the position is not `had`.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses, or does not answer: whether it moved is not known then.
+    pub async fn move_position(
+        &self,
+        slices: &Slices,
+        sink: &str,
+        shard: Shard,
+        epoch: u64,
+        had: u64,
+        to: SinkPosition,
+    ) -> Result<bool, Error> {
+        let mut transaction = self.begin().await?;
+        let moved = sqlx::query(
+            "UPDATE positions SET position = $6, number = $7
+             WHERE slice = $1 AND partition = $2 AND sink = $3 AND epoch = $4 AND position = $5",
+        )
+        .persistent(false)
+        .bind(slices.name(shard).to_owned())
+        .bind(i32::from(shard.partition))
+        .bind(sink.to_owned())
+        .bind(epoch as i64)
+        .bind(had as i64)
+        .bind(to.seq as i64)
+        .bind(to.number as i64)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// The epoch and the position of a sink in a shard; `None` where the catalog does not know the sink.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses, or does not answer.
+    pub async fn sink_position(
+        &self,
+        slices: &Slices,
+        sink: &str,
+        shard: Shard,
+    ) -> Result<Option<(u64, SinkPosition)>, Error> {
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
+            "SELECT epoch, position, number FROM positions WHERE slice = $1 AND partition = $2 AND sink = $3",
+        )
+        .persistent(false)
+        .bind(slices.name(shard).to_owned())
+        .bind(i32::from(shard.partition))
+        .bind(sink.to_owned())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        let Some(row) = row else { return Ok(None) };
+        let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
+        let position = SinkPosition { seq: number("position")?, number: number("number")? };
+        Ok(Some((number("epoch")?, position)))
+    }
+}

@@ -1,0 +1,212 @@
+//! Backfill: records that landed before their projection was switched on.
+//!
+//! Invariants:
+//! - a projection that is switched on begins empty; what was left from an earlier time is gone in the same transaction;
+//! - a step takes its records in the order of their keys and holds them until it ends, as a merge does. Should it meet a
+//!   commit all the same, it gives way: it waits for a lock far shorter than a deadlock is waited for;
+//! - how far it has come stands in the step's transaction: whoever goes on goes on from there.
+//!
+//! Commits of workers that do not have the projection yet, while a new pipeline file is being rolled out, do not fill it.
+//! So the backfill begins only some time after the projection was switched on, and finds what they have landed.
+
+use super::super::{Database, Error};
+use super::columns::Projection;
+use super::{ALL, Key, UnknownProjection, merge, names, stage};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use turbo_core::backoff::Backoff;
+
+/// "turbo" and what the lock is for, as a number that nothing else in the database uses.
+const LOCK: i64 = 0x7475_7262_6f00_0002;
+
+/// How backfill works.
+#[derive(Clone, Debug)]
+pub struct BackfillOptions {
+    /// From the switching on to the beginning: as long as a rollout takes.
+    pub delay: Duration,
+    /// From one look to the next while there is nothing to do: too early, or another worker is at it.
+    pub every: Duration,
+    /// Records in one step.
+    pub rows: u32,
+    /// From one step to the next, so that commits have their turn.
+    pub pause: Duration,
+}
+
+impl Default for BackfillOptions {
+    fn default() -> Self {
+        let (delay, every) = (Duration::from_secs(600), Duration::from_secs(10));
+        Self { delay, every, rows: 1000, pause: Duration::from_millis(50) }
+    }
+}
+
+/// Takes older records into the projections that are on.
+#[derive(Debug)]
+pub struct Backfill {
+    database: Database,
+    options: BackfillOptions,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// There may be more.
+    Went(u64),
+    /// Another worker is at it, or it is too early.
+    NotNow,
+    /// All is done.
+    Done,
+}
+
+impl Database {
+    /// Switches these projections on and all others off. To be called before the first commit.
+    ///
+    /// # Errors
+    /// There is no projection of such a name (an error of the pipeline file), or PostgreSQL refuses.
+    pub async fn project(&self, wanted: &[String]) -> Result<(), Error> {
+        if let Some(unknown) = wanted.iter().find(|name| names().all(|known| known != **name)) {
+            return Err(UnknownProjection { name: unknown.clone() }.into());
+        }
+        let mut transaction = self.begin().await?;
+        let off = sqlx::query("DELETE FROM projections WHERE name <> ALL ($1)").persistent(false).bind(wanted);
+        off.execute(&mut *transaction).await?;
+        let on =
+            "INSERT INTO projections (name) SELECT * FROM unnest($1::text[]) AS n ORDER BY n ON CONFLICT DO NOTHING
+                  RETURNING name";
+        let new: Vec<String> =
+            sqlx::query_scalar(on).persistent(false).bind(wanted).fetch_all(&mut *transaction).await?;
+        for projection in ALL.iter().filter(|projection| new.iter().any(|name| name == projection.name)) {
+            let sql = format!("TRUNCATE {}", projection.name);
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+impl Backfill {
+    /// Backfill of a database.
+    #[must_use]
+    pub fn new(database: Database, options: BackfillOptions) -> Self {
+        Self { database, options }
+    }
+
+    /// Works until all is done or the token fires.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        loop {
+            let step = stop.run_until_cancelled(self.step()).await;
+            let wait = match step {
+                None | Some(Ok(Step::Done)) => return,
+                Some(Ok(Step::Went(_))) => {
+                    backoff.reset();
+                    self.options.pause
+                }
+                Some(Ok(Step::NotNow)) => self.options.every,
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "older records are not projected for now");
+                    backoff.next(rand::random())
+                }
+            };
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn step(&self) -> Result<Step, Error> {
+        let mut transaction = self.database.begin().await?;
+        let step = self.step_in(&mut transaction).await?;
+        match step {
+            Step::Went(_) => transaction.commit().await?,
+            Step::NotNow | Step::Done => transaction.rollback().await?,
+        }
+        Ok(step)
+    }
+
+    async fn step_in(&self, connection: &mut PgConnection) -> Result<Step, Error> {
+        sqlx::raw_sql("SET LOCAL lock_timeout = '250ms'").execute(&mut *connection).await?;
+        let lock = "SELECT pg_try_advisory_xact_lock($1)";
+        let alone: bool = sqlx::query_scalar(lock).persistent(false).bind(LOCK).fetch_one(&mut *connection).await?;
+        if !alone {
+            return Ok(Step::NotNow);
+        }
+        let next = sqlx::query(
+            "SELECT name, time_us, did, rkey, since + $1 * interval '1 second' <= now() AS due
+             FROM projections WHERE NOT done ORDER BY since, name LIMIT 1",
+        );
+        let next = next.persistent(false).bind(self.options.delay.as_secs_f64());
+        let Some(next) = next.fetch_optional(&mut *connection).await? else { return Ok(Step::Done) };
+        let name: &str = next.try_get("name")?;
+        // A newer version of the program may have switched on one that this one does not know.
+        let projection = ALL.iter().find(|one| one.name == name);
+        let Some(projection) = projection.filter(|_| next.try_get("due").unwrap_or(false)) else {
+            return Ok(Step::NotNow);
+        };
+        let after = (next.try_get("time_us")?, next.try_get("did")?, next.try_get("rkey")?);
+        Ok(Step::Went(self.take(connection, projection, after).await?))
+    }
+
+    /// Takes the next records into a projection.
+    async fn take(
+        &self,
+        connection: &mut PgConnection,
+        projection: &Projection,
+        (time_us, did, rkey): (i64, String, String),
+    ) -> Result<u64, Error> {
+        let step = sqlx::query(
+            "SELECT time_us, did, rkey FROM record_state
+             WHERE collection = $1 AND time_us >= $2 AND (time_us, did, rkey) > ($2, $3, $4)
+             ORDER BY time_us, did, rkey LIMIT $5",
+        );
+        let step = step.persistent(false).bind(projection.collection).bind(time_us).bind(did).bind(rkey);
+        let step = step.bind(i64::from(self.options.rows)).fetch_all(&mut *connection).await?;
+        let (mut dids, mut rkeys): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for row in &step {
+            dids.push(row.try_get("did")?);
+            rkeys.push(row.try_get("rkey")?);
+        }
+        project(connection, projection, &dids, &rkeys).await?;
+        let last: Option<i64> = step.last().map(|row| row.try_get("time_us")).transpose()?;
+        let moved = "UPDATE projections SET time_us = coalesce($2, time_us), did = coalesce($3, did),
+                       rkey = coalesce($4, rkey), done = $5 WHERE name = $1";
+        sqlx::query(moved)
+            .persistent(false)
+            .bind(projection.name)
+            .bind(last)
+            .bind(dids.last().copied())
+            .bind(rkeys.last().copied())
+            .bind(step.len() < self.options.rows as usize)
+            .execute(connection)
+            .await?;
+        Ok(step.len() as u64)
+    }
+}
+
+/// Takes what stands in `record_state` at these keys into a projection, and holds it there until the transaction ends.
+async fn project(
+    connection: &mut PgConnection,
+    projection: &Projection,
+    dids: &[&str],
+    rkeys: &[&str],
+) -> Result<(), Error> {
+    let rows = sqlx::query(
+        "SELECT r.did, r.rkey, r.rev, r.cid, r.time_us, r.seq, r.record::text AS record
+         FROM unnest($2::text[], $3::text[]) AS s (did, rkey)
+         JOIN record_state r ON r.did = s.did AND r.collection = $1 AND r.rkey = s.rkey
+         WHERE r.record IS NOT NULL ORDER BY r.did, r.rkey FOR SHARE OF r",
+    );
+    let rows = rows.persistent(false).bind(projection.collection).bind(dids).bind(rkeys);
+    let rows = rows.fetch_all(&mut *connection).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let merge = merge(projection);
+    let mut staged = merge.rows(rows.len());
+    for row in &rows {
+        let (did, rkey) = (row.try_get("did")?, row.try_get("rkey")?);
+        let key = Key { did, rkey, rev: row.try_get("rev")?, cid: row.try_get("cid")? };
+        let record: &str = row.try_get("record")?;
+        stage(&mut staged, projection, &key, (row.try_get("time_us")?, row.try_get("seq")?), record.as_bytes());
+    }
+    merge.run(connection, staged).await.map(|_| ())
+}

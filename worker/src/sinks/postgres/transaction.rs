@@ -1,0 +1,68 @@
+//! Transactions.
+//!
+//! Invariant: a transaction that was neither committed nor rolled back takes its connection with it. One that is given up
+//! in the middle of a COPY leaves its connection one answer behind, and the next COMMIT on it would read the answer of
+//! something else (seen with sqlx 0.9).
+
+use super::Database;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
+use std::ops::{Deref, DerefMut};
+
+/// Each statement has a limit of time, and none is worth compiling: a merge that is estimated as dear would be, anew each
+/// time, for longer than it takes.
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '30s'; SET LOCAL jit = off";
+
+/// An open transaction.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    connection: PoolConnection<Postgres>,
+    ended: bool,
+}
+
+impl Database {
+    /// Begins a transaction.
+    pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        let mut transaction = Transaction { connection: self.pool.acquire().await?, ended: false };
+        sqlx::raw_sql(BEGIN).execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+}
+
+impl Transaction {
+    /// Commits. Where there is no answer it is not known whether it landed.
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Rolls back, and keeps the connection.
+    pub(super) async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("ROLLBACK").execute(&mut *self).await?;
+        self.ended = true;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+impl Deref for Transaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
