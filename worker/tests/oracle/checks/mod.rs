@@ -2,9 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a check that fails ends the run")]
 
+use crate::manifest::{ARCHIVE, ENRICHED};
+use crate::stage::Stage;
+use crate::truth::Truth;
+use std::path::Path;
+use tokio::runtime::Handle;
+
 mod comparing;
 mod planning;
-pub mod planting;
+mod planting;
 mod proxying;
 
 /// Runs all checks.
@@ -37,4 +43,19 @@ pub fn all() {
         check();
         eprintln!("check: {name} … ok");
     }
+}
+
+/// Plants something in each sink of a run that was right, and looks for it.
+///
+/// # Panics
+/// It is not found.
+pub fn planted(runtime: &Handle, stage: &Stage, archive: &Path, truth: &Truth) {
+    planting::in_postgres(runtime, &stage.postgres, truth);
+    if ARCHIVE {
+        planting::in_archive(archive, truth);
+    }
+    if ENRICHED {
+        planting::in_enriched(runtime, &stage.nats.urls(), truth);
+    }
+    eprintln!("check: what is planted in each sink now is found … ok");
 }

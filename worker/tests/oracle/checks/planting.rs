@@ -1,8 +1,11 @@
 //! What is planted in a sink that was found to be right has to be found there: after a short run.
 
-use crate::judge;
-use crate::manifest::DATABASE;
+use crate::judge::{self, compare_all};
+use crate::manifest::{DATABASE, NAME};
+use crate::order::Wrong;
 use crate::truth::Truth;
+use async_nats::HeaderMap;
+use std::path::{Path, PathBuf};
 use tokio::runtime::Handle;
 use turbo_testkit::Postgres;
 
@@ -39,4 +42,55 @@ pub fn in_postgres(runtime: &Handle, postgres: &Postgres, truth: &Truth) {
     // Four records, an account, the letter, the entries of three shards, the letters of one, a gap, an owner.
     assert_eq!((wrong.lost, wrong.duplicated, wrong.different), (1, 1, 12), "{wrong:#?}");
     postgres.execute("postgres", &format!("DROP DATABASE {COPY}"));
+}
+
+/// An object that is there twice, and then not at all.
+///
+/// # Panics
+/// It is not found.
+pub fn in_archive(folder: &Path, truth: &Truth) {
+    let compared = || {
+        let mut wrong = Wrong::default();
+        compare_all(truth, judge::archive(folder, &mut wrong).unwrap(), &mut wrong);
+        (wrong.lost > 0, wrong.duplicated > 0)
+    };
+    let largest = |files: Vec<PathBuf>| files.into_iter().max_by_key(|file| file.metadata().map_or(0, |is| is.len()));
+    let file = largest(judge::files(folder).unwrap()).unwrap();
+    let copy = file.with_file_name("planted.parquet");
+    std::fs::copy(&file, &copy).unwrap();
+    assert_eq!(compared(), (false, true), "{} is there twice", file.display());
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(compared(), (false, false));
+    std::fs::remove_file(&copy).unwrap();
+    assert_eq!(compared(), (true, false), "{} is gone", file.display());
+}
+
+/// A message that is there twice, and then not at all.
+///
+/// # Panics
+/// It is not found.
+pub fn in_enriched(runtime: &Handle, nats: &[String], truth: &Truth) {
+    let compared = || {
+        let mut wrong = Wrong::default();
+        let events = runtime.block_on(judge::enriched(nats.to_vec(), &mut wrong)).unwrap();
+        compare_all(truth, events, &mut wrong);
+        (wrong.lost, wrong.duplicated)
+    };
+    let stream = runtime.block_on(async {
+        let context = async_nats::jetstream::new(async_nats::connect(nats).await.unwrap());
+        let stream = context.get_stream(format!("tpe_default_{NAME}")).await.unwrap();
+        let first = stream.get_raw_message(1).await.unwrap();
+        let mut headers = HeaderMap::new();
+        for name in ["Turbo-Seq", "Turbo-N", "Turbo-Encoding"] {
+            first.headers.get(name).into_iter().for_each(|value| headers.insert(name, value.clone()));
+        }
+        let sent = context.publish_with_headers(first.subject, headers, first.payload).await.unwrap();
+        (stream, sent.await.unwrap().sequence)
+    });
+    assert_eq!(compared(), (0, 1), "the first message is there twice");
+    let (stream, copy) = stream;
+    for sequence in [1, copy] {
+        assert!(runtime.block_on(stream.delete_message(sequence)).unwrap());
+    }
+    assert_eq!(compared(), (1, 0), "the first message is gone");
 }

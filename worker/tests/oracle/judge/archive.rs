@@ -36,7 +36,10 @@ pub fn archive(folder: &Path, wrong: &mut Wrong) -> Result<Events, Failure> {
 }
 
 /// Every file below a folder, in order.
-fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// A folder that can not be read.
+pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     if !folder.exists() {
         return Ok(found);

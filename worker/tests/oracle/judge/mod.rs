@@ -8,7 +8,7 @@ mod events;
 mod letters;
 mod records;
 
-pub use archive::archive;
+pub use archive::{archive, files};
 pub use enriched::enriched;
 pub use events::{Events, compare_all};
 
