@@ -6,6 +6,7 @@
 
 use crate::act::Role;
 use crate::process::{Launch, Process};
+use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -21,14 +22,24 @@ pub struct Crew {
     launch: Launch,
     drain: Duration,
     slots: Vec<Slot>,
+    pub told: Told,
+}
+
+/// What is told of processes that have ended.
+#[derive(Debug, Default)]
+pub struct Told {
     /// What was not as it should be, with the end of the log.
     pub odd: Vec<String>,
+    /// Those that left in good order: nothing may be theirs any more.
+    pub left: BTreeSet<String>,
 }
 
 /// A place for one process.
 struct Slot {
     role: Role,
     name: String,
+    /// Processes so far.
+    lives: u32,
     /// Whether there should be one.
     wanted: bool,
     state: State,
@@ -59,12 +70,13 @@ impl Crew {
         let slot = |role: Role, number: usize, wanted| Slot {
             role,
             name: format!("{role}-{number}"),
+            lives: 0,
             wanted,
             state: State::Down { until: Instant::now() },
         };
         let ingesters = (0..INGESTERS).map(|number| slot(Role::Ingester, number, true));
         let workers = (0..most).map(|number| slot(Role::Worker, number, number < workers));
-        Self { launch, drain, slots: ingesters.chain(workers).collect(), odd: Vec::new() }
+        Self { launch, drain, slots: ingesters.chain(workers).collect(), told: Told::default() }
     }
 
     /// Starts, continues, reaps: whatever is due.
@@ -74,7 +86,7 @@ impl Crew {
     pub fn tend(&mut self) -> io::Result<()> {
         let now = Instant::now();
         for slot in &mut self.slots {
-            slot.tend(now, &self.launch, self.drain, &mut self.odd)?;
+            slot.tend(now, &self.launch, self.drain, &mut self.told)?;
         }
         Ok(())
     }
@@ -138,6 +150,15 @@ impl Crew {
         self.slots.iter().all(|slot| matches!(slot.state, State::Down { .. }))
     }
 
+    /// Whether everybody runs who should, and nobody else.
+    pub fn is_whole(&self) -> bool {
+        self.slots.iter().all(|slot| match slot.state {
+            State::Runs(_) => slot.wanted,
+            State::Down { .. } => !slot.wanted,
+            State::Paused { .. } | State::Leaving { .. } => false,
+        })
+    }
+
     /// How many run, of ingesters and workers.
     pub fn alive(&self) -> (usize, usize) {
         let of =
@@ -178,11 +199,12 @@ impl Slot {
         self.name.clone()
     }
 
-    fn tend(&mut self, now: Instant, launch: &Launch, drain: Duration, odd: &mut Vec<String>) -> io::Result<()> {
+    fn tend(&mut self, now: Instant, launch: &Launch, drain: Duration, told: &mut Told) -> io::Result<()> {
         let had = std::mem::replace(&mut self.state, State::Down { until: now });
         self.state = match had {
             State::Down { until } if self.wanted && now >= until => {
-                State::Runs(Process::start(launch, self.role, &self.name)?)
+                self.lives += 1;
+                State::Runs(Process::start(launch, self.role, &self.name, self.lives)?)
             }
             State::Paused { process, until } if now >= until => {
                 process.signal("CONT");
@@ -190,7 +212,7 @@ impl Slot {
             }
             State::Runs(mut process) => match process.ended() {
                 Some(status) => {
-                    odd.push(format!("{} ended by itself, {status}:\n{}", self.name, process.end_of_log(1500)));
+                    told.odd.push(format!("{} ended by itself, {status}:\n{}", self.name, process.end_of_log(1500)));
                     State::Down { until: now + AGAIN }
                 }
                 None if !self.wanted => {
@@ -201,15 +223,17 @@ impl Slot {
             },
             State::Leaving { mut process, since, back } => match process.ended() {
                 Some(status) => {
-                    if !status.success() {
+                    if status.success() {
+                        told.left.insert(process.called.clone());
+                    } else {
                         let end = process.end_of_log(1500);
-                        odd.push(format!("{} was told to stop and ended with {status}:\n{end}", self.name));
+                        told.odd.push(format!("{} was told to stop and ended with {status}:\n{end}", self.name));
                     }
                     State::Down { until: now + back }
                 }
                 None if since.elapsed() > drain + LEAVING => {
                     let end = process.end_of_log(4000);
-                    odd.push(format!("{} did not stop within {:?}:\n{end}", self.name, since.elapsed()));
+                    told.odd.push(format!("{} did not stop within {:?}:\n{end}", self.name, since.elapsed()));
                     process.kill();
                     State::Down { until: now + back }
                 }

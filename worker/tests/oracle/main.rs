@@ -115,7 +115,7 @@ fn tried(settings: &Settings) -> Result<Option<Verdict>, Failure> {
     let outcome = run(settings, &steps, &Arc::new(stage), &runtime, folder.path(), &mut crew);
     let right = outcome.as_ref().is_ok_and(Verdict::is_right);
     if !right {
-        crew.odd.iter().rev().take(3).for_each(|odd| eprintln!("{odd}"));
+        crew.told.odd.iter().rev().take(3).for_each(|odd| eprintln!("{odd}"));
         eprintln!("the logs stay in {}", folder.path().display());
     }
     folder.disable_cleanup(!right || settings.keep);
@@ -143,10 +143,10 @@ fn run(
     dismiss(crew)?;
     progress.say("everybody has left; comparing with the truth");
     let truth = truth.join().map_err(|_| "the truth can not be made")?;
-    let mut verdict = verdict::reach(runtime, stage, folder, &truth)?;
+    let mut verdict = verdict::reach(runtime, stage, folder, &truth, &crew.told.left)?;
     progress.end();
     verdict.stuck = end == End::Stuck;
-    verdict.odd = std::mem::take(&mut crew.odd);
+    verdict.odd = std::mem::take(&mut crew.told.odd);
     drop(watch);
     if verdict.is_right() && !settings.is_long() {
         checks::planted(runtime.handle(), stage, &folder.join("archive"), &truth);

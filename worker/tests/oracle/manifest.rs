@@ -32,6 +32,8 @@ pub struct Addresses {
     pub s3: Option<(String, String, String)>,
     /// Messages that may wait before the source is not read: few, so that faults of ingest fall all along a run.
     pub high_water: u64,
+    /// The enriched stream must hold everything.
+    pub enriched_gibibytes: u64,
 }
 
 /// Writes the pipeline file.
@@ -60,7 +62,9 @@ fn yaml(at: &Addresses) -> String {
              roll: {{ size: 1Mi, age: 5s }} }}\n"
         )
     });
-    let enriched = if ENRICHED { "    enriched: { nats: { maxBytes: 4Gi } }\n" } else { "" };
+    let bytes = at.enriched_gibibytes;
+    let enriched =
+        if ENRICHED { format!("    enriched: {{ nats: {{ maxBytes: {bytes}Gi }} }}\n") } else { String::new() };
     format!(
         "apiVersion: turbopipeline.dev/v1alpha1
 kind: TurboPipeline

@@ -22,6 +22,8 @@ pub struct Launch {
 /// A running process. Dropping it kills it, also one that stands still.
 pub struct Process {
     child: Child,
+    /// What its name as an owner begins with.
+    pub called: String,
     log: PathBuf,
     /// Where its own words begin in the log, which it shares with those before it.
     from: u64,
@@ -33,7 +35,7 @@ impl Process {
     ///
     /// # Errors
     /// The program can not be run.
-    pub fn start(launch: &Launch, role: Role, name: &str) -> std::io::Result<Self> {
+    pub fn start(launch: &Launch, role: Role, name: &str, life: u32) -> std::io::Result<Self> {
         let log = launch.folder.join(format!("{name}.log"));
         let mut to = OpenOptions::new().create(true).append(true).open(&log)?;
         let from = to.metadata()?.len();
@@ -46,9 +48,11 @@ impl Process {
         program.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_turbo")]);
         program.args([command, "-f", launch.file, "--listen", "127.0.0.1:0"]);
         program.envs(launch.environment.iter().map(|(name, value)| (name, value))).current_dir(&launch.folder);
+        let called = format!("{name}-life{life}");
+        program.env("TURBO_WORKER", &called);
         let child = program.stdin(Stdio::null()).stdout(to.try_clone()?).stderr(to.try_clone()?).spawn()?;
-        writeln!(to, "--- {name} is process {}", child.id())?;
-        Ok(Self { child, log, from })
+        writeln!(to, "--- {called} is process {}", child.id())?;
+        Ok(Self { child, called, log, from })
     }
 
     /// How it ended, if it has.

@@ -3,6 +3,7 @@
 use crate::act::{Act, Server};
 use crate::crew::Crew;
 use crate::hands::Hand;
+use crate::manifest::LEASE;
 use crate::progress::Progress;
 use crate::schedule::Step;
 use crate::stage::Stage;
@@ -100,7 +101,7 @@ impl<'a> Run<'a> {
             if self.hands.values().any(Hand::has_failed) {
                 return Err(io::Error::other("a server did not come back"));
             }
-            if seen.logged == 0 && self.crew.odd.len() > HOPELESS {
+            if seen.logged == 0 && self.crew.told.odd.len() > HOPELESS {
                 return Err(io::Error::other("the processes end by themselves before they do anything"));
             }
             std::thread::sleep(TICK);
@@ -108,17 +109,18 @@ impl<'a> Run<'a> {
     }
 
     fn end(&mut self, seen: &Seen) -> Option<End> {
-        if !self.held.is_empty() || self.hands.values().any(Hand::is_busy) {
+        if !self.held.is_empty() || self.hands.values().any(Hand::is_busy) || !self.crew.is_whole() {
             self.disturbed = Instant::now();
         }
-        let still = seen.changed.elapsed().min(self.disturbed.elapsed());
+        let (still, undisturbed) = (seen.changed.elapsed(), self.disturbed.elapsed());
         let all_told = self.stage.network.happened() >= self.events && self.steps.is_empty();
         // What is not yet known to be wrong may still come; what came twice shows as more than all.
         let whole = seen.committed >= self.events && seen.all_committed();
-        if all_told && whole && still >= STILL && seen.answered.elapsed() < STILL {
+        // Whoever is gone by then is known to be gone, and what was his has another owner.
+        if all_told && whole && still >= STILL && undisturbed >= 2 * LEASE && seen.answered.elapsed() < STILL {
             return Some(End::Settled);
         }
-        if still < PATIENCE {
+        if still.min(undisturbed) < PATIENCE {
             return None;
         }
         // Events that the pipeline may pass over are no loss: the comparison knows.

@@ -78,6 +78,7 @@ impl Stage {
             from_us: self.world.start_us - 3600 * 1_000_000,
             nats: self.proxies.nats.iter().map(Proxy::address).collect(),
             high_water: (settings.events / 10).clamp(2_000, 20_000),
+            enriched_gibibytes: 1 + settings.events / 250_000,
             postgres: url.replace(&address(&url), &self.proxies.postgres.address()),
             s3: self.s3.as_ref().zip(self.proxies.s3.as_ref()).map(|(s3, (proxy, _))| {
                 let endpoint = format!("http://{}", proxy.address());

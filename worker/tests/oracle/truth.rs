@@ -102,21 +102,19 @@ pub fn kind(id: &EventId) -> usize {
     }
 }
 
-/// A sync that is new makes room for creates that bear an id which was there before: ids of its own revision or a later
-/// one are forgotten. A second resync to the same revision is the same event, and so are its creates.
+/// A commit behind another sync of its repository is another event than the same one before it: the creates that follow
+/// a sync bear ids that were there. A second resync to the same revision is the same event, and so are its creates.
 fn mark_again(sent: &mut [Sent]) {
-    let mut known = HashSet::<EventId>::new();
+    let (mut known, mut sync) = (HashSet::new(), None);
     for sent in sent {
-        sent.again = known.contains(&sent.id);
-        if sent.again {
-            continue;
-        }
-        if let EventId::Sync { rev: floor, .. } = &sent.id {
-            known.retain(|id| match id {
-                EventId::Commit { rev, .. } | EventId::Sync { rev, .. } => rev < floor,
-                _ => true,
-            });
-        }
-        known.insert(sent.id.clone());
+        let behind = match &sent.id {
+            EventId::Commit { .. } => sync.clone(),
+            EventId::Sync { .. } => {
+                sync = Some(sent.id.clone());
+                None
+            }
+            _ => None,
+        };
+        sent.again = !known.insert((sent.id.clone(), behind));
     }
 }

@@ -6,6 +6,7 @@ use crate::manifest::{ARCHIVE, ENRICHED};
 use crate::order::Wrong;
 use crate::stage::Stage;
 use crate::{fetch, truth::Truth};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use tokio::runtime::Runtime;
@@ -31,14 +32,20 @@ impl Verdict {
     }
 }
 
-/// Compares every sink with the truth, side by side.
+/// Compares every sink with the truth, side by side. `left` are the processes that left in good order.
 ///
 /// # Errors
 /// A sink that can not be read.
-pub fn reach(runtime: &Runtime, stage: &Stage, folder: &Path, truth: &Truth) -> Result<Verdict, Failure> {
+pub fn reach(
+    runtime: &Runtime,
+    stage: &Stage,
+    folder: &Path,
+    truth: &Truth,
+    left: &BTreeSet<String>,
+) -> Result<Verdict, Failure> {
     let mut sinks = Vec::new();
     std::thread::scope(|scope| {
-        let postgres = scope.spawn(|| runtime.block_on(judge::postgres(&stage.database(), truth)));
+        let postgres = scope.spawn(|| runtime.block_on(judge::postgres(&stage.database(), truth, left)));
         let archive = ARCHIVE.then(|| scope.spawn(|| archive(runtime, stage, folder, truth)));
         let enriched = ENRICHED.then(|| scope.spawn(|| enriched(runtime, stage, truth)));
         for (name, sink) in [("Postgres", Some(postgres)), ("archive", archive), ("enriched", enriched)] {

@@ -29,7 +29,7 @@ const PLANTS: &str = "
     INSERT INTO dead_letters (slice, partition, seq, did, reason, detail, payload, time_us)
       VALUES ('rest', 2, 1, NULL, 'Unreadable', 'planted', 'x', 0);
     INSERT INTO gaps (found_at, host, from_us, reason) VALUES (now(), 'planted', 0, 'planted');
-    UPDATE positions SET owner = 'planted' WHERE (slice, partition, sink) = ('rest', 0, 'postgres');";
+    UPDATE positions SET owner = 'planted-1' WHERE (slice, partition, sink) = ('rest', 0, 'postgres');";
 
 /// Plants in a copy of the database of the run, which nobody is connected to any more.
 ///
@@ -38,7 +38,8 @@ const PLANTS: &str = "
 pub fn in_postgres(runtime: &Handle, postgres: &Postgres, truth: &Truth) {
     postgres.execute("postgres", &format!("CREATE DATABASE {COPY} TEMPLATE {DATABASE}"));
     postgres.execute(COPY, PLANTS);
-    let wrong = runtime.block_on(judge::postgres(&postgres.url_of(COPY), truth)).unwrap();
+    let wrong =
+        runtime.block_on(judge::postgres(&postgres.url_of(COPY), truth, &["planted".to_owned()].into())).unwrap();
     // Four records, an account, the letter, the entries of three shards, the letters of one, a gap, an owner.
     assert_eq!((wrong.lost, wrong.duplicated, wrong.different), (1, 1, 12), "{wrong:#?}");
     postgres.execute("postgres", &format!("DROP DATABASE {COPY}"));
