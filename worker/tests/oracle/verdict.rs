@@ -8,6 +8,8 @@ use crate::stage::Stage;
 use crate::{fetch, truth::Truth};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use tokio::runtime::Runtime;
 
@@ -21,6 +23,8 @@ pub struct Verdict {
     pub sinks: Vec<(&'static str, Wrong)>,
     /// The run did not come to its end.
     pub stuck: bool,
+    /// Where a process panicked, be it in a task that it outlived.
+    pub panics: Vec<String>,
     /// Processes that ended though nobody told them to, or not as they were told.
     pub odd: Vec<String>,
 }
@@ -28,7 +32,7 @@ pub struct Verdict {
 impl Verdict {
     /// Whether all of it is as it should be.
     pub fn is_right(&self) -> bool {
-        !self.stuck && self.sinks.iter().all(|(_, wrong)| wrong.is_nothing())
+        !self.stuck && self.panics.is_empty() && self.sinks.iter().all(|(_, wrong)| wrong.is_nothing())
     }
 }
 
@@ -55,7 +59,26 @@ pub fn reach(
         }
         Ok::<(), Failure>(())
     })?;
-    Ok(Verdict { events: truth.events, sinks, ..Verdict::default() })
+    Ok(Verdict { events: truth.events, sinks, panics: panics(folder)?, ..Verdict::default() })
+}
+
+/// Lines of the logs that tell of a panic, each with the one behind it.
+fn panics(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
+        let mut lines = BufReader::new(File::open(&path)?).lines().map_while(Result::ok);
+        while let Some(line) = lines.next() {
+            if line.contains("panicked at") {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                found.push(format!("{name}: {line} {}", lines.next().unwrap_or_default()));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn archive(runtime: &Runtime, stage: &Stage, folder: &Path, truth: &Truth) -> Result<Wrong, Failure> {
@@ -84,6 +107,7 @@ impl fmt::Display for Verdict {
         if self.odd.len() > ODD {
             writeln!(f, "… and {} more that ended by themselves", self.odd.len() - ODD)?;
         }
+        self.panics.iter().take(ODD).try_for_each(|panic| writeln!(f, "a panic: {panic}"))?;
         for (sink, wrong) in &self.sinks {
             wrong.examples.iter().try_for_each(|example| writeln!(f, "{sink}: {example}"))?;
             let Wrong { lost, duplicated, out_of_order, different, .. } = wrong;
