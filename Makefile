@@ -16,6 +16,10 @@ test: ## Runs every test, and says what is skipped
 	cargo test --workspace --lib --bins --tests
 	cargo test --workspace --doc
 
+.PHONY: oracle
+oracle: ## The sharded data plane under faults against the truth: SEED=… EVENTS=… (WORKERS, NATS, FAULTS, RATE, KEEP)
+	@scripts/oracle.sh
+
 .PHONY: lint
 lint: ## Format, lints, the house's rules, and pages that are made from the code
 	cargo fmt --all --check

@@ -107,7 +107,8 @@ impl NatsOptions {
             let address = port.address();
             let routes = routes.join("\", \"nats://");
             text += &format!("server_name: \"{name}\"\ncluster {{\n  name: turbo\n  listen: \"{address}\"\n");
-            text += &format!("  routes: [\"nats://{routes}\"]\n}}\n");
+            // A client knows the nodes by the URL; what they would tell it leads around a proxy.
+            text += &format!("  no_advertise: true\n  routes: [\"nats://{routes}\"]\n}}\n");
         }
         text + &self.config
     }

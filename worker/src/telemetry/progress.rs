@@ -35,7 +35,9 @@ pub async fn show(live: Arc<Live>, recording: Option<Progress>) {
         loop {
             tokio::time::sleep(SAY).await;
             let stats = live.stats();
-            tracing::info!(events = stats.source.events, committed = stats.sinks[0].entries, "{}", stats.summary);
+            // One that only reads the source has no sinks.
+            let committed = stats.sinks.first().map_or(0, |sink| sink.entries);
+            tracing::info!(events = stats.source.events, committed, "{}", stats.summary);
         }
     }
     let bar = SHOWN.get_or_init(|| bar(recording.as_ref()));
