@@ -44,7 +44,10 @@ impl Servers {
     }
 
     fn process(&self, pipeline: &Pipeline, role: &str) -> Process {
-        pipeline.start_as(role, &[("TURBO_PG", &self.postgres.url()), ("TURBO_BUFFER", pipeline.path("").to_str().unwrap())])
+        pipeline.start_as(
+            role,
+            &[("TURBO_PG", &self.postgres.url()), ("TURBO_BUFFER", pipeline.path("").to_str().unwrap())],
+        )
     }
 
     /// What another command prints; whether it ended well.
@@ -202,7 +205,10 @@ fn sinks_that_are_added_begin_at_the_checkpoint_and_those_removed_lose_their_pos
     let (fine, text) = servers.says(&pipeline, &["segments", "--verify"]);
     assert!(fine && text.contains("committed"), "{text}");
     let (fine, text) = servers.says(&pipeline, &["shards"]);
-    assert!(fine && text.lines().filter(|line| line.contains("turbo-") || line.contains("rest")).count() >= 3, "{text}");
+    assert!(
+        fine && text.lines().filter(|line| line.contains("turbo-") || line.contains("rest")).count() >= 3,
+        "{text}"
+    );
     let (fine, text) = servers.says(&pipeline, &["dlq", "list"]);
     assert!(fine, "{text}");
     stop(second);
