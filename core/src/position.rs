@@ -3,6 +3,21 @@
 use crate::id::EventId;
 use std::fmt;
 
+/// Log sequences of one generation: a log that takes the place of one that was lost begins at the next multiple of this.
+pub const GENERATION: u64 = 1 << 40;
+
+/// The generation of a log sequence.
+#[must_use]
+pub fn generation(seq: u64) -> u64 {
+    seq / GENERATION
+}
+
+/// The first sequence of the generation behind that of `highest`.
+#[must_use]
+pub fn next_generation(highest: u64) -> u64 {
+    (generation(highest) + 1) * GENERATION
+}
+
 /// A place in a source. Sequence numbers belong to one host; times are understood by every host, give or take its
 /// clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +38,19 @@ impl fmt::Display for SourcePosition {
         match self.cursor {
             Some(cursor) => write!(f, "{}|{cursor}", self.host),
             None => write!(f, "{}|{}", self.host, self.time_us),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_only_grow() {
+        for highest in [0, 1, GENERATION - 1, GENERATION, 7 * GENERATION + 3] {
+            let first = next_generation(highest);
+            assert!(first > highest && first % GENERATION == 0 && generation(first) == generation(highest) + 1);
         }
     }
 }

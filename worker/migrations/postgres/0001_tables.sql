@@ -92,8 +92,10 @@ CREATE TABLE positions (
     position  bigint  NOT NULL DEFAULT 0,
     number    bigint  NOT NULL DEFAULT 0,
     time_us   bigint,
+    -- The source's position of the last event: what a log that was lost is read again from.
     host      text,
     cursor    bigint,
+    source_id bytea,
     PRIMARY KEY (slice, partition, sink)
 ) WITH (fillfactor = 50);
 

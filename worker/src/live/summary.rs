@@ -5,11 +5,15 @@ use super::stats::{Rates, Source, SourceState};
 
 /// The worst comes first.
 pub(super) fn summary(state: &State, source: &Source, rates: Rates) -> String {
-    if let Some(held) = held(state) {
-        return held;
+    let waiting = state.log.waiting.unwrap_or(state.log.entries);
+    if let Some(error) = &state.database.error {
+        return format!("held: {} takes no commit, {waiting} waiting: {error}", shown(state.database.name));
     }
     if let Some((name, error)) = broken_sink(state) {
-        return format!("the sink {name} can not be written and is tried again: {error}");
+        return format!("{} can not be written and is tried again: {error}", shown(name));
+    }
+    if let Some(why) = held(state) {
+        return format!("held: {why}, {waiting} waiting");
     }
     match (&state.standby, state.reads, state.works) {
         (None, true, _) => reading(source, rates),
@@ -20,19 +24,14 @@ pub(super) fn summary(state: &State, source: &Source, rates: Rates) -> String {
 
 /// What keeps the log or the commits from going on.
 fn held(state: &State) -> Option<String> {
-    let name = shown(state.database.name);
-    let waiting = state.log.waiting.unwrap_or(state.log.entries);
-    if let Some(error) = &state.database.error {
-        return Some(format!("held: {name} takes no commit, {waiting} waiting: {error}"));
-    }
     if state.held_by_archive {
-        return Some(format!("held: the archive is slower than the source, {waiting} waiting"));
+        return Some("the archive is slower than the source".to_owned());
     }
     if let Some(why) = &state.log_held {
-        return Some(format!("held: {why}, {waiting} waiting"));
+        return Some(why.clone());
     }
     let full = state.works && state.reads && state.log.bytes * 10 >= state.log.max_bytes * 9;
-    full.then(|| format!("held: {name} is slower than the source, {waiting} waiting"))
+    full.then(|| format!("{} is slower than the source", shown(state.database.name)))
 }
 
 fn broken_sink(state: &State) -> Option<(&'static str, String)> {
@@ -63,6 +62,12 @@ fn behind(source: &Source) -> String {
     source.lag_seconds.map_or_else(|| "no event yet".into(), |lag| format!("{lag:.1} s behind"))
 }
 
-fn shown(database: &str) -> &'static str {
-    if database == "sqlite" { "SQLite" } else { "PostgreSQL" }
+fn shown(sink: &'static str) -> &'static str {
+    match sink {
+        "sqlite" => "SQLite",
+        "postgres" => "PostgreSQL",
+        "archive" => "the archive",
+        "enriched" => "the enriched stream",
+        other => other,
+    }
 }

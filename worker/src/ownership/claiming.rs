@@ -1,6 +1,6 @@
 //! How a shard is claimed, read, and given up.
 
-use super::holder::{Holder, Read};
+use super::holder::{Covered, Holder, Read};
 use super::members::View;
 use crate::log::nats::{Announced, Behind, Error as LogError, Next};
 use crate::sinks::feed::{Order, SinkHandle, SinkPosition};
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::ownership::{Owned, Row};
 use turbo_core::plan::WorkerId;
+use turbo_core::position::generation;
 use turbo_core::shard::Shard;
 
 /// How long the sinks may take to finish what is under way when a shard is given up; the rest is read again.
@@ -85,6 +86,10 @@ impl Holder {
         parts.announcements.set(shard, announced);
         self.readers.insert(shard, self.read(shard, epoch, lowest));
         self.owned.insert(shard, claimed.owned);
+        self.covered.remove(&shard);
+        if let Some((host, cursor)) = claimed.source {
+            self.covered.insert(shard, Covered { generation: generation(position), host, cursor });
+        }
     }
 
     fn read(&self, shard: Shard, epoch: u64, behind: SinkPosition) -> AbortOnDropHandle<()> {

@@ -1,8 +1,8 @@
 //! How what was read is committed, and handed to the other sinks.
 
-use super::holder::{Holder, Read};
+use super::holder::{Covered, Holder, Read};
 use crate::log::nats::{Announced, Message, Next};
-use crate::log::{Entry, Numbered};
+use crate::log::{Entry, Item, Numbered};
 use crate::sinks::feed::Order;
 use crate::sinks::postgres::{CommitError, Committed, Error, Redriven};
 use crate::telemetry::events;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use turbo_core::backoff::Backoff;
 use turbo_core::ownership::Row;
+use turbo_core::position::{SourcePosition, generation};
 use turbo_core::shard::Shard;
 
 /// Dead letters sent again at once.
@@ -76,6 +77,10 @@ impl Holder {
             if let Ok(owned) = owned.go_on(&Row { epoch, owner: None, position }) {
                 self.owned.insert(*shard, owned);
             }
+            if let Some(SourcePosition { host, cursor: Some(cursor), .. }) = &totals.source {
+                let covered = Covered { generation: generation(position), host: host.clone(), cursor: *cursor };
+                self.covered.insert(*shard, covered);
+            }
             let announced = Announced { epoch, seq: position, number: totals.number, purged: 0 };
             self.parts.announcements.set(*shard, announced);
         }
@@ -117,8 +122,11 @@ impl Holder {
         let (slice, partition) = (self.parts.slices.name(shard), shard.partition);
         match next {
             Ok(Next::Message(Message { seq, number, item, .. })) => {
-                let entry = Entry { seq, shard, item: Arc::new(item?) };
-                Some(Numbered { entry, number })
+                let item = item?;
+                if self.is_covered(shard, seq, &item) {
+                    return None;
+                }
+                Some(Numbered { entry: Entry { seq, shard, item: Arc::new(item) }, number })
             }
             Ok(Next::Missing { from, to }) => {
                 events::LogMissing { slice, partition, from, to }.emit();
@@ -134,6 +142,16 @@ impl Holder {
                 None
             }
         }
+    }
+
+    /// Whether the shard had an event already before its log was begun anew. The last one committed of it is at the claim, or
+    /// later, in the generation of then.
+    fn is_covered(&self, shard: Shard, seq: u64, item: &Item) -> bool {
+        let Some(covered) = self.covered.get(&shard) else { return false };
+        let cursor = item.event().and_then(|event| event.cursor);
+        generation(seq) > covered.generation
+            && *item.host == *covered.host
+            && cursor.is_some_and(|cursor| cursor <= covered.cursor)
     }
 
     /// Reads the rows of shards again, and drops of the entries what they cover; all of a shard whose claim is lost.

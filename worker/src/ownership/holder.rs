@@ -43,6 +43,13 @@ pub(super) struct Read {
     pub(super) _room: OwnedSemaphorePermit,
 }
 
+/// What was committed of a source, and the log's generation of then.
+pub(super) struct Covered {
+    pub(super) generation: u64,
+    pub(super) host: String,
+    pub(super) cursor: u64,
+}
+
 /// What a holder works with.
 pub struct Parts {
     /// The log.
@@ -70,6 +77,8 @@ pub struct Holder {
     pub(super) parts: Parts,
     pub(super) owned: BTreeMap<Shard, Owned>,
     pub(super) readers: BTreeMap<Shard, AbortOnDropHandle<()>>,
+    /// What was committed of the source when the shard was claimed: a log that was begun anew brings it again.
+    pub(super) covered: BTreeMap<Shard, Covered>,
     /// Claims and releases without an answer.
     pub(super) unsure: BTreeSet<Shard>,
     pub(super) to: mpsc::Sender<Read>,
@@ -84,7 +93,8 @@ impl Holder {
     pub fn new(parts: Parts, stop: CancellationToken) -> Self {
         let (to, from) = mpsc::channel(AHEAD);
         let (owned, readers, unsure) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { parts, owned, readers, unsure, to, room: Arc::new(Semaphore::new(AHEAD_BYTES)), stop, from }
+        let covered = BTreeMap::new();
+        Self { parts, owned, readers, covered, unsure, to, room: Arc::new(Semaphore::new(AHEAD_BYTES)), stop, from }
     }
 
     /// Follows the plan until the token fires, then releases everything, and ends the sinks.

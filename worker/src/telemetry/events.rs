@@ -354,6 +354,22 @@ impl LogMissing<'_> {
     }
 }
 
+/// The log has lost what the catalog has.
+pub struct LogLost {
+    /// The highest position in the catalog.
+    pub highest: u64,
+    /// The end of the log.
+    pub end: u64,
+}
+
+impl LogLost {
+    /// Tells it.
+    pub fn emit(self) {
+        error!(highest = self.highest, end = self.end, "the log is lost; it begins anew, and the source is read again");
+        counter!(m::LOG_LOST).increment(1);
+    }
+}
+
 /// A shard can not be read on.
 pub struct ShardUnreadable<'a> {
     /// Slice of the shard.

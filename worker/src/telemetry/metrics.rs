@@ -89,6 +89,8 @@ pub const CATALOG_WENT_BACK: &str = "turbo_catalog_went_back_total";
 pub const QUEUE_DEPTH: &str = "turbo_queue_depth";
 /// Messages that the log has lost.
 pub const LOG_MISSING: &str = "turbo_log_missing_total";
+/// Logs begun anew.
+pub const LOG_LOST: &str = "turbo_log_lost_total";
 /// Batches of the log that another writer's were before.
 pub const LOG_REFUSED: &str = "turbo_log_refused_total";
 /// Messages purged from the log.
@@ -151,6 +153,7 @@ pub const METRICS: &[Metric] = &[
         Kind::Counter,
         "Messages that the shared log has lost before they were read; each run is a gap.",
     ),
+    metric(LOG_LOST, Kind::Counter, "Logs that had lost what the catalog has, and were begun anew; each is a gap."),
     metric(LOG_REFUSED, Kind::Counter, "Batches that the shared log refused because another ingester had written."),
     metric(LOG_PURGED, Kind::Counter, "Messages that every sink had, removed from the shared log."),
     metric(

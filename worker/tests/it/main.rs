@@ -26,6 +26,7 @@ mod recording;
 mod rig;
 mod s3_proxy;
 mod s3_store;
+mod secured;
 mod segments;
 mod sharded;
 mod sockets;

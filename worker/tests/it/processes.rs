@@ -53,8 +53,8 @@ impl Servers {
     /// What another command prints; whether it ended well.
     fn says(&self, pipeline: &Pipeline, arguments: &[&str]) -> (bool, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_turbo"))
-            .args(arguments)
-            .args(["-f", "pipeline.yaml"])
+            .args([arguments[0], "-f", "pipeline.yaml"])
+            .args(&arguments[1..])
             .current_dir(pipeline.path(""))
             .env("TURBO_PG", self.postgres.url())
             .output()
@@ -218,4 +218,27 @@ fn sinks_that_are_added_begin_at_the_checkpoint_and_those_removed_lose_their_pos
     eventually(PATIENCE, "the archive's positions are gone", || servers.number(gone) == 0);
     assert_eq!(servers.number("SELECT count(*) FROM positions WHERE sink = 'enriched'"), 5);
     stop(third);
+}
+
+#[test]
+fn a_log_that_is_deleted_begins_anew_and_every_event_still_lands_once() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(15, 8_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let both = [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    eventually(PATIENCE, "it is ready", || both[1].get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 1000);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(servers.nats.url()).await.unwrap();
+        async_nats::jetstream::new(client).delete_stream("tp_default_test").await.unwrap();
+    });
+    assert!(network.wait_for(8_000, Duration::from_secs(120)));
+    let truth = network.truth();
+    let expected = entries(&truth.v2, 2) as i64;
+    eventually(PATIENCE, "everything lands", || servers.entries() >= expected);
+    assert_landed(&servers, &truth.v2);
+    assert!(servers.number("SELECT max(position) FROM positions") >= 1 << 40, "sequences only grow");
+    assert_eq!(servers.number("SELECT count(*) FROM gaps WHERE reason LIKE 'the log ended at %'"), 1, "it is told");
+    stop(both);
 }

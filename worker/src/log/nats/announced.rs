@@ -9,6 +9,7 @@ use async_nats::jetstream::kv::{CreateErrorKind, Operation, UpdateErrorKind};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use turbo_core::position::generation;
 use turbo_core::shard::{Shard, Slices};
 
 /// Requests at once.
@@ -94,8 +95,9 @@ impl Log {
         stream::iter(slices.shards())
             .map(|shard| async move {
                 let last = self.last_number(slices, shard).await?.unwrap_or(0);
+                let current = generation(self.last_of(slices, shard).await?);
                 let announced = self.announced(slices, shard).await?;
-                Ok((shard, depth(last, announced.map(|(announced, _)| announced))))
+                Ok((shard, depth(last, current, announced.map(|(announced, _)| announced))))
             })
             .buffer_unordered(REQUESTS)
             .try_collect()
@@ -149,10 +151,11 @@ impl Log {
     }
 }
 
-/// How many messages wait, by the number of the last one.
+/// How many messages wait, by the number of the last one and the log's generation: in a new one numbers start anew.
 #[must_use]
-pub fn depth(last: u64, announced: Option<Announced>) -> Depth {
-    let waiting = announced.map(|announced| last.saturating_sub(announced.number));
+pub fn depth(last: u64, current: u64, announced: Option<Announced>) -> Depth {
+    let number = |announced: Announced| if generation(announced.seq) < current { 0 } else { announced.number };
+    let waiting = announced.map(|announced| last.saturating_sub(number(announced)));
     Depth { waiting: if last == 0 { Some(0) } else { waiting }, last }
 }
 
@@ -167,10 +170,11 @@ mod tests {
     #[test]
     fn a_depth_that_is_not_known_is_not_zero() {
         let at = |number| Some(Announced { number, ..Announced::default() });
-        assert_eq!(depth(0, None).waiting, Some(0), "there is nothing to wait");
-        assert_eq!(depth(7, None).waiting, None);
-        assert_eq!(depth(7, at(3)).waiting, Some(4));
-        assert_eq!(depth(7, at(9)).waiting, Some(0));
+        assert_eq!(depth(0, 0, None).waiting, Some(0), "there is nothing to wait");
+        assert_eq!(depth(7, 0, None).waiting, None);
+        assert_eq!(depth(7, 0, at(3)).waiting, Some(4));
+        assert_eq!(depth(7, 1, at(3)).waiting, Some(7), "a new generation");
+        assert_eq!(depth(7, 0, at(9)).waiting, Some(0));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::stream::Options;
 use super::{Error, Names, said};
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -38,7 +38,12 @@ pub(super) async fn connect(
         },
     );
     let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
-    let client = connection.connect(servers).await.map_err(|e| unreachable(&e))?;
+    let client = connection.connect(servers).await.map_err(|error| match error.kind() {
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            Error::Credentials { url: shown(&options.url), why: said(&error) }
+        }
+        _ => unreachable(&error),
+    })?;
     let version = client.server_info().version;
     if !client.is_server_compatible(2, 12, 0) {
         return Err(Error::TooOld(version));

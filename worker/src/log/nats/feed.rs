@@ -32,8 +32,8 @@ pub enum Told<'a> {
 /// Who watches over a feed.
 pub trait Watch: Sync {
     /// Ends when the log may grow by a batch: what waits for the workers has a limit. Gets the number of each shard's last
-    /// message.
-    fn pass(&self, numbers: &HashMap<Shard, u64>) -> impl Future<Output = ()> + Send;
+    /// message, and the stream's last sequence.
+    fn pass(&self, numbers: &HashMap<Shard, u64>, last_seq: u64) -> impl Future<Output = ()> + Send;
 
     /// What the feed tells.
     fn told(&self, told: Told<'_>);
@@ -55,7 +55,7 @@ pub async fn feed(mut queue: Reader, writer: &mut Writer, gaps: Shard, watch: &i
                 let (count, bytes) = (batch.entries.len(), batch.bytes);
                 let entries = with_gaps(batch, gaps);
                 if !entries.is_empty() {
-                    watch.pass(writer.numbers()).await;
+                    watch.pass(writer.numbers(), writer.last_seq()).await;
                     append(&entries, writer, |why| watch.told(Told::Held(why))).await?;
                     watch.told(Told::Stored { entries: count, bytes });
                     (moved, last) = (None, Instant::now());

@@ -11,6 +11,7 @@ mod announced;
 pub(crate) mod batch;
 pub(crate) mod connection;
 mod feed;
+mod generation;
 mod lease;
 mod message;
 mod names;
@@ -37,6 +38,16 @@ pub enum Error {
     /// The server can not be reached.
     #[error("spec.log.nats.url: {url}: {why}; give the address of a NATS server that runs")]
     Unreachable {
+        /// The address, without what may be secret in it.
+        url: String,
+        /// What the client says.
+        why: String,
+    },
+    /// The server lets nobody in with these credentials.
+    #[error(
+        "spec.log.nats: the server refuses the credentials: {url}: {why}; give credentialsFrom, nkeyFrom or user as it wants"
+    )]
+    Credentials {
         /// The address, without what may be secret in it.
         url: String,
         /// What the client says.

@@ -14,6 +14,7 @@ use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures_util::StreamExt;
 use std::time::Duration;
 use turbo_core::backoff::Backoff;
+use turbo_core::position::generation;
 use turbo_core::shard::{Shard, Slices};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -161,6 +162,10 @@ impl ShardReader {
         let seq = received.info().map_err(|error| failed(&*error))?.stream_sequence;
         if seq <= self.at.behind.seq {
             return Ok(());
+        }
+        if generation(seq) > generation(self.at.behind.seq) && self.at.behind.number.is_some() {
+            // Another stream took the place of the one before: its numbers start anew.
+            self.at.behind.number = Some(0);
         }
         let message = message::read_for_shard(seq, received.headers.as_ref(), received.payload.clone())?;
         let follows = self.at.behind.number.is_none_or(|number| message.number == number + 1);

@@ -51,6 +51,8 @@ pub struct Log {
     pub(crate) labels: HashMap<String, String>,
     /// Tells of new connections.
     pub(super) connected: Connected,
+    /// The stream as the spec says; `None` where the log is only looked at.
+    pub(super) config: Option<Config>,
 }
 
 impl Log {
@@ -64,12 +66,13 @@ impl Log {
         let (client, context, connected) = connect(&names, options, connection).await?;
         let owner = format!("{}/{}", options.namespace, options.pipeline);
         let labels = HashMap::from([(OWNER.to_owned(), owner), (SLICES.to_owned(), options.slices.clone())]);
-        let stream = keep(&context, FIELD, wanted(&names, options, &labels), |now, wanted| {
+        let config = wanted(&names, options, &labels);
+        let stream = keep(&context, FIELD, config.clone(), |now, wanted| {
             (now.max_bytes, now.num_replicas) = (wanted.max_bytes, wanted.num_replicas);
         });
         let stream = stream.await?;
         let bucket = bucket(&context, &names, options).await?;
-        Ok(Self { client, stream, bucket, names, labels, connected })
+        Ok(Self { client, stream, bucket, names, labels, connected, config: Some(config) })
     }
 
     /// Opens the log as it is: nothing is made, and nothing is changed.
@@ -83,7 +86,7 @@ impl Log {
             |error: &dyn std::error::Error| Error::NotThere { stream: names.stream().to_owned(), why: said(error) };
         let stream = context.get_stream(names.stream()).await.map_err(|error| not_there(&error))?;
         let bucket = context.get_key_value(names.bucket()).await.map_err(|error| not_there(&error))?;
-        Ok(Self { client, stream, bucket, names, labels: HashMap::new(), connected })
+        Ok(Self { client, stream, bucket, names, labels: HashMap::new(), connected, config: None })
     }
 
     /// Whether there was a new connection since this was asked last, of this copy of the log.

@@ -17,7 +17,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 
 /// The log has gone on without this writer: another one is active.
 #[derive(Debug, thiserror::Error)]
-#[error("another ingester has written to the log; this one stands back")]
+#[error("the log has gone on without this ingester, or is gone")]
 pub struct Refused;
 
 /// Writes to the log. Its numbers and sequences count from acknowledgements only.
@@ -116,6 +116,10 @@ impl Writer {
                     (Err(error), _) => error.to_string(),
                 },
             };
+            if matches!(self.log.end().await, Ok(None)) {
+                // The stream is gone: whoever reads the source begins anew, from what the catalog holds.
+                return Err(Refused);
+            }
             told(&why);
             tokio::time::sleep(backoff.next(rand::random())).await;
         }

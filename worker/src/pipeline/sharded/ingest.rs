@@ -3,6 +3,7 @@
 //! The lease says who should read; the log says who does: a batch behind another writer's is refused whole, and the
 //! writer stands back and begins anew from the log's end.
 
+use super::beginning::{self, Beginning};
 use super::open::{Opened, Setting};
 use crate::ingest::{Ended, Ingest, Start};
 use crate::live::Live;
@@ -12,11 +13,13 @@ use crate::pipeline::source::{OpenSource, given};
 use crate::sources::Source;
 use crate::telemetry::events;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use turbo_core::position::generation;
 use turbo_core::shard::{Shard, Slices};
 
 /// The key of the lease.
@@ -92,14 +95,11 @@ async fn active(
     stop: &CancellationToken,
 ) -> anyhow::Result<Over> {
     let (log, slices) = (&opened.log, &setting.slices);
-    let read = async {
-        log.announce_beginnings(slices).await?;
-        log.tail(slices).await
-    };
-    let tail = match read.await {
-        Ok(tail) => tail,
+    let mut tail = match beginning::beginning(opened, slices).await {
+        Ok(Beginning::At(tail)) => tail,
+        Ok(Beginning::NotYet(why)) => return Ok(Over::Lost(why)),
         Err(error) => {
-            tracing::warn!(%error, "the end of the log can not be read");
+            tracing::warn!("the end of the log can not be read: {error}");
             return Ok(Over::Lost("the end of the log can not be read"));
         }
     };
@@ -110,7 +110,7 @@ async fn active(
     let gate = Arc::new(Gate::new(setting, live.clone()));
     let watching = AbortOnDropHandle::new(tokio::spawn(watch(gate.clone(), log.clone(), slices.clone())));
     let feeding = tokio::spawn(async move { feed(queue, &mut writer, gaps, &*gate).await });
-    let start = Start { position: tail.position, window: tail.window, seq: tail.last_seq };
+    let start = Start { position: tail.position.take(), window: tail.window, seq: tail.last_seq };
     let over = tokio::select! {
         ended = read_source(setting, start, appender, live.clone()) => Over::Ended(ended?),
         why = lost(lease, term) => Over::Lost(why),
@@ -191,6 +191,7 @@ async fn lost(lease: &mut Lease, term: Duration) -> &'static str {
 struct Gate {
     high_water: u64,
     numbers: Mutex<HashMap<Shard, u64>>,
+    generation: AtomicU64,
     announced: Mutex<BTreeMap<Shard, Announced>>,
     changed: tokio::sync::Notify,
     live: Arc<Live>,
@@ -203,6 +204,7 @@ impl Gate {
         Self {
             high_water,
             numbers: Mutex::default(),
+            generation: AtomicU64::new(0),
             announced: Mutex::default(),
             changed: tokio::sync::Notify::new(),
             live,
@@ -213,12 +215,14 @@ impl Gate {
     fn waiting(&self) -> Option<u64> {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.iter().map(|(shard, last)| depth(*last, announced.get(shard).copied()).waiting).sum()
+        let current = self.generation.load(Ordering::Relaxed);
+        numbers.iter().map(|(shard, last)| depth(*last, current, announced.get(shard).copied()).waiting).sum()
     }
 }
 
 impl Watch for Gate {
-    async fn pass(&self, numbers: &HashMap<Shard, u64>) {
+    async fn pass(&self, numbers: &HashMap<Shard, u64>, last_seq: u64) {
+        self.generation.store(generation(last_seq), Ordering::Relaxed);
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).clone_from(numbers);
         loop {
             let changed = self.changed.notified();

@@ -1,5 +1,6 @@
 //! A pipeline of many processes: this one reads the source, owns shards, or both.
 
+mod beginning;
 pub(super) mod connection;
 mod ingest;
 pub(super) mod open;

@@ -20,6 +20,8 @@ pub struct Claimed {
     pub number: u64,
     /// Source time of the last event committed, in microseconds.
     pub time_us: Option<i64>,
+    /// Host and cursor of that event, where it has one.
+    pub source: Option<(String, u64)>,
     /// Where the sinks beside the database are.
     pub sinks: BTreeMap<String, SinkPosition>,
 }
@@ -106,7 +108,7 @@ impl Database {
         let row = sqlx::query(
             "UPDATE positions SET epoch = greatest(epoch, $5) + 1, owner = $3
              WHERE slice = $1 AND partition = $2 AND sink = 'postgres' AND (owner IS NULL OR owner = ANY ($4))
-             RETURNING epoch, position, number, time_us",
+             RETURNING epoch, position, number, time_us, host, cursor",
         )
         .persistent(false)
         .bind(slices.name(shard).to_owned())
@@ -121,7 +123,9 @@ impl Database {
         let owned = Owned::claimed(shard, number("epoch")?, number("position")?);
         let sinks = beside(&mut transaction, slices, &owned, wanted).await?;
         transaction.commit().await?;
-        Ok(Some(Claimed { owned, number: number("number")?, time_us: row.try_get("time_us")?, sinks }))
+        let (host, cursor): (Option<String>, Option<i64>) = (row.try_get("host")?, row.try_get("cursor")?);
+        let source = host.zip(cursor.map(|cursor| cursor as u64));
+        Ok(Some(Claimed { owned, number: number("number")?, time_us: row.try_get("time_us")?, source, sinks }))
     }
 
     /// Releases a shard. Returns false where it was claimed by another since.

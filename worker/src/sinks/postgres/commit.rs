@@ -4,7 +4,7 @@ use super::effects::Effects;
 use super::projections::{Projections, UnknownProjection};
 use super::refused::{self, Refused};
 use super::{Database, Error, dead_letters};
-use crate::log::{Content, Numbered};
+use crate::log::{Content, Entry, Numbered};
 use crate::telemetry::trace::{self, Step};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -12,11 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use turbo_core::event::Kind;
 use turbo_core::fold::fold;
+use turbo_core::id::EventId;
 use turbo_core::ownership::Owned;
+use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
 
 /// What one commit adds to a shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardTotals {
     /// The last log sequence that is in.
     pub position: u64,
@@ -26,6 +28,8 @@ pub struct ShardTotals {
     pub entries: u64,
     /// Source time of the last event.
     pub time_us: Option<i64>,
+    /// Where the source was at the last event.
+    pub source: Option<SourcePosition>,
     /// Events by kind, in the order of [`Kind::ALL`].
     pub kinds: [u64; 4],
     /// Dead letters.
@@ -142,9 +146,13 @@ impl Committer {
             |shard: &Shard| owned.get(shard).map_or((0, 0), |owned| (owned.epoch() as i64, owned.position() as i64));
         let (epochs, had): (Vec<i64>, Vec<i64>) = shards.keys().map(of).unzip();
         let moved = sqlx::query(
-            "UPDATE positions AS p SET position = s.position, number = s.number, time_us = coalesce(s.time_us, p.time_us)
-             FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-               AS s (slice, partition, epoch, had, position, number, time_us)
+            "UPDATE positions AS p SET position = s.position, number = s.number,
+               time_us = coalesce(s.time_us, p.time_us), host = coalesce(s.host, p.host),
+               cursor = CASE WHEN s.host IS NULL THEN p.cursor ELSE s.cursor END,
+               source_id = coalesce(s.source_id, p.source_id)
+             FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+               $8::text[], $9::bigint[], $10::bytea[])
+               AS s (slice, partition, epoch, had, position, number, time_us, host, cursor, source_id)
              WHERE p.slice = s.slice AND p.partition = s.partition AND p.sink = 'postgres'
                AND p.epoch = s.epoch AND p.position = s.had
              RETURNING p.slice, p.partition",
@@ -157,6 +165,9 @@ impl Committer {
         .bind(shards.values().map(|totals| totals.position as i64).collect::<Vec<_>>())
         .bind(shards.values().map(|totals| totals.number as i64).collect::<Vec<_>>())
         .bind(shards.values().map(|totals| totals.time_us).collect::<Vec<_>>())
+        .bind(sources(shards, |source| Some(source.host.clone())))
+        .bind(sources(shards, |source| source.cursor.map(|cursor| cursor as i64)))
+        .bind(sources(shards, |source| Some(source.id.0.to_le_bytes().to_vec())))
         .fetch_all(connection)
         .await?;
         self.unheld(&moved, shards.keys().copied())
@@ -228,6 +239,7 @@ pub(super) fn partitions_of(shards: impl Iterator<Item = Shard>) -> Vec<i32> {
 
 fn totals(entries: &[Numbered], refused: &Refused) -> BTreeMap<Shard, ShardTotals> {
     let mut shards = BTreeMap::<Shard, ShardTotals>::new();
+    let mut last = BTreeMap::new();
     for Numbered { entry, number } in entries {
         let totals = shards.entry(entry.shard).or_default();
         debug_assert!(totals.position < entry.seq, "a shard's entries come in log order");
@@ -236,6 +248,7 @@ fn totals(entries: &[Numbered], refused: &Refused) -> BTreeMap<Shard, ShardTotal
         match entry.item.event() {
             Some(event) => {
                 totals.time_us = Some(event.time_us);
+                last.insert(entry.shard, entry);
                 let kind = Kind::ALL.iter().position(|kind| *kind == event.kind()).unwrap_or_default();
                 totals.kinds[kind] += 1;
             }
@@ -243,5 +256,19 @@ fn totals(entries: &[Numbered], refused: &Refused) -> BTreeMap<Shard, ShardTotal
         }
         totals.dead_letters += u64::from(refused.contains_key(&entry.seq));
     }
+    for (shard, totals) in &mut shards {
+        totals.source = last.get(shard).and_then(|entry| source_of(entry));
+    }
     shards
+}
+
+fn source_of(entry: &Entry) -> Option<SourcePosition> {
+    let event = entry.item.event()?;
+    let (host, cursor) = (entry.item.host.to_string(), event.cursor);
+    Some(SourcePosition { host, cursor, time_us: event.time_us, id: EventId::of(event) })
+}
+
+/// A column of what is known of the source.
+fn sources<T>(shards: &BTreeMap<Shard, ShardTotals>, of: impl Fn(&SourcePosition) -> Option<T>) -> Vec<Option<T>> {
+    shards.values().map(|totals| totals.source.as_ref().and_then(&of)).collect()
 }

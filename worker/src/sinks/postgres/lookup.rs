@@ -4,8 +4,10 @@ use super::{Database, Error};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
+use turbo_core::id::EventId;
 use turbo_core::ownership::Row;
 use turbo_core::plan::WorkerId;
+use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
 
 /// Where a shard is.
@@ -98,22 +100,65 @@ impl Database {
         Ok(found)
     }
 
-    /// Writes down that the log has lost messages of a shard before every sink had them; the same gap once.
+    /// The highest log sequence that any sink has; 0 where nothing was committed yet.
     ///
     /// # Errors
     /// PostgreSQL refuses.
-    pub async fn missing(&self, shard: &str, from: u64, to: u64) -> Result<(), Error> {
+    pub async fn highest(&self) -> Result<u64, Error> {
         let mut transaction = self.begin().await?;
-        let reason = format!("the log no longer has the messages {from} to {to} of {shard}");
+        let highest = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM positions").persistent(false);
+        let highest: i64 = highest.fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(highest as u64)
+    }
+
+    /// Where the source has to be read from where the log was lost: the lowest position of all shards, by source time.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn source(&self) -> Result<Option<SourcePosition>, Error> {
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
+            "SELECT host, cursor, time_us, source_id FROM positions
+             WHERE sink = 'postgres' AND host IS NOT NULL ORDER BY time_us, cursor LIMIT 1",
+        );
+        let row = row.persistent(false).fetch_optional(&mut *transaction).await?;
+        transaction.commit().await?;
+        let Some(row) = row else { return Ok(None) };
+        let id: Vec<u8> = row.try_get("source_id")?;
+        let id = id.try_into().map_err(|_| Error::Broken("positions"))?;
+        let cursor: Option<i64> = row.try_get("cursor")?;
+        Ok(Some(SourcePosition {
+            host: row.try_get("host")?,
+            cursor: cursor.map(|cursor| cursor as u64),
+            time_us: row.try_get("time_us")?,
+            id: EventId(u128::from_le_bytes(id)),
+        }))
+    }
+
+    /// Writes down a gap; the same one once.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn gap(&self, reason: &str) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO gaps (found_at, host, from_us, reason)
              SELECT now(), 'log', 0, $1 WHERE NOT EXISTS (SELECT FROM gaps WHERE reason = $1)",
         )
         .persistent(false)
-        .bind(reason)
+        .bind(reason.to_owned())
         .execute(&mut *transaction)
         .await?;
         Ok(transaction.commit().await?)
+    }
+
+    /// Writes down that the log has lost messages of a shard before every sink had them; the same gap once.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn missing(&self, shard: &str, from: u64, to: u64) -> Result<(), Error> {
+        self.gap(&format!("the log no longer has the messages {from} to {to} of {shard}")).await
     }
 }
 

@@ -1,0 +1,75 @@
+//! Where ingest begins: at the log's end, or, where the log has lost what the catalog already has, in a new log.
+//!
+//! Sequences only grow. A stream that is gone, or whose end is below the highest position in the catalog, has lost something.
+//! It is read to its end by the owners first; then an empty one takes its place, in the next generation, and the source is
+//! read again from the lowest position that the catalog holds. What a shard had already is left out by its owner.
+
+use super::open::Opened;
+use crate::log::nats::{self, Tail};
+use crate::sinks::postgres;
+use crate::telemetry::events;
+use turbo_core::shard::Slices;
+
+/// Where ingest begins.
+pub(super) enum Beginning {
+    /// Behind this end of the log.
+    At(Tail),
+    /// Not yet, and why.
+    NotYet(&'static str),
+}
+
+/// What keeps it from being known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Log(#[from] nats::Error),
+    #[error(transparent)]
+    Catalog(#[from] postgres::Error),
+}
+
+/// Looks at the log's end and at the catalog.
+///
+/// # Errors
+/// One of them does not answer.
+pub(super) async fn beginning(opened: &Opened, slices: &Slices) -> Result<Beginning, Error> {
+    let (log, database) = (&opened.log, &opened.database);
+    let highest = database.highest().await?;
+    let end = log.end().await?;
+    if end.is_none_or(|end| end < highest) {
+        if end.is_some() && !is_read(opened, slices).await? {
+            return Ok(Beginning::NotYet("the log went back, and the workers read what is left of it first"));
+        }
+        lost(opened, slices, highest, end.unwrap_or(0)).await?;
+        log.begin_anew(highest).await?;
+    }
+    log.announce_beginnings(slices).await?;
+    let mut tail = log.tail(slices).await?;
+    if tail.position.is_none() {
+        tail.position = database.source().await?;
+    }
+    Ok(Beginning::At(tail))
+}
+
+/// Whether every sink has what is left in the log.
+async fn is_read(opened: &Opened, slices: &Slices) -> Result<bool, Error> {
+    let (lowest, lasts) = (opened.database.lowest(slices).await?, opened.log.lasts(slices).await?);
+    Ok(lasts.iter().all(|(shard, last)| lowest.get(shard).copied().unwrap_or(0) >= *last))
+}
+
+/// Tells it, and writes it down; for each sink that did not have what PostgreSQL had, too.
+async fn lost(opened: &Opened, slices: &Slices, highest: u64, end: u64) -> Result<(), Error> {
+    events::LogLost { highest, end }.emit();
+    let database = &opened.database;
+    database.gap(&format!("the log ended at {end}, below the catalog's {highest}, and was begun anew")).await?;
+    for (shard, standing) in database.standing(slices).await? {
+        for (sink, position) in standing.sinks.iter().filter(|(_, position)| **position < standing.row.position) {
+            let (slice, partition) = (slices.name(shard), shard.partition);
+            let reason = format!(
+                "{sink} has {slice}.{partition} up to {position} of {}, and the log is lost",
+                standing.row.position
+            );
+            database.gap(&reason).await?;
+        }
+    }
+    Ok(())
+}
