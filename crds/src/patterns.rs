@@ -89,6 +89,12 @@ pub(crate) const HTTP: Pattern = pattern(
     "give http:// or https:// with host and, if need be, port and path; no user, query or fragment",
 );
 
+pub(crate) const COLLECTOR: Pattern = pattern(
+    r"^http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[1-9][0-9]{0,4})?$",
+    "is not the address of a collector",
+    "give http:// with host and port, as http://collector:4317",
+);
+
 pub(crate) const BUCKET: Pattern = pattern(
     "^[a-z0-9][-a-z0-9.]*[a-z0-9]$",
     "is not the name of a bucket",
@@ -121,7 +127,7 @@ pub(crate) const ENV: Pattern = pattern(
 );
 
 /// All of them, to find the words for a refused text by the expression that refused it.
-pub(crate) const ALL: [&Pattern; 14] = [
+pub(crate) const ALL: [&Pattern; 15] = [
     &DURATION,
     &QUANTITY,
     &LABEL,
@@ -131,6 +137,7 @@ pub(crate) const ALL: [&Pattern; 14] = [
     &DID,
     &NATS,
     &HTTP,
+    &COLLECTOR,
     &BUCKET,
     &PREFIX,
     &SECRET_NAME,

@@ -66,8 +66,8 @@ impl Default for Workers {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Tracing {
-    /// The collector, http:// or https:// with host and port, which takes OTLP over gRPC.
-    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::HTTP.regex))]
+    /// The collector, http:// with host and port, which takes OTLP over gRPC.
+    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::COLLECTOR.regex))]
     pub endpoint: String,
     /// The part of all events that is traced, 0 to 1. Default: 0.01.
     #[serde(default = "default_sample")]

@@ -11,13 +11,18 @@ use crate::cli::Run;
 use crate::http;
 use crate::signals;
 use crate::telemetry::metrics;
+use crate::telemetry::trace::{self, Tracing};
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use turbo_core::shard::{Slice, Slices};
 use turbo_crds::{TurboPipeline, TurboPipelineSpec};
+
+/// How long the last spans may take to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// What a process does for its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,14 @@ impl Role {
 
     fn works(self) -> bool {
         self != Self::Ingest
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Ingest => "ingest",
+            Self::Work => "work",
+        }
     }
 }
 
@@ -60,15 +73,20 @@ struct Begun {
 /// A part can not be set up, or another process takes the pipeline over.
 pub async fn run(manifest: TurboPipeline, role: Role, options: &Run) -> anyhow::Result<()> {
     let begun = Begun::new(manifest, options)?;
+    let tracing = begun.trace(role)?;
     let shared = begun.spec.log.as_ref().is_some_and(|log| log.nats.is_some());
-    match role {
+    let outcome = match role {
         _ if shared => sharded::run(begun, role).await,
         Role::Run => embedded::run(begun).await,
         Role::Ingest | Role::Work => anyhow::bail!(
             "spec.log.nats: is missing, so the pipeline is one process; run it with `turbo run`, or give log.nats and \
              sinks.postgres"
         ),
+    };
+    if let Some(tracing) = tracing {
+        tracing.shutdown(LAST_SPANS).await;
     }
+    outcome
 }
 
 impl Begun {
@@ -86,6 +104,19 @@ impl Begun {
             metrics: metrics::install()?,
             port: http::Port::bind(options.listen)?,
         })
+    }
+
+    /// Begins to trace, where the file says so.
+    fn trace(&self, role: Role) -> anyhow::Result<Option<Tracing>> {
+        let Some(tracing) = &self.spec.tracing else { return Ok(None) };
+        let options = trace::Options {
+            endpoint: tracing.endpoint.clone(),
+            sample: tracing.sample,
+            service: format!("turbo-{}", role.name()),
+            pipeline: format!("{}/{}", self.namespace, self.name),
+            instance: std::env::var("HOSTNAME").unwrap_or_else(|_| std::process::id().to_string()),
+        };
+        Ok(Some(trace::install(&options)?))
     }
 }
 

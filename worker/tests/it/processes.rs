@@ -3,9 +3,10 @@
 use crate::harness::{PATIENCE, Pipeline, Process, eventually};
 use crate::truth::entries;
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 use turbo_sim::{Network, NetworkConfig, Pace, View, WorldConfig};
-use turbo_testkit::{Nats, Postgres};
+use turbo_testkit::{Nats, Postgres, S3};
 
 const SLICES: &str =
     "slices: [{name: posts, collections: [app.bsky.feed.post], partitions: 2}, {name: rest, partitions: 3}]";
@@ -22,15 +23,44 @@ impl Servers {
     }
 
     fn pipeline(&self, source: &str, more: &str) -> Pipeline {
-        let more = format!(
-            "{SLICES}\n  log: {{nats: {{url: \"{}\"}}}}\n  workers: {{lease: 3s, drain: 20s}}\n  {more}",
-            self.nats.url()
+        self.with_sinks(source, "", more)
+    }
+
+    /// With sinks beside the database: YAML in flow style, each with a comma before it.
+    fn with_sinks(&self, source: &str, sinks: &str, more: &str) -> Pipeline {
+        let pipeline = Pipeline::with_sinks(source, "{}", "");
+        self.rewrite(&pipeline, source, sinks, more);
+        pipeline
+    }
+
+    fn rewrite(&self, pipeline: &Pipeline, source: &str, sinks: &str, more: &str) {
+        let url = self.nats.url();
+        let head = "apiVersion: turbopipeline.dev/v1alpha1\nkind: TurboPipeline\nmetadata: {name: test}\nspec:\n";
+        let file = format!(
+            "{head}  source: {source}\n  {SLICES}\n  log: {{nats: {{url: \"{url}\"}}}}\n  \
+             workers: {{lease: 3s, drain: 20s}}\n  sinks: {{postgres: {{urlFrom: {{env: TURBO_PG}}}}{sinks}}}\n  {more}\n"
         );
-        Pipeline::with_sinks(source, "{postgres: {urlFrom: {env: TURBO_PG}}}", &more)
+        std::fs::write(pipeline.path("pipeline.yaml"), file).unwrap();
     }
 
     fn process(&self, pipeline: &Pipeline, role: &str) -> Process {
-        pipeline.start_as(role, &[("TURBO_PG", &self.postgres.url())])
+        pipeline.start_as(
+            role,
+            &[("TURBO_PG", &self.postgres.url()), ("TURBO_BUFFER", pipeline.path("").to_str().unwrap())],
+        )
+    }
+
+    /// What another command prints; whether it ended well.
+    fn says(&self, pipeline: &Pipeline, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_turbo"))
+            .args(arguments)
+            .args(["-f", "pipeline.yaml"])
+            .current_dir(pipeline.path(""))
+            .env("TURBO_PG", self.postgres.url())
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        (output.status.success(), text)
     }
 
     fn number(&self, sql: &str) -> i64 {
@@ -101,4 +131,91 @@ fn two_ingesters_and_three_workers_leave_every_event_once_whoever_is_killed() {
     }
     assert_eq!(servers.number("SELECT count(*) FROM positions WHERE owner IS NOT NULL"), 0, "all is released");
     assert_eq!(servers.number("SELECT count(*) FROM gaps"), 0);
+}
+
+/// Stops processes in good order.
+fn stop(processes: impl IntoIterator<Item = Process>) {
+    for mut process in processes {
+        process.signal("TERM");
+        assert!(process.wait().success(), "{}", process.log());
+    }
+}
+
+#[test]
+fn a_database_that_was_restored_from_a_backup_goes_on_and_ends_as_the_truth() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(9, 8_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let both = || [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    let first = both();
+    eventually(PATIENCE, "it is ready", || first[1].get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 1000);
+    stop(first);
+    let backed_up = servers.entries();
+    let sql = |sql: &str| servers.postgres.execute("template1", sql);
+    sql("CREATE DATABASE backup TEMPLATE postgres");
+    let second = both();
+    eventually(PATIENCE, "more of it lands", || servers.entries() > backed_up + 1000);
+    stop(second);
+    let epochs = servers.number("SELECT sum(epoch) FROM positions");
+    sql("DROP DATABASE postgres");
+    sql("ALTER DATABASE backup RENAME TO postgres");
+    assert_eq!(servers.entries(), backed_up, "the database is as it was");
+    let third = both();
+    assert!(network.wait_for(8_000, Duration::from_secs(120)));
+    let truth = network.truth();
+    let expected = entries(&truth.v2, 2) as i64;
+    eventually(PATIENCE, "everything lands", || servers.entries() >= expected);
+    assert_landed(&servers, &truth.v2);
+    assert!(third[1].log().contains("the catalog went back"), "{}", third[1].log());
+    assert!(servers.number("SELECT sum(epoch) FROM positions") > epochs, "claims are above every epoch that was seen");
+    assert_eq!(servers.number("SELECT count(*) FROM gaps"), 0, "the log still had all of it");
+    stop(third);
+}
+
+#[test]
+fn sinks_that_are_added_begin_at_the_checkpoint_and_those_removed_lose_their_positions() {
+    let (Some(servers), Some(s3)) = (Servers::start(), S3::start()) else { return };
+    s3.create_bucket("turbo");
+    let network = network(12, 6_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    std::fs::write(pipeline.path("id"), s3.access_key()).unwrap();
+    std::fs::write(pipeline.path("secret"), s3.secret_key()).unwrap();
+    let both = || [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    let first = both();
+    eventually(PATIENCE, "it is ready", || first[1].get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 1000);
+    stop(first);
+    let before = servers.entries();
+    let archive = format!(
+        ", archive: {{s3: {{bucket: turbo, endpoint: \"{}\", accessKeyIdFrom: {{file: id}}, \
+         secretAccessKeyFrom: {{file: secret}}}}, roll: {{size: 64Ki, age: 1s}}}}, enriched: {{nats: {{}}}}",
+        s3.url()
+    );
+    servers.rewrite(&pipeline, &source(&network), &archive, "");
+    let second = both();
+    assert!(network.wait_for(6_000, Duration::from_secs(120)));
+    let expected = entries(&network.truth().v2, 2) as i64;
+    eventually(PATIENCE, "everything lands", || servers.entries() >= expected);
+    let behind = "SELECT count(*) FROM positions p JOIN positions c USING (slice, partition)
+                  WHERE c.sink = 'postgres' AND p.position < c.position";
+    eventually(PATIENCE, "every sink has it", || servers.number(behind) == 0);
+    let archived = servers.number("SELECT sum(rows) FROM segments WHERE state = 'committed'");
+    assert_eq!(archived, expected - before, "what came after the sink was added, once");
+    let (fine, text) = servers.says(&pipeline, &["segments", "--verify"]);
+    assert!(fine && text.contains("committed"), "{text}");
+    let (fine, text) = servers.says(&pipeline, &["shards"]);
+    assert!(
+        fine && text.lines().filter(|line| line.contains("turbo-") || line.contains("rest")).count() >= 3,
+        "{text}"
+    );
+    let (fine, text) = servers.says(&pipeline, &["dlq", "list"]);
+    assert!(fine, "{text}");
+    stop(second);
+    servers.rewrite(&pipeline, &source(&network), ", enriched: {nats: {}}", "");
+    let third = both();
+    let gone = "SELECT count(*) FROM positions WHERE sink = 'archive'";
+    eventually(PATIENCE, "the archive's positions are gone", || servers.number(gone) == 0);
+    assert_eq!(servers.number("SELECT count(*) FROM positions WHERE sink = 'enriched'"), 5);
+    stop(third);
 }

@@ -99,8 +99,8 @@ fn processes() -> Vec<(Value, &'static str)> {
         ),
         (
             with_many(json!({"spec.tracing": {"endpoint": "collector:4317", "sample": 2}})),
-            "spec.tracing.endpoint: \"collector:4317\" is not a web address; \
-             give http:// or https:// with host and, if need be, port and path; no user, query or fragment\n\
+            "spec.tracing.endpoint: \"collector:4317\" is not the address of a collector; \
+             give http:// with host and port, as http://collector:4317\n\
              spec.tracing.sample: 2 is above 1; give 0 to 1",
         ),
     ]

@@ -84,7 +84,7 @@ async fn append(entries: &[Entry], writer: &mut Writer, told: impl Fn(&str)) -> 
 fn with_gaps(batch: Batch, shard: Shard) -> Vec<Entry> {
     let seq = batch.entries.first().map_or(0, |first| first.seq);
     let entry = |gap| {
-        let item = Item { content: Content::Gap(gap), host: "".into(), marks: Vec::new() };
+        let item = Item { content: Content::Gap(gap), host: "".into(), marks: Vec::new(), trace: None };
         Entry { seq, shard, item: Arc::new(item) }
     };
     batch.gaps.into_iter().map(entry).chain(batch.entries).collect()

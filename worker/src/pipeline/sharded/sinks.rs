@@ -3,12 +3,13 @@
 use super::open::{Opened, Setting};
 use crate::live::Live;
 use crate::secrets;
-use crate::sinks::archive::s3::{self, Credentials, Encryption, S3};
+use crate::sinks::archive::s3::{self, Credentials, Encryption, Renew, S3};
 use crate::sinks::archive::{Folder, Format, Store, sharded};
 use crate::sinks::enriched;
 use crate::sinks::feed::SinkHandle;
 use anyhow::{Context, anyhow};
 use std::path::Path;
+use std::sync::Arc;
 use turbo_crds::{Archive, ArchiveChoice, ArchiveFormat, EncryptionMode, TurboPipelineSpec};
 
 /// Where a worker keeps the open segments of the archive.
@@ -28,7 +29,8 @@ pub(super) async fn start(setting: &Setting, opened: &Opened, live: &Live) -> an
     let mut sinks = Vec::new();
     if let Some(archive) = &setting.spec.sinks.archive {
         let store = store(archive, &setting.name, setting.secrets.as_deref())?;
-        store.probe().await.context("spec.sinks.archive")?;
+        let away = |error: &_| tracing::warn!("waiting for the archive's store: {error}");
+        store.probed(away).await.context("spec.sinks.archive")?;
         let options = options(archive, setting, opened);
         sinks.push(sharded::spawn(options, opened.database.clone(), setting.slices.clone(), store)?);
     }
@@ -83,6 +85,7 @@ pub(in crate::pipeline) fn store(archive: &Archive, pipeline: &str, folder: Opti
                 endpoint: s3.endpoint.clone(),
                 path_style: s3.path_style,
                 credentials: Some(credentials(s3, folder)?),
+                renew: Some(renew(s3, folder)),
                 encryption: encryption(s3),
                 ..s3::Options::new(&s3.bucket)
             };
@@ -105,6 +108,12 @@ fn credentials(s3: &turbo_crds::S3, folder: Option<&Path>) -> anyhow::Result<Cre
     let (id, secret) = (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?);
     let token = std::env::var("AWS_SESSION_TOKEN").ok();
     Ok(Credentials::new(id.as_bytes(), secret.as_bytes(), token.as_ref().map(String::as_bytes))?)
+}
+
+/// A secret that has changed is read again once the store no longer takes the old one.
+fn renew(s3: &turbo_crds::S3, folder: Option<&Path>) -> Renew {
+    let (s3, folder) = (s3.clone(), folder.map(Path::to_owned));
+    Renew(Arc::new(move || credentials(&s3, folder.as_deref()).ok()))
 }
 
 fn encryption(s3: &turbo_crds::S3) -> Encryption {

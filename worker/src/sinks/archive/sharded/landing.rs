@@ -10,7 +10,7 @@ use super::buffer::{Chunks, Scratch};
 use super::lane::{Range, Waiting};
 use crate::sinks::feed::SinkPosition;
 use crate::sinks::postgres::{self, Fence, Intent};
-use crate::telemetry::events;
+use crate::telemetry::{events, trace};
 use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -125,10 +125,12 @@ impl Landing {
             if id.is_none() {
                 return self.over().await;
             }
+            let began = trace::now();
             if shared.store.put_new(&intent.path, file.path(), stamp).await? == Put::Taken {
                 let taken = || Error::Taken(shared.store.address(&intent.path));
                 return self.over().await.map_err(|error| if let Error::Unsettled = error { taken() } else { error });
             }
+            trace::put(began, &self.fence.slice, self.fence.partition, self.range.covers.seq);
         }
         match answered(shared.database.commit_segment(&self.fence, id, self.had, self.range.covers)).await? {
             true => Ok(Outcome::Landed),
