@@ -6,12 +6,12 @@
 //!   event, the host has new sequences and is asked like any other.
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
-//!   the first event that is in the window, what was made before the oldest event in the window is dropped, and what is
-//!   new is held back: it is released, in order, when the join is seen, and was never appended if it is not.
+//!   the first event that is in the window (and is no sync: those are in it for longer than the window reaches), what was
+//!   made before the oldest event in the window is dropped, and what is new is held back: it is released, in order, when the join is seen, and was never appended if it is not.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
 //!   the window. At that limit a gap is counted, and the stream goes on from there.
 
-use crate::event::Event;
+use crate::event::{Body, Event};
 use crate::id::EventId;
 use crate::position::SourcePosition;
 use crate::window::{Passed, SPAN_US, Window};
@@ -143,6 +143,11 @@ impl Join {
     }
 
     fn by_time(&mut self, event: Identified, known: bool, window: &Window) -> Step {
+        // The window remembers a sync again with each commit behind it, for as long as its repository is busy: that one is
+        // known does not say that the stream is at the window yet.
+        if known && matches!(event.0.body, Body::Sync { .. }) {
+            return Step::Dropped;
+        }
         if known {
             self.joined = true;
             return Step::Joined { held: std::mem::take(&mut self.held), known: event };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::commit;
+use crate::testing::{commit, sync};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -120,4 +120,25 @@ fn at_the_limit_of_the_window_what_is_held_back_goes_on_behind_a_gap() {
     assert_eq!(take(&mut join, &event, &Window::new()), Step::Full);
     assert_eq!(join.give_up(), Some(vec![with_id(&event)]));
     assert_eq!(take(&mut join, &seen("c", 102), &Window::new()), Step::Append(with_id(&seen("c", 102))));
+}
+
+#[test]
+fn a_sync_that_is_remembered_for_longer_than_the_window_reaches_is_no_join() {
+    // A commit of the repository is taken 40 minutes behind its sync: the sync is in the window again, but nothing of
+    // its time is.
+    let old = sync("a", 60 * MINUTE, 60 * MINUTE);
+    let mut window = Window::new();
+    let mut passed = Passed::new(true);
+    for event in [&old, &seen("a", 70), &seen("a", 80), &seen("a", 90), &seen("a", 100)] {
+        let id = window.id(event, EventId::of(event), &mut passed);
+        window.take(event, id, i64::MAX);
+    }
+    assert!(window.contains(EventId::of(&old)), "it salts what is behind it");
+    // A host whose clock leads sends the sync, and what was behind it, before what the window knows.
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    assert_eq!(take(&mut join, &old, &window), Step::Dropped);
+    assert!(!join.joined());
+    assert_eq!(take(&mut join, &seen("b", 61), &window), Step::Dropped, "it was appended long ago");
+    assert!(matches!(take(&mut join, &seen("a", 100), &window), Step::Joined { .. }));
+    assert_eq!(take(&mut join, &seen("b", 101), &window), Step::Append(with_id(&seen("b", 101))));
 }

@@ -105,10 +105,9 @@ impl Holder {
         let stop = self.stop.clone();
         loop {
             tokio::select! {
-                count = self.from.recv_many(&mut read, MAX_ENTRIES) => {
-                    debug_assert!(count > 0, "the holder has a sender of its own");
-                    self.commit(std::mem::take(&mut read)).await;
-                }
+                // What was given up on the way out is a hole, behind which nothing may be committed or handed on.
+                biased;
+                () = stop.cancelled() => break,
                 _ = again.tick() => {
                     let now = view.borrow_and_update().clone();
                     let look = looked.elapsed() >= LOOK;
@@ -120,7 +119,10 @@ impl Holder {
                         self.redrive().await;
                     }
                 }
-                () = stop.cancelled() => break,
+                count = self.from.recv_many(&mut read, MAX_ENTRIES) => {
+                    debug_assert!(count > 0, "the holder has a sender of its own");
+                    self.commit(std::mem::take(&mut read)).await;
+                }
             }
         }
         self.follow(&View::default(), false).await;

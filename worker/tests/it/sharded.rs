@@ -196,3 +196,52 @@ async fn the_shards_of_one_that_crashed_go_on_within_a_few_limits() {
     caught_up(&log, &database, &slices).await;
     second.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_to_stop_during_an_outage_commits_nothing_behind_what_it_gave_up() {
+    let (Some(nats), Some(postgres)) = (Nats::start(), Postgres::start()) else { return };
+    let slices = slices();
+    let database = open(&postgres.url(), &slices).await;
+    let pool = sqlx::PgPool::connect(&postgres.url()).await.unwrap();
+    let log = log(&nats).await;
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let mut world = World::new(WorldConfig { nasty: 0.0, ..WorldConfig::seeded(5) });
+    let mut logging = Logging::default();
+    for round in 0..6 {
+        let running = Running::start(&nats, &postgres, &slices, &format!("w{round}")).await;
+        caught_up(&log, &database, &slices).await;
+        owns_something(&database, &slices, &running.name).await;
+        // Commits wait for this lock, while the rows of the shards can be read.
+        let mut lock = pool.begin().await.unwrap();
+        sqlx::query("LOCK TABLE counters").execute(&mut *lock).await.unwrap();
+        for _ in 0..3 {
+            let entries = (0..200).flat_map(|_| logging.log(&slices, event_of(&world.next())));
+            let entries: Vec<_> = entries.map(|numbered| numbered.entry).collect();
+            writer.append(&entries, |why| eprintln!("{why}")).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let waiting = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                       WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        // The commit is cut off when it is told to stop; what comes next would not be.
+        running.stop.cancel();
+        let mut cut: i64 = 0;
+        for _ in 0..200 {
+            cut = sqlx::query_scalar(waiting).fetch_one(&pool).await.unwrap();
+            if cut > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        lock.rollback().await.unwrap();
+        running.end().await;
+        eprintln!("round {round}: {cut} commits were cut off");
+        let holes: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(p.number - c.entries), 0)::bigint FROM positions p JOIN counters c USING (slice, partition)
+             WHERE p.sink = 'postgres'",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        assert_eq!(holes, 0, "the position has moved over what was given up");
+    }
+}
