@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::ownership::{Owned, Row};
@@ -100,6 +100,7 @@ impl Holder {
     /// Follows the plan until the token fires, then releases everything, and ends the sinks.
     pub async fn run(mut self, mut view: watch::Receiver<View>) {
         let mut again = tokio::time::interval(AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looked = Instant::now();
         let mut read = Vec::new();
         let stop = self.stop.clone();

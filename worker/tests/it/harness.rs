@@ -138,6 +138,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("it said at last:\n{}\n", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -9,6 +9,7 @@ use crate::log::nats::{self, Tail};
 use crate::sinks::postgres;
 use crate::telemetry::events;
 use turbo_core::shard::Slices;
+use turbo_core::window::Mark;
 
 /// Where ingest begins.
 pub(super) enum Beginning {
@@ -46,6 +47,8 @@ pub(super) async fn beginning(opened: &Opened, slices: &Slices) -> Result<Beginn
     let mut tail = log.tail(slices).await?;
     if tail.position.is_none() {
         tail.position = database.source().await?;
+        // By its event the stream is seen to join.
+        tail.window.restore(tail.position.iter().map(|at| Mark { id: at.id, key: 0, rev: 0, time_us: at.time_us }));
     }
     Ok(Beginning::At(tail))
 }
