@@ -50,7 +50,9 @@ mod tests {
     fn sequences_only_grow() {
         for highest in [0, 1, GENERATION - 1, GENERATION, 7 * GENERATION + 3] {
             let first = next_generation(highest);
-            assert!(first > highest && first % GENERATION == 0 && generation(first) == generation(highest) + 1);
+            assert!(
+                first > highest && first.is_multiple_of(GENERATION) && generation(first) == generation(highest) + 1
+            );
         }
     }
 }

@@ -14,7 +14,7 @@ use turbo_core::window::Mark;
 /// Where ingest begins.
 pub(super) enum Beginning {
     /// Behind this end of the log.
-    At(Tail),
+    At(Box<Tail>),
     /// Not yet, and why.
     NotYet(&'static str),
 }
@@ -50,7 +50,7 @@ pub(super) async fn beginning(opened: &Opened, slices: &Slices) -> Result<Beginn
         // By its event the stream is seen to join.
         tail.window.restore(tail.position.iter().map(|at| Mark { id: at.id, key: 0, rev: 0, time_us: at.time_us }));
     }
-    Ok(Beginning::At(tail))
+    Ok(Beginning::At(Box::new(tail)))
 }
 
 /// Whether every sink has what is left in the log.

@@ -96,7 +96,7 @@ async fn active(
 ) -> anyhow::Result<Over> {
     let (log, slices) = (&opened.log, &setting.slices);
     let mut tail = match beginning::beginning(opened, slices).await {
-        Ok(Beginning::At(tail)) => tail,
+        Ok(Beginning::At(tail)) => *tail,
         Ok(Beginning::NotYet(why)) => return Ok(Over::Lost(why)),
         Err(error) => {
             tracing::warn!("the end of the log can not be read: {error}");
