@@ -242,3 +242,33 @@ fn a_log_that_is_deleted_begins_anew_and_every_event_still_lands_once() {
     assert_eq!(servers.number("SELECT count(*) FROM gaps WHERE reason LIKE 'the log ended at %'"), 1, "it is told");
     stop(both);
 }
+
+#[test]
+fn a_recording_is_read_to_its_end_and_the_process_ends_when_all_of_it_is_committed() {
+    let Some(servers) = Servers::start() else { return };
+    let pipeline = servers.pipeline("{recording: {path: events.jsonl}}", "");
+    let line = |n: u64| {
+        let rev = turbo_core::tid::encode(1_783_175_888_000_000 + n as i64, 0);
+        format!(
+            r#"{{"did":"did:plc:{}","time_us":{},"kind":"commit","commit":{{"rev":"{rev}","operation":"create","collection":"app.bsky.feed.like","rkey":"r{n}","record":{{"n":{n}}},"cid":"c"}}}}"#,
+            n % 7,
+            1_783_175_888_000_000 + n
+        )
+    };
+    let lines: Vec<String> = (0..3000).map(line).collect();
+    std::fs::write(pipeline.path("events.jsonl"), lines.join("\n") + "\n").unwrap();
+    for _ in 0..2 {
+        let mut process = servers.process(&pipeline, "run");
+        assert!(process.wait().success(), "{}", process.log());
+        assert!(process.log().contains("the source was read to its end"), "{}", process.log());
+        assert_eq!(servers.entries(), 3000, "once, also when it is run again");
+    }
+    assert_eq!(servers.number("SELECT count(*) FROM records"), 3000);
+    let mut process = pipeline.start_as("run", &[]);
+    assert!(!process.wait().success());
+    assert!(
+        process.log().contains("spec.sinks.postgres.urlFrom: the environment variable TURBO_PG is not set"),
+        "{}",
+        process.log()
+    );
+}

@@ -116,7 +116,7 @@ impl Options {
             renew: None,
             encryption: Encryption::None,
             connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(60),
+            attempt_timeout: Duration::from_secs(30),
             multipart_above: 16 * MIB,
             part_size: 8 * MIB,
             retries: 2,

@@ -1,0 +1,123 @@
+//! What happens to the log and to shards that many processes share.
+
+use crate::telemetry::metrics as m;
+use metrics::counter;
+use tracing::{debug, error, info, warn};
+
+/// A claim ended because the row is another's now.
+pub struct ClaimLost<'a> {
+    /// Slice of the shard.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// What the row says.
+    pub why: &'a str,
+}
+
+impl ClaimLost<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(slice = self.slice, partition = self.partition, "the shard is dropped: {}", self.why);
+        counter!(m::CLAIMS_LOST).increment(1);
+    }
+}
+
+/// The catalog is behind what was announced: it was restored from a backup.
+pub struct CatalogWentBack<'a> {
+    /// Slice of the shard.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// The position in the catalog.
+    pub position: u64,
+    /// The position that was announced.
+    pub seen: u64,
+}
+
+impl CatalogWentBack<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { slice, partition, position, seen } = self;
+        error!(slice, partition, position, seen, "the catalog went back; the shard goes on from where it is now");
+        counter!(m::CATALOG_WENT_BACK).increment(1);
+    }
+}
+
+/// The log has lost messages.
+pub struct LogMissing<'a> {
+    /// Slice of the shard.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// The first number.
+    pub from: u64,
+    /// The last number.
+    pub to: u64,
+}
+
+impl LogMissing<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { slice, partition, from, to } = self;
+        error!(slice, partition, from, to, "a gap: the log no longer has these messages of the shard");
+        counter!(m::LOG_MISSING).increment((to + 1).saturating_sub(from));
+    }
+}
+
+/// The log has lost what the catalog has.
+pub struct LogLost {
+    /// The highest position in the catalog.
+    pub highest: u64,
+    /// The end of the log.
+    pub end: u64,
+}
+
+impl LogLost {
+    /// Tells it.
+    pub fn emit(self) {
+        error!(highest = self.highest, end = self.end, "the log is lost; it begins anew, and the source is read again");
+        counter!(m::LOG_LOST).increment(1);
+    }
+}
+
+/// A shard can not be read on.
+pub struct ShardUnreadable<'a> {
+    /// Slice of the shard.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// What is wrong.
+    pub error: &'a str,
+}
+
+impl ShardUnreadable<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        error!(slice = self.slice, partition = self.partition, "the shard can not be read on: {}", self.error);
+    }
+}
+
+/// What every sink has was removed from the log.
+pub struct LogPurged {
+    /// Messages.
+    pub count: u64,
+}
+
+impl LogPurged {
+    /// Tells it.
+    pub fn emit(self) {
+        debug!(messages = self.count, "purged");
+        counter!(m::LOG_PURGED).increment(self.count);
+    }
+}
+
+/// Another ingester has written to the log.
+pub struct LogRefused;
+
+impl LogRefused {
+    /// Tells it.
+    pub fn emit(self) {
+        warn!("another ingester has written to the log; this one stands back");
+        counter!(m::LOG_REFUSED).increment(1);
+    }
+}
