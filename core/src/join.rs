@@ -6,8 +6,10 @@
 //!   event, the host has new sequences and is asked like any other.
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
-//!   the first event that is in the window (and is no sync: those are in it for longer than the window reaches), what was
-//!   made before the oldest event in the window is dropped, and what is new is held back: it is released, in order, when the join is seen, and was never appended if it is not.
+//!   the first event that is surely in the window, what was made before the oldest event in the window is dropped, and
+//!   what is new is held back: it is released, in order, when the join is seen, and was never appended if it is not. A sync
+//!   is not surely in it (it is kept for longer than the window reaches), and neither is a commit that is known behind a
+//!   sync which this stream has not shown: it may be the same one from before that sync.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
 //!   the window. At that limit a gap is counted, and the stream goes on from there.
 
@@ -130,6 +132,9 @@ impl Join {
         }
         let own = id;
         let id = window.id(&event, own, &mut self.passed);
+        // One that stands behind a sync in the window may be its copy from before that sync, from long ago, where the stream
+        // has not shown the sync.
+        let exact = id == own || self.passed.is_behind(&event.key);
         let (known, event) = (window.contains(id), (event, id));
         match self.ask {
             _ if self.joined && known => Step::Known(event),
@@ -138,14 +143,14 @@ impl Join {
                 self.joined = known && own == last && event.0.cursor == Some(cursor);
                 if self.joined { Step::Joined { held: Vec::new(), known: event } } else { Step::NotJoined }
             }
-            _ => self.by_time(event, known, window),
+            _ => self.by_time(event, known, exact, window),
         }
     }
 
-    fn by_time(&mut self, event: Identified, known: bool, window: &Window) -> Step {
+    fn by_time(&mut self, event: Identified, known: bool, exact: bool, window: &Window) -> Step {
         // The window remembers a sync again with each commit behind it, for as long as its repository is busy: that one is
-        // known does not say that the stream is at the window yet.
-        if known && matches!(event.0.body, Body::Sync { .. }) {
+        // known does not say that the stream is at the window yet. Neither does a commit that may be an older one.
+        if known && (!exact || matches!(event.0.body, Body::Sync { .. })) {
             return Step::Dropped;
         }
         if known {

@@ -142,3 +142,24 @@ fn a_sync_that_is_remembered_for_longer_than_the_window_reaches_is_no_join() {
     assert!(matches!(take(&mut join, &seen("a", 100), &window), Step::Joined { .. }));
     assert_eq!(take(&mut join, &seen("b", 101), &window), Step::Append(with_id(&seen("b", 101))));
 }
+
+#[test]
+fn a_commit_that_a_later_sync_brought_again_is_no_join_where_it_comes_from_long_ago() {
+    // The record is created at 60 minutes, and again, with the same revision, behind a sync at 76. At 80 minutes the window
+    // has the second one only.
+    let first = seen("a", 60);
+    let again = Event { time_us: 76 * MINUTE, ..first.clone() };
+    let mut window = Window::new();
+    let mut passed = Passed::new(true);
+    for event in [&first, &seen("b", 66), &sync("a", 76 * MINUTE, 76 * MINUTE), &again, &seen("b", 77), &seen("b", 80)]
+    {
+        let id = window.id(event, EventId::of(event), &mut passed);
+        window.take(event, id, i64::MAX);
+    }
+    assert!(!window.contains(EventId::of(&first)) && window.contains(EventId::of(&seen("b", 66))));
+    // Another host begins before the window: its clock would be taken to be 16 minutes off.
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    assert_eq!(take(&mut join, &first, &window), Step::Dropped);
+    assert!(!join.joined());
+    assert!(matches!(take(&mut join, &seen("b", 66), &window), Step::Joined { .. }));
+}

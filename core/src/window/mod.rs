@@ -57,6 +57,12 @@ impl Passed {
     pub fn new(all: bool) -> Self {
         Self { all, last: HashMap::new() }
     }
+
+    /// Whether the stream is known to be behind the key's newest sync.
+    #[must_use]
+    pub fn is_behind(&self, key: &str) -> bool {
+        self.all || self.last.contains_key(&key_hash(key))
+    }
 }
 
 /// A sync in the window.

@@ -27,10 +27,12 @@ pub(super) async fn connect(
     let connection = connection.name(names.stream()).ping_interval(PING).request_timeout(Some(TIMEOUT)).event_callback(
         move |event| {
             match &event {
-                Event::Connected => {
-                    tracing::info!("connected to NATS");
-                    count.send_modify(|count| *count += 1);
-                }
+                Event::Connected => count.send_modify(|count| {
+                    if *count > 0 {
+                        tracing::info!("connected to NATS again");
+                    }
+                    *count += 1;
+                }),
                 Event::Disconnected => tracing::warn!("the connection to NATS is lost; it is made anew"),
                 other => tracing::debug!("NATS: {other}"),
             }

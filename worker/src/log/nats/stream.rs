@@ -2,7 +2,9 @@
 
 use super::connection::{Connected, connect};
 use super::{Error, Names, said};
-use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{
+    CreateKeyValueErrorKind, CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
+};
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
@@ -132,8 +134,11 @@ pub(crate) async fn keep(
     wanted: Config,
     limits: impl FnOnce(&mut Config, &Config),
 ) -> Result<Stream, Error> {
-    let refused =
-        |error: &dyn std::error::Error| Error::Limits { field, stream: wanted.name.clone(), why: said(error) };
+    // No answer is no refusal: a cluster may be choosing its leaders.
+    let refused = |error: &CreateStreamError| match error.kind() {
+        CreateStreamErrorKind::TimedOut => Error::request("the stream")(error),
+        _ => Error::Limits { field, stream: wanted.name.clone(), why: said(error) },
+    };
     let foreign = |why: String| Error::Foreign { stream: wanted.name.clone(), why };
     match context.get_stream(&wanted.name).await {
         Ok(stream) => {
@@ -178,5 +183,8 @@ async fn bucket(context: &Context, names: &Names, options: &Options) -> Result<k
         ..kv::Config::default()
     };
     let made = context.create_or_update_key_value(wanted).await;
-    made.map_err(|error| Error::Limits { field: FIELD, stream: names.bucket().to_owned(), why: said(&error) })
+    made.map_err(|error| match error.kind() {
+        CreateKeyValueErrorKind::TimedOut => Error::request("the bucket")(&error),
+        _ => Error::Limits { field: FIELD, stream: names.bucket().to_owned(), why: said(&error) },
+    })
 }
