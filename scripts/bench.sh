@@ -3,4 +3,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release -p turbo-worker -p turbo-sim
-cargo bench -p turbo-worker --bench pipeline
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+for bench in pipeline sharded; do
+  cargo bench -p turbo-worker --bench "$bench" | tee -a "$said"
+done
+echo
+grep '^bench ' "$said"
