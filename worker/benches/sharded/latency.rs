@@ -41,7 +41,8 @@ async fn look(network: &Network, connection: &mut PgConnection, until_us: i64) -
     loop {
         let standing = standing(connection).await;
         let now_us = network.now_us();
-        let done = standing.values().all(|shard| shard.time_us.is_some_and(|time_us| time_us > until_us));
+        let done = standing.values().filter(|shard| shard.time_us.is_some_and(|time_us| time_us > until_us));
+        let done = done.count() == usize::from(SHARDS);
         for (partition, shard) in standing {
             let seen = seen.entry(partition).or_default();
             if seen.last().is_none_or(|(position, _)| *position < shard.position) {

@@ -26,11 +26,11 @@ pub(crate) async fn turn() -> f64 {
     let before = standing(&mut connection).await;
     loop {
         let now = standing(&mut connection).await;
-        let behind = now.iter().filter(|(partition, shard)| {
+        let over = now.iter().filter(|(partition, shard)| {
             let before = &before[*partition];
-            shard.epoch <= before.epoch || shard.position <= before.position
+            shard.epoch > before.epoch && shard.position > before.position
         });
-        if behind.count() == 0 {
+        if over.count() == usize::from(SHARDS) {
             break;
         }
         assert!(began.elapsed() < PATIENCE, "not taken over: {now:?}\n{}", second.said());
