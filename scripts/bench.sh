@@ -2,7 +2,8 @@
 # Measures with a release build; ends with one line for each figure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release -p turbo-worker -p turbo-sim
+# In one, so that the dependencies are compiled once.
+cargo build --release -p turbo-worker -p turbo-sim --bins --bench pipeline --bench sharded
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 for bench in pipeline sharded; do
