@@ -2,5 +2,12 @@
 # Measures with a release build; ends with one line for each figure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release -p turbo-worker -p turbo-sim
-cargo bench -p turbo-worker --bench pipeline
+# In one, so that the dependencies are compiled once.
+cargo build --release -p turbo-worker -p turbo-sim --bins --bench pipeline --bench sharded
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+for bench in pipeline sharded; do
+  cargo bench -p turbo-worker --bench "$bench" | tee -a "$said"
+done
+echo
+grep '^bench ' "$said"

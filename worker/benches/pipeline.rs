@@ -4,16 +4,17 @@
 //! Run by `make bench`. `BENCH_EVENTS` (200,000) and `BENCH_TURNS` (5) change the size.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "for the terminal")]
 
+mod shared;
+
 use bytes::Bytes;
-use futures_util::StreamExt;
+use shared::{FROM, Running, median, network, read, setting};
 use sqlx::{AssertSqlSafe, Connection};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio_tungstenite::tungstenite::Message;
 use turbo_core::event::{Body, Event};
 use turbo_core::shard::{Slice, Slices};
 use turbo_core::wire::{Frame, decode};
@@ -21,55 +22,9 @@ use turbo_worker::log::{Content, Entry, Item};
 use turbo_worker::sinks::sqlite::Database;
 use turbo_worker::telemetry::trace::{self, Step};
 
-/// A time that every host answers with all that it has.
-const FROM: u64 = 1_000_000_000_000_000;
 /// Rows in a transaction and in a statement of the bare writer: as the pipeline has them.
 const TRANSACTION: usize = 2048;
 const STATEMENT: usize = 64;
-
-fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// A process that ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The simulated network with all its events there at once, encoded beforehand, and its URL.
-fn network(events: usize) -> (Running, String) {
-    let program = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name("turbo-sim");
-    let mut child = Command::new(&program)
-        .args(["serve", "--full", "--port", "0", "--nasty", "0", "--prepare", "v2", "--events", &events.to_string()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let mut words = lines.flat_map(|line| line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>());
-    let url: url::Url = words.find(|word| word.starts_with("ws://")).expect("turbo-sim says where").parse().unwrap();
-    (Running(child), format!("ws://{}", url.authority()))
-}
-
-/// Reads `count` events from the socket.
-async fn read(url: &str, count: usize, mut take: impl FnMut(Bytes)) -> Duration {
-    let url = format!("{url}/xrpc/network.bsky.jetstream.subscribeEvents?cursor={FROM}");
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let began = Instant::now();
-    let mut seen = 0;
-    while seen < count {
-        let Message::Text(text) = socket.next().await.unwrap().unwrap() else { continue };
-        // An #info is no event, and is small and first.
-        seen += usize::from(seen > 0 || !text.contains("#info"));
-        take(text.into());
-    }
-    began.elapsed()
-}
 
 /// Writes the rows of records, and nothing else.
 async fn write(rows: &[Event], folder: &Path) -> Duration {
@@ -144,12 +99,6 @@ fn committed(address: &str) -> u64 {
     socket.read_to_string(&mut answer).unwrap();
     let line = answer.lines().find_map(|line| line.strip_prefix("turbo_committed_entries_total "));
     line.map_or(0, |count| count.parse().unwrap())
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// What the turns measured: events a second, and MB.

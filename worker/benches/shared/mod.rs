@@ -1,0 +1,64 @@
+//! What both benchmarks need: the simulated network, a bare reader of it, the median.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tokio_tungstenite::tungstenite::Message;
+
+/// A time that every host answers with all that it has.
+pub(crate) const FROM: u64 = 1_000_000_000_000_000;
+
+/// A number from the environment.
+pub(crate) fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A process that ends with its owner.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The simulated network with all its events there at once, encoded beforehand, and its URL.
+pub(crate) fn network(events: usize) -> (Running, String) {
+    let program = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name("turbo-sim");
+    let mut child = Command::new(&program)
+        .args(["serve", "--full", "--port", "0", "--nasty", "0", "--prepare", "v2", "--events", &events.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut words = lines.flat_map(|line| line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>());
+    let url: url::Url = words.find(|word| word.starts_with("ws://")).expect("turbo-sim says where").parse().unwrap();
+    (Running(child), format!("ws://{}", url.authority()))
+}
+
+/// Reads `count` events from the socket.
+pub(crate) async fn read(url: &str, count: usize, mut take: impl FnMut(Bytes)) -> Duration {
+    let url = format!("{url}/xrpc/network.bsky.jetstream.subscribeEvents?cursor={FROM}");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let began = Instant::now();
+    let mut seen = 0;
+    while seen < count {
+        let Message::Text(text) = socket.next().await.unwrap().unwrap() else { continue };
+        // An #info is no event, and is small and first.
+        seen += usize::from(seen > 0 || !text.contains("#info"));
+        take(text.into());
+    }
+    began.elapsed()
+}
+
+/// The one in the middle.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
