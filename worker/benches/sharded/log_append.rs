@@ -79,7 +79,7 @@ pub(crate) async fn messages(work: &Work) -> Messages {
         let of_batch = |name: &str| name.starts_with("Nats-");
         let mut headers = HeaderMap::new();
         for (name, values) in message.headers.iter().flat_map(HeaderMap::iter) {
-            if !of_batch(&name.to_string()) {
+            if !of_batch(name.as_ref()) {
                 headers.insert(name.clone(), values[0].clone());
             }
         }

@@ -48,11 +48,11 @@ impl Work {
 }
 
 /// Events as ingest has them: with what the dedup window has to remember.
-fn numbered(slices: &Slices, events: Vec<Box<Event>>) -> Vec<Numbered> {
+fn numbered(slices: &Slices, events: impl IntoIterator<Item = Box<Event>>) -> Vec<Numbered> {
     let (mut window, mut passed) = (Window::new(), Passed::new(true));
     let host: Arc<str> = "127.0.0.1:6008".into();
     let mut numbers = HashMap::<Shard, u64>::new();
-    let mut all = Vec::with_capacity(events.len());
+    let mut all = Vec::new();
     for (event, seq) in events.into_iter().zip(1..) {
         let shard = match &event.body {
             Body::Commit(commit) => slices.of_record(&event.key, &commit.collection),
