@@ -150,15 +150,15 @@ impl Join {
     fn by_time(&mut self, event: Identified, known: bool, exact: bool, window: &Window) -> Step {
         // The window remembers a sync again with each commit behind it, for as long as its repository is busy: that one is
         // known does not say that the stream is at the window yet. Neither does a commit that may be an older one.
-        if known && (!exact || matches!(event.0.body, Body::Sync { .. })) {
+        if known && (!exact || matches!(event.0.body, Body::Sync { .. }) || window.is_at_edge(event.1)) {
             return Step::Dropped;
         }
         if known {
             self.joined = true;
             return Step::Joined { held: std::mem::take(&mut self.held), known: event };
         }
-        let older = |oldest| event.0.made_us().is_some_and(|made| made < oldest);
-        if window.oldest_made_us().is_some_and(older) {
+        let older = |from| event.0.made_us().is_some_and(|made| made < from);
+        if window.join_from_us().is_some_and(older) {
             return Step::Dropped;
         }
         self.held_bytes += event.0.bytes.len();

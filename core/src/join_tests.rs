@@ -161,5 +161,30 @@ fn a_commit_that_a_later_sync_brought_again_is_no_join_where_it_comes_from_long_
     let mut join = Join::new(Ask::Time { from_us: 0, last: false });
     assert_eq!(take(&mut join, &first, &window), Step::Dropped);
     assert!(!join.joined());
+    assert!(matches!(take(&mut join, &seen("b", 77), &window), Step::Joined { .. }));
+}
+
+#[test]
+fn what_is_at_the_edge_of_a_window_that_has_forgotten_is_no_join() {
+    let mut window = Window::new();
+    let mut passed = Passed::new(true);
+    for minute in 60..=80 {
+        let event = seen("b", minute);
+        let id = window.id(&event, EventId::of(&event), &mut passed);
+        window.take(&event, id, i64::MAX);
+    }
+    // It reaches from 65 to 80. Another host has two events of minute 64 in another order.
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    assert_eq!(take(&mut join, &seen("b", 65), &window), Step::Dropped, "known, and at the edge");
+    assert_eq!(take(&mut join, &seen("b", 64), &window), Step::Dropped, "forgotten");
     assert!(matches!(take(&mut join, &seen("b", 66), &window), Step::Joined { .. }));
+    // A window that has everything has no edge.
+    let mut window = Window::new();
+    for minute in [60, 61] {
+        let event = seen("b", minute);
+        let id = window.id(&event, EventId::of(&event), &mut passed);
+        window.take(&event, id, i64::MAX);
+    }
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    assert!(matches!(take(&mut join, &seen("b", 60), &window), Step::Joined { .. }));
 }

@@ -20,6 +20,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// How far back the window reaches, in microseconds of source time.
 pub const SPAN_US: i64 = 15 * 60 * 1_000_000;
+/// How much of the window's beginning is no place to join: hosts differ a little in their order, and what one sends behind
+/// an event of the very edge may have been forgotten already.
+pub const EDGE_US: i64 = 60 * 1_000_000;
 /// How many events it holds at most; above that it reaches less far back, and says so by [`Window::span_us`].
 pub const MAX_EVENTS: usize = 500_000;
 
@@ -127,6 +130,19 @@ impl Window {
         }
         let mut newest_first = syncs.iter().rev().map(|sync| id.behind(sync.id)).chain([id]);
         newest_first.find(|id| self.contains(*id)).unwrap_or(newest)
+    }
+
+    /// Whether the event of this id is one of the oldest, behind which events may have been forgotten; never in a window that
+    /// still has everything.
+    #[must_use]
+    pub fn is_at_edge(&self, id: EventId) -> bool {
+        let edge_us = self.oldest_us().saturating_add(EDGE_US);
+        self.is_cut() && self.order.iter().take_while(|mark| mark.time_us < edge_us).any(|mark| mark.id == id)
+    }
+
+    /// Whether the window may have forgotten something.
+    fn is_cut(&self) -> bool {
+        self.span_us() >= SPAN_US - EDGE_US || self.order.len() >= MAX_EVENTS
     }
 
     /// Whether an event of this id was taken before.
@@ -240,6 +256,14 @@ impl Window {
     #[must_use]
     pub fn oldest_made_us(&self) -> Option<i64> {
         middle_made_us(self.order.iter())
+    }
+
+    /// What was made before this and is not in the window is from before it: its oldest commits, or where it no longer has
+    /// everything, those behind its edge.
+    #[must_use]
+    pub fn join_from_us(&self) -> Option<i64> {
+        let edge_us = if self.is_cut() { self.oldest_us().saturating_add(EDGE_US) } else { i64::MIN };
+        middle_made_us(self.order.iter().skip_while(|mark| mark.time_us < edge_us))
     }
 
     /// The same of the 65 newest: about the true time, whatever the hosts' clocks say.
