@@ -1,5 +1,7 @@
 //! What goes on now: kept up to date by the parts, read by `/stats`, the page and the health checks.
 
+mod landed;
+mod rates;
 mod sharded;
 mod stats;
 mod summary;
@@ -11,7 +13,9 @@ use crate::sinks::feed::Report;
 use crate::sinks::sqlite::{Claim, Committed, Loaded};
 use crate::telemetry::events;
 use crate::telemetry::metrics as m;
-use metrics::{counter, gauge, histogram};
+use landed::{Moved, Rows};
+use metrics::{counter, gauge};
+use rates::Samples;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,8 +28,6 @@ use turbo_core::window::Window;
 
 /// Records kept for the page.
 const LATEST: usize = 20;
-/// Seconds over which rates are taken.
-const RATE_SECONDS: usize = 10;
 
 /// The shared state.
 pub struct Live {
@@ -53,10 +55,10 @@ struct State {
     log_held: Option<String>,
     dead_letters: u64,
     latest: VecDeque<Latest>,
-    samples: VecDeque<(Instant, u64, u64)>,
+    samples: Samples,
     ready: bool,
-    /// Objects of the archive that are promised and not made yet hold the commits back.
-    held_by_archive: bool,
+    /// The sink that does not keep up, and holds the commits back.
+    held_by: Option<&'static str>,
 }
 
 impl Live {
@@ -161,24 +163,17 @@ impl Live {
 
     /// A batch was committed.
     pub fn committed(&self, batch: &Batch, committed: &Committed, took: Duration) {
-        histogram!(m::COMMIT_SECONDS).record(took.as_secs_f64());
-        counter!(m::COMMITTED).increment(batch.entries.len() as u64);
-        counter!(m::ROWS, "what" => "record").increment(committed.written.records);
-        counter!(m::ROWS, "what" => "tombstone").increment(committed.written.tombstones);
-        counter!(m::ROWS, "what" => "refused").increment(committed.written.refused);
-        let dead: u64 = committed.shards.values().map(|totals| totals.dead_letters).sum();
-        counter!(m::DEAD_LETTERS).increment(dead);
         let mut state = self.state();
-        state.dead_letters += dead;
-        for (shard, totals) in &committed.shards {
-            let Some(known) = state.shards.get_mut(shard) else { continue };
-            known.position = totals.position;
-            known.entries += totals.entries();
-            known.time_us = totals.time_us.or(known.time_us);
-        }
-        state.database.entries += batch.entries.len() as u64;
-        state.database.commits += 1;
-        state.database.error = None;
+        let shards = committed.shards.iter().map(|(shard, totals)| Moved {
+            shard: *shard,
+            position: totals.position,
+            entries: totals.entries(),
+            dead_letters: totals.dead_letters,
+            time_us: totals.time_us,
+        });
+        let written = &committed.written;
+        let (records, tombstones, refused) = (written.records, written.tombstones, written.refused);
+        state.landed(Rows { records, tombstones, refused }, shards, took);
         state.log.entries = state.log.entries.saturating_sub(batch.entries.len() as u64);
         state.log.bytes = state.log.bytes.saturating_sub(batch.bytes as u64);
         state.show(batch.entries.iter().rev().filter_map(|entry| latest(&entry.item)));
@@ -205,9 +200,9 @@ impl Live {
         }
     }
 
-    /// Whether commits wait for the archive.
-    pub fn held_by_archive(&self, held: bool) {
-        self.state().held_by_archive = held;
+    /// Which sink commits wait for, if any.
+    pub fn held_by(&self, sink: Option<&'static str>) {
+        self.state().held_by = sink;
     }
 
     /// Whether what the process is for was reached since the start: from then on it is ready, also while it reconnects.
@@ -219,13 +214,10 @@ impl Live {
     /// Takes a sample for the rates, and sets the gauges. Called once a second.
     pub fn sample(&self) {
         let mut state = self.state();
-        let sample = (Instant::now(), state.source.events, state.database.entries);
-        state.samples.push_back(sample);
-        if state.samples.len() > RATE_SECONDS {
-            state.samples.pop_front();
-        }
+        let (read, committed) = (state.source.events, state.database.entries);
+        state.samples.take(read, committed);
         gauge!(m::LOG_BYTES).set(state.log.bytes as f64);
-        if let Some(lag) = lag_seconds(&state.source) {
+        if let Some(lag) = state.source.lag() {
             gauge!(m::SOURCE_LAG).set(lag);
         }
     }
@@ -235,8 +227,8 @@ impl Live {
     pub fn stats(&self) -> Stats {
         let state = self.state();
         let mut source = state.source.clone();
-        source.lag_seconds = lag_seconds(&source);
-        let rates = rates(&state);
+        source.lag_seconds = source.lag();
+        let rates = state.samples.rates();
         Stats {
             pipeline: state.pipeline.clone(),
             summary: summary(&state, &source, rates),
@@ -296,18 +288,4 @@ fn latest(item: &Item) -> Option<Latest> {
         time_us: event.time_us,
         record: commit.record.as_ref().map(text),
     })
-}
-
-fn lag_seconds(source: &Source) -> Option<f64> {
-    let now_us = jiff::Timestamp::now().as_microsecond();
-    source.time_us.map(|time_us| now_us.saturating_sub(time_us).max(0) as f64 / 1e6)
-}
-
-fn rates(state: &State) -> Rates {
-    let (Some(first), Some(last)) = (state.samples.front(), state.samples.back()) else { return Rates::default() };
-    let seconds = last.0.duration_since(first.0).as_secs_f64();
-    if seconds <= 0.0 {
-        return Rates::default();
-    }
-    Rates { read: (last.1 - first.1) as f64 / seconds, committed: (last.2 - first.2) as f64 / seconds }
 }

@@ -1,11 +1,12 @@
 //! What a process of a sharded pipeline tells beside what every pipeline tells.
 
+use super::landed::{Moved, Rows};
 use super::{Live, Log, ShardState, Sink, Source, State, latest};
 use crate::log::Numbered;
 use crate::sinks::feed::Report;
 use crate::sinks::postgres::Committed;
 use crate::telemetry::metrics as m;
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, gauge};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use turbo_core::position::SourcePosition;
@@ -102,25 +103,16 @@ impl Live {
 
     /// A commit of several shards landed.
     pub fn landed(&self, entries: &[Numbered], committed: &Committed, took: Duration) {
-        histogram!(m::COMMIT_SECONDS).record(took.as_secs_f64());
-        let count: u64 = committed.shards.values().map(|totals| totals.entries).sum();
-        let dead: u64 = committed.shards.values().map(|totals| totals.dead_letters).sum();
-        counter!(m::COMMITTED).increment(count);
-        counter!(m::ROWS, "what" => "record").increment(committed.records);
-        counter!(m::ROWS, "what" => "tombstone").increment(committed.tombstones);
-        counter!(m::ROWS, "what" => "refused").increment(committed.refused);
-        counter!(m::DEAD_LETTERS).increment(dead);
         let mut state = self.state();
-        state.dead_letters += dead;
-        for (shard, totals) in &committed.shards {
-            let Some(known) = state.shards.get_mut(shard) else { continue };
-            known.position = totals.position;
-            known.entries += totals.entries;
-            known.time_us = totals.time_us.or(known.time_us);
-        }
-        state.database.entries += count;
-        state.database.commits += 1;
-        state.database.error = None;
+        let shards = committed.shards.iter().map(|(shard, totals)| Moved {
+            shard: *shard,
+            position: totals.position,
+            entries: totals.entries,
+            dead_letters: totals.dead_letters,
+            time_us: totals.time_us,
+        });
+        let Committed { records, tombstones, refused, .. } = *committed;
+        state.landed(Rows { records, tombstones, refused }, shards, took);
         if !state.reads {
             state.source.time_us = committed.shards.values().filter_map(|totals| totals.time_us).max();
         }

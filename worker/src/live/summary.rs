@@ -24,8 +24,8 @@ pub(super) fn summary(state: &State, source: &Source, rates: Rates) -> String {
 
 /// What keeps the log or the commits from going on.
 fn held(state: &State) -> Option<String> {
-    if state.held_by_archive {
-        return Some("the archive is slower than the source".to_owned());
+    if let Some(sink) = state.held_by {
+        return Some(format!("{} is slower than the source", shown(sink)));
     }
     if let Some(why) = &state.log_held {
         return Some(why.clone());

@@ -8,6 +8,7 @@ use crate::sinks::postgres::{Claimed, Error};
 use crate::telemetry::events;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::ownership::{Owned, Row};
@@ -163,14 +164,20 @@ impl Holder {
 
     /// Hands an order to a sink; waits while its queue is full, and once the process ends not for long.
     pub(super) async fn order(&self, sink: &SinkHandle, order: Order) {
+        let order = match sink.orders.try_send(order) {
+            // A sink that has ended takes nothing, and its positions stay.
+            Ok(()) | Err(TrySendError::Closed(_)) => return,
+            Err(TrySendError::Full(order)) => order,
+        };
         let given_up = async {
             self.stop.cancelled().await;
             tokio::time::sleep(FINISH).await;
         };
+        self.parts.live.held_by(Some(sink.name));
         tokio::select! {
-            // A sink that has ended takes nothing, and its positions stay.
             _ = sink.orders.send(order) => {}
             () = given_up => {}
         }
+        self.parts.live.held_by(None);
     }
 }

@@ -89,7 +89,7 @@ impl Worker {
     async fn archive_is_behind(&self) -> bool {
         let limit = MAX_INTENTS.max(INTENTS_EACH * self.committer.shards() as i64);
         let behind = self.committer.intents().await.is_ok_and(|intents| intents > limit);
-        self.live.held_by_archive(behind);
+        self.live.held_by(behind.then_some("archive"));
         behind
     }
 

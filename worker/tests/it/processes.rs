@@ -243,18 +243,61 @@ fn a_log_that_is_deleted_begins_anew_and_every_event_still_lands_once() {
     stop(both);
 }
 
+/// The n-th record of a recording, at a time and in a collection.
+fn record(n: u64, time_us: u64, collection: &str) -> String {
+    let rev = turbo_core::tid::encode(time_us as i64, 0);
+    let did = n % 7;
+    format!(
+        r#"{{"did":"did:plc:{did}","time_us":{time_us},"kind":"commit","commit":{{"rev":"{rev}","operation":"create","collection":"{collection}","rkey":"r{n}","record":{{"n":{n}}},"cid":"c"}}}}"#
+    )
+}
+
+const BEGAN_US: u64 = 1_783_175_888_000_000;
+
+#[test]
+fn a_purge_spares_the_window_and_the_last_message_of_a_shard_that_is_idle() {
+    let Some(servers) = Servers::start() else { return };
+    let pipeline = servers.pipeline("{recording: {path: events.jsonl}}", "");
+    // One post at the very beginning, and likes for an hour behind it.
+    let likes = (1..3600).map(|n| record(n, BEGAN_US + n * 1_000_000, "app.bsky.feed.like"));
+    let mut lines: Vec<String> = std::iter::once(record(0, BEGAN_US, "app.bsky.feed.post")).chain(likes).collect();
+    std::fs::write(pipeline.path("events.jsonl"), lines.join("\n") + "\n").unwrap();
+    let worker = servers.process(&pipeline, "work");
+    assert!(servers.process(&pipeline, "ingest").wait().success());
+    eventually(PATIENCE, "everything lands", || servers.entries() == 3600);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let url = servers.nats.url();
+    let stream = || {
+        runtime.block_on(async {
+            let context = async_nats::jetstream::new(async_nats::connect(url.clone()).await.unwrap());
+            context.get_stream("tp_default_test").await.unwrap()
+        })
+    };
+    let left = || stream().cached_info().state.messages;
+    eventually(PATIENCE, "what is older than the window is purged", || left() < 1000);
+    assert!(left() >= 900, "a quarter of an hour of it stays: {}", left());
+    let post = (0..2).filter(|partition| {
+        let subject = format!("tp.default.test.posts.{partition}");
+        runtime.block_on(stream().get_last_raw_message_by_subject(&subject)).is_ok()
+    });
+    assert_eq!(post.count(), 1, "the only message of the idle shard stands");
+    // It keeps its number by it, so that the next one is seen to follow.
+    stop([worker]);
+    lines.push(record(3600, BEGAN_US + 3_600_000_000, "app.bsky.feed.post").replace("did:plc:2", "did:plc:0"));
+    std::fs::write(pipeline.path("events.jsonl"), lines.join("\n") + "\n").unwrap();
+    assert!(servers.process(&pipeline, "ingest").wait().success());
+    let worker = servers.process(&pipeline, "work");
+    eventually(PATIENCE, "the next post lands", || servers.entries() == 3601);
+    assert_eq!(servers.number("SELECT max(number) FROM positions WHERE slice = 'posts'"), 2);
+    assert_eq!(servers.number("SELECT count(*) FROM gaps"), 0);
+    stop([worker]);
+}
+
 #[test]
 fn a_recording_is_read_to_its_end_and_the_process_ends_when_all_of_it_is_committed() {
     let Some(servers) = Servers::start() else { return };
     let pipeline = servers.pipeline("{recording: {path: events.jsonl}}", "");
-    let line = |n: u64| {
-        let rev = turbo_core::tid::encode(1_783_175_888_000_000 + n as i64, 0);
-        format!(
-            r#"{{"did":"did:plc:{}","time_us":{},"kind":"commit","commit":{{"rev":"{rev}","operation":"create","collection":"app.bsky.feed.like","rkey":"r{n}","record":{{"n":{n}}},"cid":"c"}}}}"#,
-            n % 7,
-            1_783_175_888_000_000 + n
-        )
-    };
+    let line = |n: u64| record(n, BEGAN_US + n, "app.bsky.feed.like");
     let lines: Vec<String> = (0..3000).map(line).collect();
     std::fs::write(pipeline.path("events.jsonl"), lines.join("\n") + "\n").unwrap();
     for _ in 0..2 {

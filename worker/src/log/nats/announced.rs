@@ -94,10 +94,9 @@ impl Log {
     pub async fn depths(&self, slices: &Slices) -> Result<BTreeMap<Shard, Depth>, Error> {
         stream::iter(slices.shards())
             .map(|shard| async move {
-                let last = self.last_number(slices, shard).await?.unwrap_or(0);
-                let current = generation(self.last_of(slices, shard).await?);
+                let (seq, number) = self.last_place(slices, shard).await?.unwrap_or_default();
                 let announced = self.announced(slices, shard).await?;
-                Ok((shard, depth(last, current, announced.map(|(announced, _)| announced))))
+                Ok((shard, depth(number, generation(seq), announced.map(|(announced, _)| announced))))
             })
             .buffer_unordered(REQUESTS)
             .try_collect()

@@ -1,6 +1,6 @@
 //! Purging: what every sink has goes, by the owner of the shard.
 
-use super::{Error, Log};
+use super::{Error, Log, message};
 use turbo_core::shard::{Shard, Slices};
 
 impl Log {
@@ -10,6 +10,12 @@ impl Log {
     /// No answer.
     pub async fn last_of(&self, slices: &Slices, shard: Shard) -> Result<u64, Error> {
         Ok(self.last(&self.names.shard(slices, shard)).await?.map_or(0, |last| last.sequence))
+    }
+
+    /// Sequence and number of the shard's last message; `None` where there is none.
+    pub(super) async fn last_place(&self, slices: &Slices, shard: Shard) -> Result<Option<(u64, u64)>, Error> {
+        let last = self.last(&self.names.shard(slices, shard)).await?;
+        last.map(|last| Ok((last.sequence, message::number(last.sequence, &last.headers)?))).transpose()
     }
 
     /// Removes the shard's messages below `below`; the last one always stays, so that the shard keeps its number.

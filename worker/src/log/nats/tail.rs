@@ -45,9 +45,9 @@ impl Log {
             None => None,
         };
         let numbers = stream::iter(slices.shards())
-            .map(|shard| async move { Ok::<_, Error>((shard, self.last_number(slices, shard).await?)) })
+            .map(|shard| async move { Ok::<_, Error>((shard, self.last_place(slices, shard).await?)) })
             .buffer_unordered(REQUESTS)
-            .try_filter_map(|(shard, number)| async move { Ok(number.map(|number| (shard, number))) })
+            .try_filter_map(|(shard, last)| async move { Ok(last.map(|(_, number)| (shard, number))) })
             .try_collect()
             .await?;
         let first = state.first_sequence.max(last_seq.saturating_sub(MAX_MESSAGES));
@@ -65,12 +65,6 @@ impl Log {
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(Error::request("the last message of a subject")(&error)),
         }
-    }
-
-    /// The number of a shard's last message.
-    pub(super) async fn last_number(&self, slices: &Slices, shard: Shard) -> Result<Option<u64>, Error> {
-        let last = self.last(&self.names.shard(slices, shard)).await?;
-        last.map(|last| Ok(message::number(last.sequence, &last.headers)?)).transpose()
     }
 
     /// The dedup window from the marks of the messages `first` to `last`.

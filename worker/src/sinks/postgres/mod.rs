@@ -8,6 +8,7 @@
 //!   lends its connections by the transaction (PgBouncer) can stand in front. Migrations need a direct connection, for their lock.
 
 mod asked;
+mod burnt;
 mod claim;
 mod commit;
 mod copy;

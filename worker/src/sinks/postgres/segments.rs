@@ -1,4 +1,4 @@
-//! Segments of the archive in the catalog: intent, commit, burning.
+//! Segments of the archive in the catalog: intent and commit. Burning is in the file beside this one.
 //!
 //! Invariants:
 //! - an intent is written, and a segment is committed, under the fence only: the row (shard, `archive`) of `positions` has
@@ -58,7 +58,8 @@ pub struct Segment {
     pub changed_us: i64,
 }
 
-const COLUMNS: &str = "SELECT id, slice, partition, epoch, path, first_seq, last_seq, rows, bytes, checksum, state,
+pub(super) const COLUMNS: &str =
+    "SELECT id, slice, partition, epoch, path, first_seq, last_seq, rows, bytes, checksum, state,
     (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_us FROM segments";
 
 impl Fence {
@@ -162,87 +163,6 @@ impl Database {
         Ok(true)
     }
 
-    /// Intents that owners before this one have left open, `limit` at most.
-    ///
-    /// # Errors
-    /// PostgreSQL refuses.
-    pub async fn open_intents(&self, of: &Fence, limit: u32) -> Result<Vec<Segment>, Error> {
-        let mut transaction = self.begin().await?;
-        let sql = "WHERE slice = $1 AND partition = $2 AND epoch < $3 AND state = 'intent' ORDER BY id LIMIT $4";
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
-            .persistent(false)
-            .bind(of.slice.clone())
-            .bind(i32::from(of.partition))
-            .bind(of.epoch as i64)
-            .bind(i64::from(limit))
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        rows.iter().map(segment).collect()
-    }
-
-    /// Marks an intent burnt; its key is taken by an empty file from here on. What is committed stays so.
-    ///
-    /// # Errors
-    /// PostgreSQL refuses.
-    pub async fn burn(&self, segment: i64) -> Result<(), Error> {
-        let mut transaction = self.begin().await?;
-        sqlx::query("UPDATE segments SET state = 'burnt', changed_at = now() WHERE id = $1 AND state = 'intent'")
-            .persistent(false)
-            .bind(segment)
-            .execute(&mut *transaction)
-            .await?;
-        Ok(transaction.commit().await?)
-    }
-
-    /// Segments that have been burnt for so many seconds, by the clock of the database; `limit` at most.
-    ///
-    /// # Errors
-    /// PostgreSQL refuses.
-    pub async fn burnt_for(&self, seconds: f64, limit: u32) -> Result<Vec<Segment>, Error> {
-        let mut transaction = self.begin().await?;
-        let sql =
-            "WHERE state = 'burnt' AND changed_at <= now() - make_interval(secs => $1) ORDER BY changed_at LIMIT $2";
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
-            .persistent(false)
-            .bind(seconds)
-            .bind(i64::from(limit))
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        rows.iter().map(segment).collect()
-    }
-
-    /// Segments that were burnt last; `limit` at most.
-    ///
-    /// # Errors
-    /// PostgreSQL refuses.
-    pub async fn burnt_lately(&self, limit: u32) -> Result<Vec<Segment>, Error> {
-        let mut transaction = self.begin().await?;
-        let sql = "WHERE state = 'burnt' ORDER BY changed_at DESC LIMIT $1";
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
-            .persistent(false)
-            .bind(i64::from(limit))
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        rows.iter().map(segment).collect()
-    }
-
-    /// Removes the row of a burnt segment whose object is gone.
-    ///
-    /// # Errors
-    /// PostgreSQL refuses.
-    pub async fn forget_burnt(&self, segment: i64) -> Result<(), Error> {
-        let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM segments WHERE id = $1 AND state = 'burnt'")
-            .persistent(false)
-            .bind(segment)
-            .execute(&mut *transaction)
-            .await?;
-        Ok(transaction.commit().await?)
-    }
-
     /// Segments by shard and sequence, from behind `after` on; `limit` at most.
     ///
     /// # Errors
@@ -263,9 +183,7 @@ impl Database {
         transaction.commit().await?;
         rows.iter().map(segment).collect()
     }
-}
 
-impl Database {
     /// How many segments are committed, and their bytes.
     ///
     /// # Errors
@@ -303,7 +221,7 @@ async fn insert(connection: &mut PgConnection, of: &Fence, intent: &Intent) -> R
     Ok(id)
 }
 
-fn segment(row: &PgRow) -> Result<Segment, Error> {
+pub(super) fn segment(row: &PgRow) -> Result<Segment, Error> {
     let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
     let partition = u16::try_from(row.try_get::<i32, _>("partition")?).map_err(|_| Error::Broken("segments"))?;
     Ok(Segment {

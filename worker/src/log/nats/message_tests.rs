@@ -1,0 +1,94 @@
+use super::*;
+use proptest::prelude::*;
+
+fn event(text: &str) -> Content {
+    let line = serde_json::json!({"did": "did:plc:a", "time_us": 7, "kind": "commit", "commit": {"rev": "3mptbypluud2a",
+        "operation": "create", "collection": "a.b.c", "rkey": "k", "record": {"text": text}, "cid": "c"}});
+    match decode(&Bytes::from(line.to_string())) {
+        Ok(Frame::Event(event)) => Content::Event(event),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn item(mut content: Content, cursor: Option<u64>) -> Item {
+    if let Content::Event(event) = &mut content {
+        event.cursor = cursor;
+    }
+    let marks = vec![Mark { id: EventId(9), key: 1, rev: 2, time_us: 3 }];
+    Item { content, host: "a:1".into(), marks, trace: None }
+}
+
+proptest! {
+    #[test]
+    fn an_event_comes_back_byte_for_byte(text in ".{0,3000}", cursor: Option<u64>, limit in 5000usize..8000, number: u64) {
+        let mut encoder = Encoder { max_payload: limit, position: None };
+        let sent = item(event(&text), cursor);
+        let (headers, payload) = encoder.item(&sent, number);
+        prop_assert!(payload.len() <= limit - HEADERS);
+        let message = read(5, Some(&headers), payload).unwrap();
+        let came = message.item.unwrap();
+        prop_assert_eq!((message.number, &came.marks, &came.host), (number, &sent.marks, &sent.host));
+        prop_assert_eq!(&message.position, &encoder.position);
+        match came.content {
+            Content::Event(event) => prop_assert_eq!(&*event, sent.event().unwrap()),
+            Content::Gap(_) => prop_assert!(false),
+            Content::Unreadable { reason, bytes } => {
+                prop_assert!(bytes.is_empty() && reason.contains("raise max_payload"), "{}", reason);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_keeps_the_position(bytes: Vec<u8>, reason in ".{0,50}", first: bool) {
+        let position = first.then(|| SourcePosition { host: "h".into(), cursor: None, time_us: -1, id: EventId(3) });
+        let mut encoder = Encoder { max_payload: 1 << 20, position: position.clone() };
+        let (headers, payload) = encoder.item(&item(Content::Unreadable { bytes: bytes.clone().into(), reason }, None), 1);
+        let message = read(5, Some(&headers), payload).unwrap();
+        prop_assert_eq!(message.position, position);
+        let Some(Content::Unreadable { bytes: came, .. }) = message.item.map(|item| item.content) else { panic!() };
+        prop_assert_eq!(came, bytes);
+    }
+}
+
+#[test]
+fn a_gap_comes_back_as_it_was() {
+    for to_us in [None, Some(-3)] {
+        let gap = Gap { host: "h:1".into(), from_us: -5, to_us, reason: "an outage".into() };
+        let mut encoder = Encoder { max_payload: 1 << 20, position: None };
+        let (headers, payload) = encoder.item(&item(Content::Gap(gap.clone()), None), 2);
+        let message = read(5, Some(&headers), payload).unwrap();
+        let Some(Content::Gap(came)) = message.item.map(|item| item.content) else { panic!() };
+        assert_eq!((came, message.number), (gap, 2));
+    }
+}
+
+#[test]
+fn a_marker_carries_the_position_and_no_item() {
+    let position = SourcePosition { host: "a:1".into(), cursor: Some(4), time_us: 5, id: EventId(u128::MAX) };
+    let encoder = Encoder { max_payload: 1 << 20, position: Some(position.clone()) };
+    let message = read(1, Some(&encoder.marker()), Bytes::new()).unwrap();
+    assert_eq!((message.position, message.item.is_none(), message.number), (Some(position), true, 0));
+}
+
+#[test]
+fn a_broken_payload_is_a_dead_letter_of_its_shard() {
+    let mut encoder = Encoder { max_payload: 1 << 20, position: None };
+    let (headers, _) = encoder.item(&item(event("x"), Some(1)), 8);
+    assert!(read(3, Some(&headers), Bytes::from_static(b"{")).is_err(), "a position can not be had from it");
+    let message = read_for_shard(3, Some(&headers), Bytes::from_static(b"{")).unwrap();
+    let Some(Content::Unreadable { bytes, reason }) = message.item.map(|item| item.content) else { panic!() };
+    assert_eq!((message.number, &bytes[..]), (8, &b"{"[..]));
+    assert!(reason.starts_with("message 3 of the log: not a Jetstream message"), "{reason}");
+    assert!(read_for_shard(3, None, Bytes::new()).is_err());
+}
+
+#[test]
+fn what_is_not_ours_is_refused() {
+    assert!(read(1, None, Bytes::new()).is_err());
+    let mut headers = HeaderMap::new();
+    headers.insert(NUMBER, "x");
+    assert_eq!(
+        read(3, Some(&headers), Bytes::new()).unwrap_err().to_string(),
+        "message 3 of the log: Turbo-N is no number"
+    );
+}

@@ -1,0 +1,87 @@
+//! Burnt segments in the catalog: intents that an owner left open, made void by the next one.
+
+use super::segments::{COLUMNS, Fence, Segment, segment};
+use super::{Database, Error};
+
+impl Database {
+    /// Intents that owners before this one have left open, `limit` at most.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn open_intents(&self, of: &Fence, limit: u32) -> Result<Vec<Segment>, Error> {
+        let mut transaction = self.begin().await?;
+        let sql = "WHERE slice = $1 AND partition = $2 AND epoch < $3 AND state = 'intent' ORDER BY id LIMIT $4";
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
+            .persistent(false)
+            .bind(of.slice.clone())
+            .bind(i32::from(of.partition))
+            .bind(of.epoch as i64)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        rows.iter().map(segment).collect()
+    }
+
+    /// Marks an intent burnt; its key is taken by an empty file from here on. What is committed stays so.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn burn(&self, segment: i64) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("UPDATE segments SET state = 'burnt', changed_at = now() WHERE id = $1 AND state = 'intent'")
+            .persistent(false)
+            .bind(segment)
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Segments that have been burnt for so many seconds, by the clock of the database; `limit` at most.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn burnt_for(&self, seconds: f64, limit: u32) -> Result<Vec<Segment>, Error> {
+        let mut transaction = self.begin().await?;
+        let sql =
+            "WHERE state = 'burnt' AND changed_at <= now() - make_interval(secs => $1) ORDER BY changed_at LIMIT $2";
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
+            .persistent(false)
+            .bind(seconds)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        rows.iter().map(segment).collect()
+    }
+
+    /// Segments that were burnt last; `limit` at most.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn burnt_lately(&self, limit: u32) -> Result<Vec<Segment>, Error> {
+        let mut transaction = self.begin().await?;
+        let sql = "WHERE state = 'burnt' ORDER BY changed_at DESC LIMIT $1";
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
+            .persistent(false)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        rows.iter().map(segment).collect()
+    }
+
+    /// Removes the row of a burnt segment whose object is gone.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn forget_burnt(&self, segment: i64) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("DELETE FROM segments WHERE id = $1 AND state = 'burnt'")
+            .persistent(false)
+            .bind(segment)
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+}
