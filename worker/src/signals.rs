@@ -1,5 +1,6 @@
 //! Signals: the first SIGTERM or Ctrl-C drains, a second one exits at once.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -37,4 +38,48 @@ pub fn listen() -> std::io::Result<CancellationToken> {
         }
     });
     Ok(stop)
+}
+
+/// The end of a process: everything that finishes then has one limit, from the moment on at which the token fired.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    stop: CancellationToken,
+    since: Arc<OnceLock<tokio::time::Instant>>,
+}
+
+impl Ending {
+    /// The end that this token begins. Within a Tokio runtime.
+    #[must_use]
+    pub fn new(stop: CancellationToken) -> Self {
+        let ending = Self { stop, since: Arc::default() };
+        let (stop, since) = (ending.stop.clone(), ending.since.clone());
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            since.get_or_init(tokio::time::Instant::now);
+        });
+        ending
+    }
+
+    /// Waits until the token fired so long ago.
+    pub async fn passed(&self, limit: Duration) {
+        self.stop.cancelled().await;
+        tokio::time::sleep_until(*self.since.get_or_init(tokio::time::Instant::now) + limit).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_late_has_no_more_time_than_the_others() {
+        let stop = CancellationToken::new();
+        let ending = Ending::new(stop.clone());
+        let limit = Duration::from_secs(10);
+        assert!(tokio::time::timeout(Duration::from_secs(60), ending.passed(limit)).await.is_err(), "nothing ends yet");
+        stop.cancel();
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        assert!(tokio::time::timeout(Duration::from_secs(2), ending.passed(limit)).await.is_err());
+        tokio::time::timeout(Duration::from_millis(1100), ending.passed(limit)).await.unwrap();
+    }
 }

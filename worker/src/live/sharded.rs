@@ -39,8 +39,10 @@ impl Live {
         let mut state = self.state();
         state.standby = Some(why.to_owned());
         state.source = Source { gaps: state.source.gaps, events: state.source.events, ..Source::default() };
-        (state.log.entries, state.log.bytes) = (0, 0);
+        state.log = Log { max_bytes: state.log.max_bytes, ..Log::default() };
+        state.log_held = None;
         state.ready = true;
+        gauge!(m::QUEUE_DEPTH).set(0.0);
     }
 
     /// This process reads the source, from where the log ends.
@@ -99,6 +101,11 @@ impl Live {
         let shards = &mut self.state().shards;
         shards.remove(&shard);
         gauge!(m::SHARDS_OWNED).set(shards.len() as f64);
+    }
+
+    /// Nothing waits for a commit that failed: it landed, or it is another worker's.
+    pub fn commits_again(&self) {
+        self.state().database.error = None;
     }
 
     /// A commit of several shards landed.

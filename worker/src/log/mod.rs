@@ -30,7 +30,7 @@ impl Item {
     pub fn event(&self) -> Option<&Event> {
         match &self.content {
             Content::Event(event) => Some(event),
-            Content::Unreadable { .. } | Content::Gap(_) => None,
+            Content::Unreadable { .. } | Content::Gap(_) | Content::Covered => None,
         }
     }
 }
@@ -50,6 +50,9 @@ pub enum Content {
     /// Part of the source was never seen. In a log that many processes share, a gap is an entry like any other, so that
     /// it is written down once, whoever crashes.
     Gap(Gap),
+    /// What the shard had already before its log was begun anew: the owner puts it in the event's place, so that positions
+    /// move over it and nothing else happens. It is never in a log.
+    Covered,
 }
 
 /// One copy of an item in the log of a shard.

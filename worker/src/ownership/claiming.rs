@@ -1,15 +1,17 @@
 //! How a shard is claimed, read, and given up.
 
-use super::holder::{Covered, Holder, Read};
+use super::covered::Covered;
+use super::holder::{ANSWER, Holder, LARGEST, Read};
 use super::members::View;
-use crate::log::nats::{Announced, Behind, Error as LogError, Next};
+use crate::log::nats::{Announced, Behind, Next};
 use crate::sinks::feed::{Order, SinkHandle, SinkPosition};
-use crate::sinks::postgres::{Claimed, Error};
+use crate::sinks::postgres::{Claimed, Error, answered};
 use crate::telemetry::events;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::ownership::{Owned, Row};
 use turbo_core::plan::WorkerId;
@@ -21,52 +23,65 @@ const FINISH: Duration = Duration::from_secs(10);
 /// What a message takes beside its payload, roughly.
 const OVERHEAD: usize = 512;
 
-/// Why a claim has no answer.
-#[derive(Debug, thiserror::Error)]
-enum Unclaimed {
-    #[error(transparent)]
-    Database(#[from] Error),
-    #[error(transparent)]
-    Log(#[from] LogError),
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claiming {
+    /// The shard is held.
+    Held,
+    /// Another worker has it, and lives.
+    Taken,
+    /// NATS or PostgreSQL does not answer.
+    NoAnswer,
 }
 
 impl Holder {
-    /// Claims a shard whose owner has released it or is gone, and begins to read it. Returns whether it is held now.
-    pub(super) async fn claim(&mut self, shard: Shard, rows: &BTreeMap<Shard, Row>, view: &View) -> bool {
-        let owner = rows.get(&shard).and_then(|row| row.owner.clone());
-        let gone: Vec<WorkerId> = owner.into_iter().filter(|owner| view.gone(owner)).collect();
-        let free = rows
-            .get(&shard)
-            .is_some_and(|row| row.owner.as_ref().is_none_or(|owner| *owner == self.parts.me || gone.contains(owner)));
-        if !free {
+    /// Claims a shard whose owner has released it or is gone, and begins to read it.
+    pub(super) async fn claim(&mut self, shard: Shard, rows: &BTreeMap<Shard, Row>, view: &View) -> Claiming {
+        let Some(row) = rows.get(&shard) else { return Claiming::Taken };
+        let owner = row.owner.iter().filter(|owner| **owner != self.parts.me);
+        let (gone, lives): (Vec<WorkerId>, Vec<WorkerId>) = owner.cloned().partition(|owner| view.gone(owner));
+        if !lives.is_empty() {
             self.unsure.remove(&shard);
-            return false;
+            return Claiming::Taken;
         }
-        match self.try_claim(shard, &gone).await {
+        let announced = match self.parts.log.announced(&self.parts.slices, shard).await {
+            Ok(announced) => announced.map(|(announced, _)| announced).unwrap_or_default(),
+            Err(error) => {
+                tracing::debug!(%error, ?shard, "what is announced of the shard is not to be had");
+                return Claiming::NoAnswer;
+            }
+        };
+        match self.claim_row(shard, announced, &gone).await {
             Ok(claimed) => {
                 self.unsure.remove(&shard);
-                let Some(claimed) = claimed else { return false };
+                let Some(claimed) = claimed else { return Claiming::Taken };
                 self.begin(shard, claimed).await;
-                true
+                Claiming::Held
             }
             Err(error) => {
                 tracing::debug!(%error, ?shard, "the claim has no answer");
                 self.unsure.insert(shard);
-                false
+                Claiming::NoAnswer
             }
         }
     }
 
-    async fn try_claim(&self, shard: Shard, gone: &[WorkerId]) -> Result<Option<Claimed>, Unclaimed> {
+    /// Claims the row, above every epoch that was seen: a catalog that was restored is behind what was announced.
+    async fn claim_row(&self, shard: Shard, seen: Announced, gone: &[WorkerId]) -> Result<Option<Claimed>, Error> {
         let parts = &self.parts;
-        let seen = parts.log.announced(&parts.slices, shard).await?.map(|(seen, _)| seen).unwrap_or_default();
-        let claim = parts.database.claim(&parts.slices, shard, &parts.me, seen.epoch, gone, &parts.wanted);
-        let claimed = claim.await?;
-        if let Some(claimed) = &claimed
-            && claimed.owned.position() < seen.seq
-        {
+        let epoch = seen.epoch.max(self.epochs.get(&shard).copied().unwrap_or(0));
+        let claim = parts.database.claim(&parts.slices, shard, &parts.me, epoch, gone, &parts.wanted);
+        let claimed = answered(ANSWER, claim).await?;
+        let Some(position) = claimed.as_ref().map(|claimed| claimed.owned.position()) else { return Ok(None) };
+        if position < seen.seq {
             let (slice, partition) = (parts.slices.name(shard), shard.partition);
-            events::CatalogWentBack { slice, partition, position: claimed.owned.position(), seen: seen.seq }.emit();
+            events::CatalogWentBack { slice, partition, position, seen: seen.seq }.emit();
+            if generation(position) < generation(seen.seq) {
+                // Numbers began anew in between, so the reader can not tell what is gone.
+                let gap =
+                    format!("{slice}.{partition} went back to {position} in a log that is gone, from {}", seen.seq);
+                answered(ANSWER, parts.database.gap(&gap)).await?;
+            }
         }
         Ok(claimed)
     }
@@ -86,11 +101,9 @@ impl Holder {
         let announced = Announced { epoch, seq: position, number: claimed.number, purged: 0 };
         parts.announcements.set(shard, announced);
         self.readers.insert(shard, self.read(shard, epoch, lowest));
+        self.epochs.insert(shard, epoch);
+        self.covered.insert(shard, Covered::claimed(position, claimed.source, claimed.had));
         self.owned.insert(shard, claimed.owned);
-        self.covered.remove(&shard);
-        if let Some((host, cursor)) = claimed.source {
-            self.covered.insert(shard, Covered { generation: generation(position), host, cursor });
-        }
     }
 
     fn read(&self, shard: Shard, epoch: u64, behind: SinkPosition) -> AbortOnDropHandle<()> {
@@ -102,7 +115,7 @@ impl Holder {
                 let next = reader.next().await;
                 let ended = next.is_err();
                 let bytes = u32::try_from(next.as_ref().map_or(0, Next::bytes) + OVERHEAD).unwrap_or(u32::MAX);
-                let Ok(room) = room.clone().acquire_many_owned(bytes.min(super::holder::LARGEST)).await else { return };
+                let Ok(room) = room.clone().acquire_many_owned(bytes.min(LARGEST)).await else { return };
                 if to.send(Read { shard, epoch, next, _room: room }).await.is_err() || ended {
                     return;
                 }
@@ -110,32 +123,47 @@ impl Holder {
         }))
     }
 
-    /// Gives shards up in good order: their reading stops, the sinks finish, the rows are freed.
+    /// Gives shards up in good order: their reading stops at once; what the sinks have under way is waited for beside the
+    /// commits of the others, and then the rows are freed.
     pub(super) async fn release(&mut self, shards: Vec<Shard>) {
-        let mut finishing = Vec::new();
-        for shard in &shards {
-            self.readers.remove(shard);
+        for shard in shards {
+            self.readers.remove(&shard);
+            let mut finishing = Vec::new();
             for sink in &self.parts.sinks {
                 let (done, finished) = oneshot::channel();
-                self.order(sink, Order::Release(*shard, done)).await;
+                self.order(sink, Order::Release(shard, done)).await;
                 finishing.push(finished);
             }
-        }
-        let finished = futures_util::future::join_all(finishing);
-        let _ = tokio::time::timeout(FINISH, finished).await;
-        for shard in shards {
             let Some(owned) = self.lose(shard) else { continue };
-            if let Err(error) = self.parts.database.release(&self.parts.slices, owned).await {
-                tracing::debug!(%error, ?shard, "the release has no answer");
-                self.unsure.insert(shard);
-            }
+            let (database, slices) = (self.parts.database.clone(), self.parts.slices.clone());
+            self.given_up.insert(shard);
+            self.releasing.spawn(async move {
+                let _ = tokio::time::timeout(FINISH, futures_util::future::join_all(finishing)).await;
+                let freed = answered(ANSWER, database.release(&slices, owned)).await;
+                if let Err(error) = &freed {
+                    tracing::debug!(%error, ?shard, "the release has no answer");
+                }
+                (shard, freed.is_ok())
+            });
+        }
+    }
+
+    /// A shard was given up; where there was no answer, its row may still name this worker.
+    pub(super) fn released(&mut self, released: Result<(Shard, bool), JoinError>) {
+        let Ok((shard, freed)) = released else { return };
+        self.given_up.remove(&shard);
+        if !freed {
+            self.unsure.insert(shard);
         }
     }
 
     /// Stops the reading of a shard.
     pub(super) fn lose(&mut self, shard: Shard) -> Option<Owned> {
         self.readers.remove(&shard);
+        self.missing.remove(&shard);
+        self.covered.remove(&shard);
         self.parts.live.gone(shard);
+        self.parts.announcements.forget(shard);
         for sink in &self.parts.sinks {
             sink.report.gone(shard);
         }
@@ -169,10 +197,7 @@ impl Holder {
             Ok(()) | Err(TrySendError::Closed(_)) => return,
             Err(TrySendError::Full(order)) => order,
         };
-        let given_up = async {
-            self.stop.cancelled().await;
-            tokio::time::sleep(FINISH).await;
-        };
+        let given_up = self.ending.passed(FINISH);
         self.parts.live.held_by(Some(sink.name));
         tokio::select! {
             _ = sink.orders.send(order) => {}

@@ -1,17 +1,16 @@
 //! How what was read is committed, and handed to the other sinks.
 
-use super::holder::{Covered, Holder, Read};
-use crate::log::nats::{Announced, Message, Next};
-use crate::log::{Entry, Item, Numbered};
+use super::holder::{ANSWER, Holder, Read};
+use crate::log::nats::{Announced, Error as LogError, Message, Next};
+use crate::log::{Content, Entry, Gap, Item, Numbered};
 use crate::sinks::feed::Order;
-use crate::sinks::postgres::{CommitError, Committed, Error, Redriven};
+use crate::sinks::postgres::{CommitError, Committed, Error, Redriven, answered};
 use crate::telemetry::events;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use turbo_core::backoff::Backoff;
 use turbo_core::ownership::Row;
-use turbo_core::position::{SourcePosition, generation};
 use turbo_core::shard::Shard;
 
 /// Dead letters sent again at once.
@@ -26,7 +25,7 @@ impl Holder {
         for one in read {
             let Read { shard, epoch, next, _room } = one;
             rooms.push(_room);
-            entries.extend(self.entry(shard, epoch, next).await);
+            entries.extend(self.entries(shard, epoch, next));
         }
         // Readers interleave as they like; slices share the table of accounts, where the highest sequence counts.
         entries.sort_unstable_by_key(|entry| entry.entry.seq);
@@ -43,7 +42,9 @@ impl Holder {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         while !entries.is_empty() {
             let began = Instant::now();
-            match self.parts.committer.commit(&self.owned, &entries).await {
+            let commit = self.parts.committer.commit(&self.owned, &entries);
+            let committed = tokio::time::timeout(ANSWER, commit).await;
+            match committed.unwrap_or_else(|_| Err(CommitError::Outage(Error::NoAnswer(ANSWER)))) {
                 Ok(committed) => {
                     self.landed(&entries, &committed, began.elapsed());
                     return true;
@@ -63,6 +64,7 @@ impl Holder {
                 }
             }
         }
+        self.parts.live.commits_again();
         true
     }
 
@@ -77,9 +79,8 @@ impl Holder {
             if let Ok(owned) = owned.go_on(&Row { epoch, owner: None, position }) {
                 self.owned.insert(*shard, owned);
             }
-            if let Some(SourcePosition { host, cursor: Some(cursor), .. }) = &totals.source {
-                let covered = Covered { generation: generation(position), host: host.clone(), cursor: *cursor };
-                self.covered.insert(*shard, covered);
+            if let Some(covered) = self.covered.get_mut(shard) {
+                covered.moved(position, totals.source.as_ref());
             }
             let announced = Announced { epoch, seq: position, number: totals.number, purged: 0 };
             self.parts.announcements.set(*shard, announced);
@@ -92,13 +93,16 @@ impl Holder {
         if self.owned.is_empty() {
             return;
         }
-        match self.parts.committer.redrive(&self.owned, REDRIVEN).await {
+        let redrive = self.parts.committer.redrive(&self.owned, REDRIVEN);
+        let redriven = tokio::time::timeout(ANSWER, redrive).await;
+        match redriven.unwrap_or_else(|_| Err(CommitError::Outage(Error::NoAnswer(ANSWER)))) {
             Ok(redriven) if redriven == Redriven::default() => {}
             Ok(Redriven { landed, superseded, failed, moved }) => {
                 tracing::info!(landed, superseded, failed, moved, "dead letters were sent again");
             }
-            // They are asked for until they were taken up.
-            Err(error) => tracing::debug!(%error, "dead letters wait to be sent again"),
+            // They are asked for until they were taken up; a shard that was claimed by another is found out by its row.
+            Err(CommitError::Fenced(_)) => {}
+            Err(CommitError::Outage(error)) => tracing::warn!("dead letters wait to be sent again: {error}"),
         }
     }
 
@@ -114,50 +118,52 @@ impl Holder {
         }
     }
 
-    /// What was read, if it was read under the claim that is held now.
-    async fn entry(&self, shard: Shard, epoch: u64, next: Result<Next, crate::log::nats::Error>) -> Option<Numbered> {
+    /// What was read, if it was read under the claim that is held now. Messages that the log has lost come as a gap before
+    /// the next one, so that what moves the position over them writes them down too.
+    fn entries(&mut self, shard: Shard, epoch: u64, next: Result<Next, LogError>) -> Vec<Numbered> {
         if self.owned.get(&shard).is_none_or(|owned| owned.epoch() != epoch) {
-            return None;
+            return Vec::new();
         }
-        let (slice, partition) = (self.parts.slices.name(shard), shard.partition);
+        let (slice, partition) = (self.parts.slices.name(shard).to_owned(), shard.partition);
         match next {
-            Ok(Next::Message(Message { seq, number, item, .. })) => {
-                let item = item?;
-                if self.is_covered(shard, seq, &item) {
-                    return None;
-                }
-                Some(Numbered { entry: Entry { seq, shard, item: Arc::new(item) }, number })
+            Ok(Next::Message(Message { seq, number, item: Some(item), .. })) => {
+                let gaps = self.missing.remove(&shard).unwrap_or_default();
+                let gap = |(from, to)| Gap {
+                    host: "log".to_owned(),
+                    from_us: 0,
+                    to_us: None,
+                    reason: format!("the log no longer has the messages {from} to {to} of {slice}.{partition}"),
+                };
+                // A lost message has a sequence below that of the next one.
+                let gaps =
+                    gaps.into_iter().next().map(|lost| numbered(shard, seq - 1, number - 1, Content::Gap(gap(lost))));
+                let item =
+                    if self.is_covered(shard, seq, &item) { Item { content: Content::Covered, ..item } } else { item };
+                let entry = Entry { seq, shard, item: Arc::new(item) };
+                gaps.into_iter().chain([Numbered { entry, number }]).collect()
             }
+            Ok(Next::Message(_)) => Vec::new(),
             Ok(Next::Missing { from, to }) => {
-                events::LogMissing { slice, partition, from, to }.emit();
-                // The next commit of the shard moves over them; where the note fails, the counter and the log have it.
-                let noted = self.parts.database.missing(&format!("{slice}.{partition}"), from, to).await;
-                if let Err(error) = noted {
-                    tracing::warn!(%error, slice, partition, from, to, "the gap could not be written down");
-                }
-                None
+                events::LogMissing { slice: &slice, partition, from, to }.emit();
+                self.missing.entry(shard).or_default().push((from, to));
+                Vec::new()
             }
             Err(error) => {
-                events::ShardUnreadable { slice, partition, error: &error.to_string() }.emit();
-                None
+                events::ShardUnreadable { slice: &slice, partition, error: &error.to_string() }.emit();
+                Vec::new()
             }
         }
     }
 
-    /// Whether the shard had an event already before its log was begun anew. The last one committed of it is at the claim, or
-    /// later, in the generation of then.
+    /// Whether the shard had an event already before its log was begun anew.
     fn is_covered(&self, shard: Shard, seq: u64, item: &Item) -> bool {
-        let Some(covered) = self.covered.get(&shard) else { return false };
         let cursor = item.event().and_then(|event| event.cursor);
-        generation(seq) > covered.generation
-            && *item.host == *covered.host
-            && cursor.is_some_and(|cursor| cursor <= covered.cursor)
+        self.covered.get(&shard).is_some_and(|covered| covered.has(seq, &item.host, cursor))
     }
 
     /// Reads the rows of shards again, and drops of the entries what they cover; all of a shard whose claim is lost.
     async fn look_again(&mut self, shards: Vec<Shard>, entries: &mut Vec<Numbered>) {
-        let rows: Result<_, Error> = self.parts.database.rows(&self.parts.slices).await;
-        let Ok(rows) = rows else { return };
+        let Ok(rows) = answered(ANSWER, self.parts.database.rows(&self.parts.slices)).await else { return };
         for shard in shards {
             let position = match rows.get(&shard) {
                 Some(row) => self.lose_or_go_on(shard, row).await,
@@ -167,4 +173,10 @@ impl Holder {
             entries.retain(|entry| entry.entry.shard != shard || entry.entry.seq > position);
         }
     }
+}
+
+/// An entry that the owner makes by itself.
+fn numbered(shard: Shard, seq: u64, number: u64, content: Content) -> Numbered {
+    let item = Item { content, host: "".into(), marks: Vec::new(), trace: None };
+    Numbered { entry: Entry { seq, shard, item: Arc::new(item) }, number }
 }

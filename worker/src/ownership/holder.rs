@@ -6,16 +6,20 @@
 //! - a shard is released between two commits, never in one;
 //! - a claim or a release whose answer was lost is carried to its end, so that no row names a worker that does not hold it.
 
+use super::claiming::Claiming;
+use super::covered::Covered;
 use super::keeper::Announcements;
 use super::members::View;
 use crate::live::Live;
 use crate::log::nats::{Error as LogError, Log, Next};
+use crate::signals::Ending;
 use crate::sinks::feed::SinkHandle;
-use crate::sinks::postgres::{Committer, Database, Wanted};
+use crate::sinks::postgres::{Committer, Database, Wanted, answered};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -28,6 +32,8 @@ const AHEAD: usize = 4096;
 const AHEAD_BYTES: usize = 32 << 20;
 /// A larger message counts as this much, so that it fits.
 pub(super) const LARGEST: u32 = 16 << 20;
+/// How long the database may take to answer, commits included, before it counts as away: it may be gone without a word.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// Entries in a commit at most.
 const MAX_ENTRIES: usize = 2048;
 /// How often the plan is looked at, and a claim that was not to be had is tried again.
@@ -41,13 +47,6 @@ pub(super) struct Read {
     pub(super) epoch: u64,
     pub(super) next: Result<Next, LogError>,
     pub(super) _room: OwnedSemaphorePermit,
-}
-
-/// What was committed of a source, and the log's generation of then.
-pub(super) struct Covered {
-    pub(super) generation: u64,
-    pub(super) host: String,
-    pub(super) cursor: u64,
 }
 
 /// What a holder works with.
@@ -77,13 +76,21 @@ pub struct Holder {
     pub(super) parts: Parts,
     pub(super) owned: BTreeMap<Shard, Owned>,
     pub(super) readers: BTreeMap<Shard, AbortOnDropHandle<()>>,
-    /// What was committed of the source when the shard was claimed: a log that was begun anew brings it again.
+    /// What shards had of the source: a log that was begun anew brings it again.
     pub(super) covered: BTreeMap<Shard, Covered>,
+    /// The highest epoch of each shard that was ours.
+    pub(super) epochs: BTreeMap<Shard, u64>,
+    /// Messages that a shard's log has lost, until the next one is committed.
+    pub(super) missing: BTreeMap<Shard, Vec<(u64, u64)>>,
+    /// Shards that are given up, while their sinks finish; each says whether its row was freed.
+    pub(super) releasing: JoinSet<(Shard, bool)>,
+    pub(super) given_up: BTreeSet<Shard>,
     /// Claims and releases without an answer.
     pub(super) unsure: BTreeSet<Shard>,
     pub(super) to: mpsc::Sender<Read>,
     pub(super) room: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
+    pub(super) ending: Ending,
     from: mpsc::Receiver<Read>,
 }
 
@@ -92,9 +99,23 @@ impl Holder {
     #[must_use]
     pub fn new(parts: Parts, stop: CancellationToken) -> Self {
         let (to, from) = mpsc::channel(AHEAD);
-        let (owned, readers, unsure) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        let covered = BTreeMap::new();
-        Self { parts, owned, readers, covered, unsure, to, room: Arc::new(Semaphore::new(AHEAD_BYTES)), stop, from }
+        let ending = Ending::new(stop.clone());
+        Self {
+            parts,
+            owned: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            covered: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            releasing: JoinSet::new(),
+            given_up: BTreeSet::new(),
+            unsure: BTreeSet::new(),
+            to,
+            room: Arc::new(Semaphore::new(AHEAD_BYTES)),
+            stop,
+            ending,
+            from,
+        }
     }
 
     /// Follows the plan until the token fires, then releases everything, and ends the sinks.
@@ -109,6 +130,7 @@ impl Holder {
                 // What was given up on the way out is a hole, behind which nothing may be committed or handed on.
                 biased;
                 () = stop.cancelled() => break,
+                Some(released) = self.releasing.join_next() => self.released(released),
                 _ = again.tick() => {
                     let now = view.borrow_and_update().clone();
                     let look = looked.elapsed() >= LOOK;
@@ -126,7 +148,10 @@ impl Holder {
                 }
             }
         }
-        self.follow(&View::default(), false).await;
+        self.release(self.owned.keys().copied().collect()).await;
+        while let Some(released) = self.releasing.join_next().await {
+            self.released(released);
+        }
         for sink in self.parts.sinks {
             drop(sink.orders);
             let _ = sink.task.await;
@@ -137,13 +162,12 @@ impl Holder {
     /// owned.
     async fn follow(&mut self, view: &View, look: bool) {
         let wanted = view.plan.shards_of(&self.parts.me).cloned().unwrap_or_default();
-        let surplus: Vec<Shard> = self.owned.keys().filter(|shard| !wanted.contains(shard)).copied().collect();
-        self.release(surplus).await;
-        let missing: Vec<Shard> = wanted.iter().filter(|shard| !self.owned.contains_key(shard)).copied().collect();
+        self.release_surplus(&wanted).await;
+        let missing: BTreeSet<Shard> = wanted.iter().filter(|shard| !self.owned.contains_key(shard)).copied().collect();
         if missing.is_empty() && self.unsure.is_empty() && !look {
             return;
         }
-        let rows = match self.parts.database.rows(&self.parts.slices).await {
+        let rows = match answered(ANSWER, self.parts.database.rows(&self.parts.slices)).await {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::debug!(%error, "the rows of the shards are not to be had");
@@ -151,17 +175,19 @@ impl Holder {
             }
         };
         self.drop_lost(&rows).await;
-        for shard in self.unsure.clone() {
-            // Nobody else may take it while its row names this worker.
-            if self.claim(shard, &rows, view).await && !wanted.contains(&shard) {
-                self.release(vec![shard]).await;
+        // Nobody else may take a shard while its row names this worker: what is not sure is claimed, wanted or not.
+        let claims: Vec<Shard> = missing.union(&self.unsure).filter(|s| !self.given_up.contains(s)).copied().collect();
+        for shard in claims {
+            if self.stop.is_cancelled() || self.claim(shard, &rows, view).await == Claiming::NoAnswer {
+                break;
             }
         }
-        for shard in missing {
-            if !self.owned.contains_key(&shard) {
-                self.claim(shard, &rows, view).await;
-            }
-        }
+        self.release_surplus(&wanted).await;
+    }
+
+    async fn release_surplus(&mut self, wanted: &BTreeSet<Shard>) {
+        let surplus = self.owned.keys().filter(|shard| !wanted.contains(shard)).copied().collect();
+        self.release(surplus).await;
     }
 
     /// Drops what another worker has claimed, and what a catalog that went back no longer says is ours.

@@ -3,11 +3,12 @@
 //! It works beside the commits, so that a bucket that does not answer holds none of them. Invariants: only what the
 //! catalog says is in every sink is purged; the message at the lowest position stays, and so does the dedup window.
 
+use super::holder::ANSWER;
 use crate::log::nats::{Announced, Log};
-use crate::sinks::postgres::Database;
+use crate::sinks::postgres::{Database, answered};
 use crate::telemetry::events;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,18 +21,32 @@ const PURGE: Duration = Duration::from_secs(10);
 /// How often everything is announced that is owned, so that what was lost in the bucket comes back.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// What is to be announced of shards; filled by the holder.
+/// What is to be announced of shards, and whether they are still owned; filled by the holder.
 #[derive(Clone, Debug, Default)]
-pub struct Announcements(Arc<Mutex<BTreeMap<Shard, Announced>>>);
+pub struct Announcements(Arc<Mutex<BTreeMap<Shard, (Announced, bool)>>>);
 
 impl Announcements {
     /// What is to be announced of a shard now.
     pub(super) fn set(&self, shard: Shard, announced: Announced) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, announced);
+        self.all().insert(shard, (announced, true));
     }
 
-    fn now(&self) -> BTreeMap<Shard, Announced> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The shard is no longer owned: what was set last is announced, and then no more.
+    pub(super) fn forget(&self, shard: Shard) {
+        if let Some((_, owned)) = self.all().get_mut(&shard) {
+            *owned = false;
+        }
+    }
+
+    fn announced(&self, shard: Shard) {
+        let mut all = self.all();
+        if all.get(&shard).is_some_and(|(_, owned)| !owned) {
+            all.remove(&shard);
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Shard, (Announced, bool)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,15 +91,18 @@ impl Keeper {
     }
 
     async fn announce(&mut self) {
-        for (shard, announced) in self.announcements.now() {
+        let all = self.announcements.all().clone();
+        for (shard, (announced, _)) in all {
             let announced = Announced { purged: self.purged.get(&shard).copied().unwrap_or(0), ..announced };
             if self.put.get(&shard) == Some(&announced) {
+                self.announcements.announced(shard);
                 continue;
             }
             match self.log.announce(&self.slices, shard, announced).await {
                 // What a later owner announces stands.
                 Ok(_) => {
                     self.put.insert(shard, announced);
+                    self.announcements.announced(shard);
                 }
                 Err(error) => {
                     tracing::debug!(%error, ?shard, "the announcement waits");
@@ -94,9 +112,9 @@ impl Keeper {
         }
     }
 
-    /// Purges shards that this worker has announced. Whoever owned one may purge it: the catalog says up to where.
+    /// Purges what this worker owns. One that has just lost a shard may purge it once more: the catalog says up to where.
     async fn purge(&mut self) {
-        let lowest = match self.database.lowest(&self.slices).await {
+        let lowest = match answered(ANSWER, self.database.lowest(&self.slices)).await {
             Ok(lowest) => lowest,
             Err(error) => return tracing::debug!(%error, "the purge waits for the catalog"),
         };
@@ -104,7 +122,8 @@ impl Keeper {
             Ok(window) => window,
             Err(error) => return tracing::debug!(%error, "the purge waits for the log"),
         };
-        for shard in self.announcements.now().into_keys() {
+        let owned: Vec<Shard> = self.announcements.all().keys().copied().collect();
+        for shard in owned {
             let below = lowest.get(&shard).copied().unwrap_or(0).min(window);
             if below <= self.purged.get(&shard).copied().unwrap_or(0) {
                 continue;

@@ -31,6 +31,7 @@ impl View {
 
 /// A member of a pipeline.
 pub struct Member {
+    log: Log,
     board: Board,
     planner: Planner,
     shards: BTreeMap<Shard, u64>,
@@ -50,7 +51,7 @@ impl Member {
         report: Box<dyn Fn() -> Bytes + Send>,
     ) -> Self {
         let board = Board::new(log.clone(), me.clone(), limit);
-        Self { board, planner: Planner::new(log.clone(), me, limit), shards, limit, report }
+        Self { log: log.clone(), board, planner: Planner::new(log.clone(), me, limit), shards, limit, report }
     }
 
     /// Runs until the token fires, then leaves. Tells what it sees.
@@ -63,6 +64,8 @@ impl Member {
             }
             if let Err(error) = self.step().await {
                 tracing::debug!(%error, "the other workers are not seen for now");
+                // A server may have lost the bucket with its storage. Where it is there, this changes nothing.
+                let _ = self.log.keep_bucket().await;
             }
             let next = self.view();
             view.send_if_modified(|now| {

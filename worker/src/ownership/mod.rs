@@ -8,6 +8,7 @@
 mod board;
 mod claiming;
 mod committing;
+mod covered;
 mod holder;
 mod keeper;
 mod members;

@@ -4,12 +4,14 @@ use async_nats::ConnectOptions;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use turbo_core::plan::{Plan, WorkerId};
 use turbo_core::shard::Shard;
 use turbo_testkit::Nats;
 use turbo_worker::log::nats::{Log, Options};
-use turbo_worker::ownership::{Board, Planner};
+use turbo_worker::ownership::{Board, Member, Planner, View};
 
 const LIMIT: Duration = Duration::from_millis(2500);
 
@@ -126,17 +128,22 @@ async fn one_that_leaves_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_for_a_while_makes_nobody_gone() {
+async fn an_observer_that_did_not_look_takes_nobody_for_gone() {
     let Some(nats) = Nats::start() else { return };
     let log = open(&nats).await;
     let mut board = Board::new(log.clone(), WorkerId::from("a"), LIMIT);
     let other = Board::new(log, WorkerId::from("b"), LIMIT);
     other.beat(Bytes::new()).await.unwrap();
-    for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut seen = 0;
+    for _ in 0..1000 {
         board.look().await.unwrap();
+        seen = board.live().map_or(0, |live| live.len());
+        if seen == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(board.live().unwrap().len(), 1);
+    assert_eq!(seen, 1);
     // Nobody looks for three times the limit, as while the observer is stopped: that is no reason to call `b` gone.
     tokio::time::sleep(3 * LIMIT).await;
     board.look().await.unwrap();
@@ -146,4 +153,30 @@ async fn a_server_that_is_away_for_a_while_makes_nobody_gone() {
         board.look().await.unwrap();
     }
     assert!(board.gone(&WorkerId::from("b")), "silent while it was watched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_for_a_while_moves_no_shard() {
+    let Some(nats) = Nats::start() else { return };
+    let stop = CancellationToken::new();
+    let mut members = Vec::new();
+    for name in ["a", "b"] {
+        let report = Box::new(|| Bytes::from_static(b"{}"));
+        let member = Member::new(&open(&nats).await, &WorkerId::from(name), shards(), LIMIT, report);
+        let (to, view) = watch::channel(View::default());
+        members.push((tokio::spawn(member.run(to, stop.clone())), view));
+    }
+    let mut watching = Board::new(open(&nats).await, WorkerId::from("watching"), LIMIT);
+    let before = planned(&mut watching, &["a", "b"]).await;
+    nats.pause();
+    tokio::time::sleep(3 * LIMIT).await;
+    nats.resume();
+    // Long enough for a wrong judgement to show.
+    tokio::time::sleep(2 * LIMIT).await;
+    watching.look().await.unwrap();
+    assert_eq!(*watching.plan().0, before);
+    stop.cancel();
+    for (member, _) in members {
+        member.await.unwrap();
+    }
 }

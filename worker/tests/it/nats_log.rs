@@ -425,3 +425,29 @@ async fn a_server_without_jetstream_is_told() {
     let error = Log::open(&options(&nats.url()), ConnectOptions::new()).await.err().unwrap();
     assert!(matches!(error, Error::NoJetStream(_)), "{error}");
 }
+
+/// On one server and on three: what was seen of the server's purge, on which a log that is begun anew builds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_begun_anew_goes_forward_only_however_late_it_is_asked_for() {
+    let (Some(one), Some(three)) = (Nats::start(), Nats::options().cluster(3)) else { return };
+    for (url, replicas) in [(one.url(), 1), (three.url(), 3)] {
+        let log = Log::open(&Options { replicas, ..options(&url) }, ConnectOptions::new()).await.unwrap();
+        let slices = slices();
+        let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+        append(&mut writer, &slices, 1, 0, 20).await;
+        let end = log.end().await.unwrap();
+        log.begin_anew(500, end).await.unwrap();
+        let first = 1u64 << 40;
+        assert_eq!(log.end().await.unwrap(), Some(first - 1));
+        let tail = log.tail(&slices).await.unwrap();
+        assert!(tail.position.is_none() && tail.numbers.is_empty(), "numbers begin anew");
+        let mut writer = Writer::new(log.clone(), slices.clone(), &tail);
+        append(&mut writer, &slices, 2, 0, 20).await;
+        let end = log.end().await.unwrap();
+        assert!(end > Some(first));
+        // One that was paused since before asks for the same.
+        log.begin_anew(500, Some(20)).await.unwrap();
+        assert_eq!(log.end().await.unwrap(), end);
+        assert_eq!(log.info().await.unwrap().state.first_sequence, first, "and nothing is gone");
+    }
+}

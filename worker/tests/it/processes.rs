@@ -205,10 +205,11 @@ fn sinks_that_are_added_begin_at_the_checkpoint_and_those_removed_lose_their_pos
     let (fine, text) = servers.says(&pipeline, &["segments", "--verify"]);
     assert!(fine && text.contains("committed"), "{text}");
     let (fine, text) = servers.says(&pipeline, &["shards"]);
-    assert!(
-        fine && text.lines().filter(|line| line.contains("turbo-") || line.contains("rest")).count() >= 3,
-        "{text}"
-    );
+    let owned = |line: &&str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        matches!(columns[..], ["posts" | "rest", _, owner, ..] if owner.contains('-') && owner.len() > 8)
+    };
+    assert!(fine && text.lines().filter(owned).count() == 5, "every shard with its owner: {text}");
     let (fine, text) = servers.says(&pipeline, &["dlq", "list"]);
     assert!(fine, "{text}");
     stop(second);
@@ -314,4 +315,65 @@ fn a_recording_is_read_to_its_end_and_the_process_ends_when_all_of_it_is_committ
         "{}",
         process.log()
     );
+}
+
+#[test]
+fn a_log_that_is_behind_the_catalog_is_read_to_its_end_and_begun_anew() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(16, 6_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let both = || [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    let first = both();
+    eventually(PATIENCE, "it is ready", || first[1].get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 1000);
+    stop(first);
+    // As if the stream had been restored from a backup: what the catalog has is not in it.
+    servers.postgres.execute("postgres", "UPDATE positions SET position = position + 100000");
+    let second = both();
+    assert!(network.wait_for(6_000, Duration::from_secs(120)));
+    let truth = network.truth();
+    let expected = entries(&truth.v2, 2) as i64;
+    eventually(PATIENCE, "everything lands", || servers.entries() >= expected);
+    assert_landed(&servers, &truth.v2);
+    assert!(servers.number("SELECT min(position) FROM positions") >= 1 << 40, "also what is covered moves positions");
+    assert_eq!(servers.number("SELECT count(*) FROM gaps"), 1);
+    stop(second);
+}
+
+#[test]
+fn a_bucket_that_is_gone_is_made_again_and_everybody_finds_each_other() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(17, 8_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let both = [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    eventually(PATIENCE, "it is ready", || both[1].get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 500);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(servers.nats.url()).await.unwrap();
+        async_nats::jetstream::new(client).delete_stream("KV_tp_default_test").await.unwrap();
+    });
+    let more = servers.process(&pipeline, "work");
+    eventually(PATIENCE, "another worker gets its share", || {
+        more.stats()["shards"].as_array().is_some_and(|shards| !shards.is_empty())
+    });
+    assert!(network.wait_for(8_000, Duration::from_secs(120)));
+    let truth = network.truth();
+    eventually(PATIENCE, "everything lands", || servers.entries() >= entries(&truth.v2, 2) as i64);
+    assert_landed(&servers, &truth.v2);
+    stop(both.into_iter().chain([more]));
+}
+
+#[test]
+fn a_worker_whose_store_refuses_it_ends_and_says_why() {
+    let (Some(servers), Some(s3)) = (Servers::start(), S3::start()) else { return };
+    let archive = format!(
+        ", archive: {{s3: {{bucket: nobodys, endpoint: \"{}\", accessKeyIdFrom: {{file: id}}, secretAccessKeyFrom: {{file: id}}}}}}",
+        s3.url()
+    );
+    let pipeline = servers.with_sinks("{jetstream: {endpoints: [\"ws://127.0.0.1:9\"]}}", &archive, "");
+    std::fs::write(pipeline.path("id"), "wrong").unwrap();
+    let mut worker = servers.process(&pipeline, "work");
+    assert!(!worker.wait().success());
+    assert!(worker.log().contains("spec.sinks.archive"), "{}", worker.log());
 }

@@ -60,6 +60,10 @@ fn an_nkey_over_mutual_tls_is_let_in_and_without_the_certificate_it_is_not() {
     eventually(PATIENCE, "it is let in", || worker.get("/health/ready").0 == 200);
     worker.signal("TERM");
     assert!(worker.wait().success(), "{}", worker.log());
+    let pipeline = written(format!("{{url: \"{url}\", nkeyFrom: {{file: seed}}, tls: {{{tls}}}}}"));
+    let worker = pipeline.start_as("work", &[]);
+    eventually(PATIENCE, "it is not let in", || worker.log().contains("waiting for NATS: spec.log.nats.url"));
+    drop(worker);
     let pipeline = written(format!("{{url: \"{url}\", nkeyFrom: {{file: other}}, tls: {{{both}}}}}"));
     let mut worker = pipeline.start_as("work", &[]);
     assert!(!worker.wait().success());

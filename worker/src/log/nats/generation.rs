@@ -1,7 +1,7 @@
-//! A stream in place of one that was lost: its sequences begin at the next generation, so that sequences only grow.
+//! A log that goes on after it has lost something: in the next generation, so that sequences only grow.
 
 use super::connection::context;
-use super::{Error, Log, said};
+use super::{Error, Log};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::Config;
@@ -22,28 +22,26 @@ impl Log {
         }
     }
 
-    /// Puts an empty stream in the place of what is there, with sequences above `highest`.
+    /// Lets the log go on above `highest`, in the next generation: what is in the stream goes, or a stream is made where
+    /// there is none. Sequences never go back by it, however late it is: a purge up to a sequence that the stream has
+    /// passed does nothing (seen on 2.15, one server and three).
     ///
     /// # Errors
     /// The server refuses, or does not answer.
-    pub async fn begin_anew(&self, highest: u64) -> Result<(), Error> {
-        let Some(config) = &self.config else { return Ok(()) };
-        let context = context(&self.client);
-        if let Err(error) = context.delete_stream(self.names.stream()).await {
-            // It is gone, or is still there, and then none can be made in its place.
-            tracing::debug!(%error, "the stream was not removed");
+    pub async fn begin_anew(&self, highest: u64, end: Option<u64>) -> Result<(), Error> {
+        let first = next_generation(highest);
+        if end.is_some() {
+            let purged = self.stream.purge().sequence(first).await;
+            return purged.map(|_| ()).map_err(|error| Error::request("a purge")(&error));
         }
-        let config = Config { first_sequence: Some(next_generation(highest)), ..config.clone() };
-        match context.create_stream(config).await {
+        let Some(config) = &self.config else { return Ok(()) };
+        let config = Config { first_sequence: Some(first), ..config.clone() };
+        match context(&self.client).create_stream(config).await {
             Ok(_) => Ok(()),
             Err(error) => match error.kind() {
-                // Another process was faster; what it made is looked at next.
+                // Another process has made one meanwhile; it is looked at next.
                 CreateStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NAME_EXIST => Ok(()),
-                _ => Err(Error::Limits {
-                    field: "spec.log.nats.stream",
-                    stream: self.names.stream().to_owned(),
-                    why: said(&error),
-                }),
+                _ => Err(Error::request("a new stream")(&error)),
             },
         }
     }

@@ -1,7 +1,7 @@
 //! A lease in the bucket: who is active. It is for liveness only; the fence is where the data lands.
 //!
-//! Staleness is judged by the observer's own monotonic clock: a lease is given up when its revision has not changed for
-//! the whole term while it was watched. Clocks are never compared.
+//! Staleness is judged by the observer's own monotonic clock: a lease is given up when its revision was the same at two looks
+//! that are a whole term apart. Clocks are never compared.
 
 use super::{Error, Log};
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, UpdateErrorKind};
@@ -28,11 +28,26 @@ impl Lease {
         Self { log, key: key.to_owned(), holder: holder.to_owned(), term, held: None, seen: None }
     }
 
+    /// How long it lasts after each renewal.
+    #[must_use]
+    pub fn term(&self) -> Duration {
+        self.term
+    }
+
     /// Takes or renews the lease, and says whether it is held now. To be called several times in a term.
     ///
     /// # Errors
     /// No answer: whether it is held is not known, and the holder goes on until another's fence stops it.
     pub async fn keep(&mut self) -> Result<bool, Error> {
+        let kept = self.try_keep().await;
+        if kept.is_err() {
+            // A server may have lost the bucket with its storage. Where it is there, this changes nothing.
+            let _ = self.log.keep_bucket().await;
+        }
+        kept
+    }
+
+    async fn try_keep(&mut self) -> Result<bool, Error> {
         if let Some(revision) = self.held
             && self.renew(revision).await?
         {

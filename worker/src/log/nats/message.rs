@@ -99,6 +99,10 @@ impl Encoder {
                 headers.insert(REASON, line(reason));
                 bytes
             }
+            Content::Covered => {
+                debug_assert!(false, "what is covered is never written to a log");
+                &Bytes::new()
+            }
         };
         let payload = self.payload(bytes, &mut headers);
         self.source(&mut headers);

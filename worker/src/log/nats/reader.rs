@@ -45,6 +45,7 @@ impl Next {
                 Content::Event(event) => event.bytes.len(),
                 Content::Unreadable { bytes, reason } => bytes.len() + reason.len(),
                 Content::Gap(gap) => gap.reason.len(),
+                Content::Covered => 0,
             },
             Self::Message(_) | Self::Missing { .. } => 0,
         }
@@ -164,7 +165,7 @@ impl ShardReader {
             return Ok(());
         }
         if generation(seq) > generation(self.at.behind.seq) && self.at.behind.number.is_some() {
-            // Another stream took the place of the one before: its numbers start anew.
+            // The log was begun anew, and numbers with it.
             self.at.behind.number = Some(0);
         }
         let message = message::read_for_shard(seq, received.headers.as_ref(), received.payload.clone())?;

@@ -1,6 +1,6 @@
 //! The stream and the bucket: made and kept as the spec says.
 
-use super::connection::{Connected, connect};
+use super::connection::{Connected, connect, context};
 use super::{Error, Names, said};
 use async_nats::jetstream::context::{
     CreateKeyValueErrorKind, CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
@@ -53,8 +53,9 @@ pub struct Log {
     pub(crate) labels: HashMap<String, String>,
     /// Tells of new connections.
     pub(super) connected: Connected,
-    /// The stream as the spec says; `None` where the log is only looked at.
+    /// Stream and bucket as the spec says; `None` where the log is only looked at.
     pub(super) config: Option<Config>,
+    bucket_config: Option<kv::Config>,
 }
 
 impl Log {
@@ -73,8 +74,18 @@ impl Log {
             (now.max_bytes, now.num_replicas) = (wanted.max_bytes, wanted.num_replicas);
         });
         let stream = stream.await?;
-        let bucket = bucket(&context, &names, options).await?;
-        Ok(Self { client, stream, bucket, names, labels, connected, config: Some(config) })
+        let bucket_config = bucket_config(&names, options);
+        let bucket = bucket(&context, bucket_config.clone()).await?;
+        Ok(Self {
+            client,
+            stream,
+            bucket,
+            names,
+            labels,
+            connected,
+            config: Some(config),
+            bucket_config: Some(bucket_config),
+        })
     }
 
     /// Opens the log as it is: nothing is made, and nothing is changed.
@@ -88,7 +99,7 @@ impl Log {
             |error: &dyn std::error::Error| Error::NotThere { stream: names.stream().to_owned(), why: said(error) };
         let stream = context.get_stream(names.stream()).await.map_err(|error| not_there(&error))?;
         let bucket = context.get_key_value(names.bucket()).await.map_err(|error| not_there(&error))?;
-        Ok(Self { client, stream, bucket, names, labels: HashMap::new(), connected, config: None })
+        Ok(Self { client, stream, bucket, names, labels: HashMap::new(), connected, config: None, bucket_config: None })
     }
 
     /// Whether there was a new connection since this was asked last, of this copy of the log.
@@ -96,6 +107,15 @@ impl Log {
         let anew = self.connected.has_changed().unwrap_or(false);
         self.connected.mark_unchanged();
         anew
+    }
+
+    /// Makes the bucket again, where a server has lost it with its storage: leases, heartbeats and announcements come anew.
+    ///
+    /// # Errors
+    /// The server refuses, or does not answer.
+    pub async fn keep_bucket(&self) -> Result<(), Error> {
+        let Some(wanted) = &self.bucket_config else { return Ok(()) };
+        bucket(&context(&self.client), wanted.clone()).await.map(|_| ())
     }
 
     /// The state of the stream, asked of its leader.
@@ -173,18 +193,22 @@ pub(crate) async fn keep(
     }
 }
 
-async fn bucket(context: &Context, names: &Names, options: &Options) -> Result<kv::Store, Error> {
-    let wanted = kv::Config {
+fn bucket_config(names: &Names, options: &Options) -> kv::Config {
+    kv::Config {
         bucket: names.bucket().to_owned(),
         description: format!("the pipeline {}/{}", options.namespace, options.pipeline),
         history: HISTORY,
         num_replicas: options.replicas,
         limit_markers: Some(Duration::from_secs(60)),
         ..kv::Config::default()
-    };
+    }
+}
+
+async fn bucket(context: &Context, wanted: kv::Config) -> Result<kv::Store, Error> {
+    let name = wanted.bucket.clone();
     let made = context.create_or_update_key_value(wanted).await;
     made.map_err(|error| match error.kind() {
         CreateKeyValueErrorKind::TimedOut => Error::request("the bucket")(&error),
-        _ => Error::Limits { field: FIELD, stream: names.bucket().to_owned(), why: said(&error) },
+        _ => Error::Limits { field: FIELD, stream: name, why: said(&error) },
     })
 }

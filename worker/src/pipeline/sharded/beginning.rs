@@ -1,8 +1,8 @@
 //! Where ingest begins: at the log's end, or, where the log has lost what the catalog already has, in a new log.
 //!
 //! Sequences only grow. A stream that is gone, or whose end is below the highest position in the catalog, has lost something.
-//! It is read to its end by the owners first; then an empty one takes its place, in the next generation, and the source is
-//! read again from the lowest position that the catalog holds. What a shard had already is left out by its owner.
+//! What is left is read to its end by the owners first; then the log goes on in the next generation, and the source is read
+//! again from the lowest position that the catalog holds. What a shard had already is left out by its owner.
 
 use super::open::Opened;
 use crate::log::nats::{self, Tail};
@@ -41,7 +41,9 @@ pub(super) async fn beginning(opened: &Opened, slices: &Slices) -> Result<Beginn
             return Ok(Beginning::NotYet("the log went back, and the workers read what is left of it first"));
         }
         lost(opened, slices, highest, end.unwrap_or(0)).await?;
-        log.begin_anew(highest).await?;
+        log.begin_anew(highest, end).await?;
+        // Both are looked at again: another process may have done something meanwhile.
+        return Ok(Beginning::NotYet("the log begins anew"));
     }
     log.announce_beginnings(slices).await?;
     let mut tail = log.tail(slices).await?;

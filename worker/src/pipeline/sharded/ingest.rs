@@ -4,28 +4,27 @@
 //! writer stands back and begins anew from the log's end.
 
 use super::beginning::{self, Beginning};
+use super::gate::{self, Gate};
 use super::open::{Opened, Setting};
 use crate::ingest::{Ended, Ingest, Start};
 use crate::live::Live;
 use crate::log::embedded::{self, Appender};
-use crate::log::nats::{Announced, Lease, Log, Refused, Told, Watch, Writer, depth, feed};
+use crate::log::nats::{Lease, Refused, Writer, feed};
 use crate::pipeline::source::{OpenSource, given};
+use crate::signals::Ending;
 use crate::sources::Source;
 use crate::telemetry::events;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use turbo_core::position::generation;
-use turbo_core::shard::{Shard, Slices};
+use turbo_core::shard::Slices;
 
 /// The key of the lease.
 const LEASE: &str = "lease.ingest";
-/// How often depth is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long the writing may take to finish where another process reads by now.
+const FINISH: Duration = Duration::from_secs(5);
 /// How long one waits that was refused, or that could not read the log's end.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -44,6 +43,7 @@ pub(super) async fn run(
     setting: &Setting,
     opened: &Opened,
     live: &Arc<Live>,
+    ending: &Ending,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Ended>> {
     // What can be refused is refused at once, also where another process is active.
@@ -51,11 +51,11 @@ pub(super) async fn run(
     let term = setting.spec.workers().lease.as_std();
     let mut lease = Lease::new(opened.log.clone(), LEASE, opened.me.as_str(), term);
     let ended = loop {
-        if !standby(&mut lease, term, live, stop).await {
+        if !standby(&mut lease, live, stop).await {
             break None;
         }
         tracing::info!("this process reads the source");
-        match active(setting, opened, live, &mut lease, term, stop).await? {
+        match active(setting, opened, live, &mut lease, ending, stop).await? {
             Over::Ended(ended) => break Some(ended),
             Over::Stopped => break None,
             Over::Lost(why) => {
@@ -71,7 +71,7 @@ pub(super) async fn run(
 }
 
 /// Waits until the lease is ours. Returns false when the token fires first.
-async fn standby(lease: &mut Lease, term: Duration, live: &Live, stop: &CancellationToken) -> bool {
+async fn standby(lease: &mut Lease, live: &Live, stop: &CancellationToken) -> bool {
     loop {
         match lease.keep().await {
             Ok(true) => return true,
@@ -79,7 +79,7 @@ async fn standby(lease: &mut Lease, term: Duration, live: &Live, stop: &Cancella
             Err(error) => tracing::debug!(%error, "the lease of ingest is not to be had"),
         }
         tokio::select! {
-            () = tokio::time::sleep(term / 5) => {}
+            () = tokio::time::sleep(lease.term() / 5) => {}
             () = stop.cancelled() => return false,
         }
     }
@@ -91,11 +91,17 @@ async fn active(
     opened: &Opened,
     live: &Arc<Live>,
     lease: &mut Lease,
-    term: Duration,
+    ending: &Ending,
     stop: &CancellationToken,
 ) -> anyhow::Result<Over> {
     let (log, slices) = (&opened.log, &setting.slices);
-    let mut tail = match beginning::beginning(opened, slices).await {
+    // To read the end of a large log takes longer than a lease lasts.
+    let began = tokio::select! {
+        began = beginning::beginning(opened, slices) => began,
+        why = lost(lease) => return Ok(Over::Lost(why)),
+        () = stop.cancelled() => return Ok(Over::Stopped),
+    };
+    let mut tail = match began {
         Ok(Beginning::At(tail)) => *tail,
         Ok(Beginning::NotYet(why)) => return Ok(Over::Lost(why)),
         Err(error) => {
@@ -108,16 +114,16 @@ async fn active(
     let mut writer = Writer::new(log.clone(), slices.clone(), &tail);
     let (appender, queue) = embedded::log(setting.spec.log_max_bytes().bytes());
     let gate = Arc::new(Gate::new(setting, live.clone()));
-    let watching = AbortOnDropHandle::new(tokio::spawn(watch(gate.clone(), log.clone(), slices.clone())));
+    let watching = AbortOnDropHandle::new(tokio::spawn(gate::watch(gate.clone(), log.clone(), slices.clone())));
     let feeding = tokio::spawn(async move { feed(queue, &mut writer, gaps, &*gate).await });
     let start = Start { position: tail.position.take(), window: tail.window, seq: tail.last_seq };
     let over = tokio::select! {
         ended = read_source(setting, start, appender, live.clone()) => Over::Ended(ended?),
-        why = lost(lease, term) => Over::Lost(why),
+        why = lost(lease) => Over::Lost(why),
         () = stop.cancelled() => Over::Stopped,
     };
     // The reader is gone, and with it the queue's other side: what was read is written, and then the feed ends.
-    let over = match (finished(feeding, setting, stop, &over).await, over) {
+    let over = match (finished(feeding, setting, ending, &over).await, over) {
         (Some(Ok(Err(Refused))), _) => {
             events::LogRefused.emit();
             Over::Lost("another process has written to the log")
@@ -129,20 +135,19 @@ async fn active(
     Ok(over)
 }
 
-/// Waits for the feed: as long as it takes where the source has ended, and within the drain otherwise.
+/// Waits for the feed: until the process has to end, or for a moment where another one reads by now.
 async fn finished(
     feeding: tokio::task::JoinHandle<Result<(), Refused>>,
     setting: &Setting,
-    stop: &CancellationToken,
+    ending: &Ending,
     over: &Over,
 ) -> Option<Result<Result<(), Refused>, JoinError>> {
     let feeding = AbortOnDropHandle::new(feeding);
-    let limit = setting.spec.workers().drain.as_std();
     let given_up = async {
-        if matches!(over, Over::Ended(Ended::Source)) {
-            stop.cancelled().await;
+        match over {
+            Over::Lost(_) => tokio::time::sleep(FINISH).await,
+            Over::Ended(_) | Over::Stopped => ending.passed(setting.spec.workers().drain.as_std()).await,
         }
-        tokio::time::sleep(limit).await;
     };
     tokio::select! {
         fed = feeding => Some(fed),
@@ -175,93 +180,14 @@ async fn ingest<S: Source>(
 }
 
 /// Keeps the lease; ends when it is another's.
-async fn lost(lease: &mut Lease, term: Duration) -> &'static str {
+async fn lost(lease: &mut Lease) -> &'static str {
     loop {
-        tokio::time::sleep(term / 5).await;
+        tokio::time::sleep(lease.term() / 5).await;
         match lease.keep().await {
             Ok(true) => {}
             Ok(false) => return "another process has the lease",
             // Whether it is held is not known; the log refuses whoever is second.
             Err(error) => tracing::debug!(%error, "the lease of ingest is not renewed for now"),
         }
-    }
-}
-
-/// Lets batches into the log while less waits than the high-water mark.
-struct Gate {
-    high_water: u64,
-    numbers: Mutex<HashMap<Shard, u64>>,
-    generation: AtomicU64,
-    announced: Mutex<BTreeMap<Shard, Announced>>,
-    changed: tokio::sync::Notify,
-    live: Arc<Live>,
-}
-
-impl Gate {
-    fn new(setting: &Setting, live: Arc<Live>) -> Self {
-        let nats = setting.spec.log.as_ref().and_then(|log| log.nats.as_ref());
-        let high_water = nats.map_or(u64::MAX, |nats| nats.stream.high_water);
-        Self {
-            high_water,
-            numbers: Mutex::default(),
-            generation: AtomicU64::new(0),
-            announced: Mutex::default(),
-            changed: tokio::sync::Notify::new(),
-            live,
-        }
-    }
-
-    /// How many messages wait, where that is known.
-    fn waiting(&self) -> Option<u64> {
-        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.generation.load(Ordering::Relaxed);
-        numbers.iter().map(|(shard, last)| depth(*last, current, announced.get(shard).copied()).waiting).sum()
-    }
-}
-
-impl Watch for Gate {
-    async fn pass(&self, numbers: &HashMap<Shard, u64>, last_seq: u64) {
-        self.generation.store(generation(last_seq), Ordering::Relaxed);
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).clone_from(numbers);
-        loop {
-            let changed = self.changed.notified();
-            let waiting = self.waiting();
-            self.live.depth(waiting, self.high_water);
-            match waiting {
-                Some(waiting) if waiting > self.high_water => {
-                    self.live.log_held("the workers are slower than the source")
-                }
-                // What is not known yet is known after the first look.
-                None => {}
-                Some(_) => return,
-            }
-            changed.await;
-        }
-    }
-
-    fn told(&self, told: Told<'_>) {
-        match told {
-            Told::Stored { entries, bytes } => self.live.stored(entries, bytes),
-            Told::Held(why) => {
-                tracing::warn!("held: {why}");
-                self.live.log_held(why);
-            }
-        }
-    }
-}
-
-/// Looks at what the owners announce.
-async fn watch(gate: Arc<Gate>, log: Log, slices: Arc<Slices>) {
-    loop {
-        match log.all_announced(&slices).await {
-            Ok(announced) => {
-                *gate.announced.lock().unwrap_or_else(PoisonError::into_inner) = announced;
-                gate.live.depth(gate.waiting(), gate.high_water);
-                gate.changed.notify_waiters();
-            }
-            Err(error) => tracing::debug!(%error, "what the owners announce is not to be had"),
-        }
-        tokio::time::sleep(LOOK).await;
     }
 }

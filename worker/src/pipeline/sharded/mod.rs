@@ -2,6 +2,7 @@
 
 mod beginning;
 pub(super) mod connection;
+mod gate;
 mod ingest;
 pub(super) mod open;
 pub(super) mod sinks;
@@ -11,6 +12,7 @@ use super::{Begun, Role};
 use crate::http;
 use crate::ingest::Ended;
 use crate::live::Live;
+use crate::signals::Ending;
 use crate::telemetry::progress;
 use anyhow::anyhow;
 use open::Opened;
@@ -34,17 +36,30 @@ pub(super) async fn run(begun: Begun, role: Role) -> anyhow::Result<()> {
     let _background = background(live.clone(), metrics);
     let _shown = AbortOnDropHandle::new(tokio::spawn(progress::show(live.clone(), None)));
 
-    // Whoever works goes on until what was read is committed, and no longer than the signal allows.
-    let done = CancellationToken::new();
+    // What was read is committed, for as long as the signal's limit allows.
+    let (done, ending) = (CancellationToken::new(), Ending::new(stop.clone()));
     let read = async {
-        let read = if role.reads() { ingest::run(&setting, &opened, &live, &stop).await } else { idle(&stop).await };
+        let read = match role.reads() {
+            true => ingest::run(&setting, &opened, &live, &ending, &stop).await,
+            false => idle(&stop).await,
+        };
         if role == Role::Run && matches!(read, Ok(Some(Ended::Source))) {
             opened.all_is_committed(&setting.slices, &stop).await;
         }
         done.cancel();
         read
     };
-    let worked = async { if role.works() { work::run(&setting, &opened, &live, &done).await } else { Ok(()) } };
+    let worked = async {
+        let worked = match role.works() {
+            true => work::run(&setting, &opened, &live, &ending, &done).await,
+            false => Ok(()),
+        };
+        if worked.is_err() {
+            // Nothing goes on without it.
+            stop.cancel();
+        }
+        worked
+    };
     let (read, worked) = tokio::join!(read, worked);
     progress::clear();
     server.stop().await;

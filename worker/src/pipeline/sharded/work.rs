@@ -4,6 +4,7 @@ use super::open::{Opened, Setting};
 use super::sinks;
 use crate::live::Live;
 use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, View};
+use crate::signals::Ending;
 use crate::sinks::postgres::projections::{Backfill, BackfillOptions};
 use crate::sinks::postgres::{Committer, Retention, Upkeep, UpkeepOptions};
 use bytes::Bytes;
@@ -21,6 +22,7 @@ pub(super) async fn run(
     setting: &Setting,
     opened: &Opened,
     live: &Arc<Live>,
+    ending: &Ending,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let workers = setting.spec.workers();
@@ -51,19 +53,17 @@ pub(super) async fn run(
     let keeper = tokio::spawn(keeper.run(released.clone()));
     live.began();
     let holder = AbortOnDropHandle::new(tokio::spawn(Holder::new(parts, stop.clone()).run(view)));
-    let drained = async {
-        stop.cancelled().await;
-        tokio::time::sleep(workers.drain.as_std()).await;
+    let held = tokio::select! {
+        held = holder => held,
+        () = ending.passed(workers.drain.as_std()) => {
+            tracing::warn!("not everything was finished within spec.workers.drain; the next owners read it again");
+            Ok(())
+        }
     };
-    tokio::select! {
-        held = holder => held?,
-        () = drained => tracing::warn!(
-            "not everything was finished within spec.workers.drain; the next owners read it again"
-        ),
-    }
+    // Also where the holder has failed: a worker that beats keeps others from its shards.
     released.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(member, keeper) }).await;
-    Ok(())
+    Ok(held?)
 }
 
 /// What goes on in the database beside the commits: tombstones and what retention names go, projections that are new are

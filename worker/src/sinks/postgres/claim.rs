@@ -22,6 +22,8 @@ pub struct Claimed {
     pub time_us: Option<i64>,
     /// Host and cursor of that event, where it has one.
     pub source: Option<(String, u64)>,
+    /// The same of the last event committed in the log's generation before this one.
+    pub had: Option<(String, u64)>,
     /// Where the sinks beside the database are.
     pub sinks: BTreeMap<String, SinkPosition>,
 }
@@ -108,7 +110,7 @@ impl Database {
         let row = sqlx::query(
             "UPDATE positions SET epoch = greatest(epoch, $5) + 1, owner = $3
              WHERE slice = $1 AND partition = $2 AND sink = 'postgres' AND (owner IS NULL OR owner = ANY ($4))
-             RETURNING epoch, position, number, time_us, host, cursor",
+             RETURNING epoch, position, number, time_us, host, cursor, had_host, had_cursor",
         )
         .persistent(false)
         .bind(slices.name(shard).to_owned())
@@ -123,9 +125,12 @@ impl Database {
         let owned = Owned::claimed(shard, number("epoch")?, number("position")?);
         let sinks = beside(&mut transaction, slices, &owned, wanted).await?;
         transaction.commit().await?;
-        let (host, cursor): (Option<String>, Option<i64>) = (row.try_get("host")?, row.try_get("cursor")?);
-        let source = host.zip(cursor.map(|cursor| cursor as u64));
-        Ok(Some(Claimed { owned, number: number("number")?, time_us: row.try_get("time_us")?, source, sinks }))
+        let place = |host: &str, cursor: &str| {
+            let (host, cursor): (Option<String>, Option<i64>) = (row.try_get(host)?, row.try_get(cursor)?);
+            Ok::<_, Error>(host.zip(cursor.map(|cursor| cursor as u64)))
+        };
+        let (source, had) = (place("host", "cursor")?, place("had_host", "had_cursor")?);
+        Ok(Some(Claimed { owned, number: number("number")?, time_us: row.try_get("time_us")?, source, had, sinks }))
     }
 
     /// Releases a shard. Returns false where it was claimed by another since.
@@ -157,8 +162,19 @@ async fn newest(connection: &mut PgConnection, sinks: &[&str], generation: Optio
         .fetch_one(&mut *connection)
         .await?;
     let generation = generation.unwrap_or(stored);
-    if generation < stored || there == sinks {
-        return Ok(if there == sinks { stored } else { generation });
+    if there == sinks {
+        return Ok(stored);
+    }
+    if generation < stored {
+        // Of a resource that was made anew, too: its file wins once it was edited as often as the one before.
+        tracing::warn!(
+            generation,
+            stored,
+            ?sinks,
+            "the sinks of this pipeline file are not those of the newest one, {there:?}: sinks \
+             that are new here get nothing, and positions of those that are gone here stay"
+        );
+        return Ok(generation);
     }
     let next = generation.max(stored + 1);
     sqlx::query("UPDATE pipeline SET sinks = $1, sinks_generation = $2")

@@ -149,7 +149,9 @@ impl Committer {
             "UPDATE positions AS p SET position = s.position, number = s.number,
                time_us = coalesce(s.time_us, p.time_us), host = coalesce(s.host, p.host),
                cursor = CASE WHEN s.host IS NULL THEN p.cursor ELSE s.cursor END,
-               source_id = coalesce(s.source_id, p.source_id)
+               source_id = coalesce(s.source_id, p.source_id),
+               had_host = CASE WHEN s.position >> 40 > p.position >> 40 THEN p.host ELSE p.had_host END,
+               had_cursor = CASE WHEN s.position >> 40 > p.position >> 40 THEN p.cursor ELSE p.had_cursor END
              FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
                $8::text[], $9::bigint[], $10::bytea[])
                AS s (slice, partition, epoch, had, position, number, time_us, host, cursor, source_id)
@@ -244,7 +246,7 @@ fn totals(entries: &[Numbered], refused: &Refused) -> BTreeMap<Shard, ShardTotal
         let totals = shards.entry(entry.shard).or_default();
         debug_assert!(totals.position < entry.seq, "a shard's entries come in log order");
         (totals.position, totals.number) = (entry.seq, *number);
-        totals.entries += 1;
+        totals.entries += u64::from(!matches!(entry.item.content, Content::Gap(_) | Content::Covered));
         match entry.item.event() {
             Some(event) => {
                 totals.time_us = Some(event.time_us);
@@ -252,7 +254,7 @@ fn totals(entries: &[Numbered], refused: &Refused) -> BTreeMap<Shard, ShardTotal
                 let kind = Kind::ALL.iter().position(|kind| *kind == event.kind()).unwrap_or_default();
                 totals.kinds[kind] += 1;
             }
-            None => totals.dead_letters += u64::from(!matches!(entry.item.content, Content::Gap(_))),
+            None => totals.dead_letters += u64::from(matches!(entry.item.content, Content::Unreadable { .. })),
         }
         totals.dead_letters += u64::from(refused.contains_key(&entry.seq));
     }

@@ -9,6 +9,7 @@ use turbo_core::ownership::Row;
 use turbo_core::plan::WorkerId;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
+use turbo_core::window::SPAN_US;
 
 /// Where a shard is.
 #[derive(Clone, Debug, Default)]
@@ -112,27 +113,25 @@ impl Database {
         Ok(highest as u64)
     }
 
-    /// Where the source has to be read from where the log was lost: the lowest position of all shards, by source time.
+    /// Where the source has to be read from where the log was lost: the lowest position of all shards. Where they are of
+    /// several hosts, whose clocks and sequences can not be compared, it is a time well before all of them.
     ///
     /// # Errors
     /// PostgreSQL refuses.
     pub async fn source(&self) -> Result<Option<SourcePosition>, Error> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query(
-            "SELECT host, cursor, time_us, source_id FROM positions
-             WHERE sink = 'postgres' AND host IS NOT NULL ORDER BY time_us, cursor LIMIT 1",
+        let rows = sqlx::query(
+            "SELECT DISTINCT ON (host) host, cursor, time_us, source_id FROM positions
+             WHERE sink = 'postgres' AND host IS NOT NULL ORDER BY host, cursor, time_us",
         );
-        let row = row.persistent(false).fetch_optional(&mut *transaction).await?;
+        let rows = rows.persistent(false).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
-        let Some(row) = row else { return Ok(None) };
-        let id: Vec<u8> = row.try_get("source_id")?;
-        let id = id.try_into().map_err(|_| Error::Broken("positions"))?;
-        let cursor: Option<i64> = row.try_get("cursor")?;
-        Ok(Some(SourcePosition {
-            host: row.try_get("host")?,
-            cursor: cursor.map(|cursor| cursor as u64),
-            time_us: row.try_get("time_us")?,
-            id: EventId(u128::from_le_bytes(id)),
+        let mut places = rows.iter().map(place).collect::<Result<Vec<_>, Error>>()?;
+        places.sort_unstable_by_key(|place| place.time_us);
+        let several = places.len() > 1;
+        Ok(places.into_iter().next().map(|place| match several {
+            true => SourcePosition { cursor: None, time_us: place.time_us.saturating_sub(SPAN_US), ..place },
+            false => place,
         }))
     }
 
@@ -152,14 +151,6 @@ impl Database {
         .await?;
         Ok(transaction.commit().await?)
     }
-
-    /// Writes down that the log has lost messages of a shard before every sink had them; the same gap once.
-    ///
-    /// # Errors
-    /// PostgreSQL refuses.
-    pub async fn missing(&self, shard: &str, from: u64, to: u64) -> Result<(), Error> {
-        self.gap(&format!("the log no longer has the messages {from} to {to} of {shard}")).await
-    }
 }
 
 fn read(row: &PgRow) -> Result<Row, Error> {
@@ -168,5 +159,17 @@ fn read(row: &PgRow) -> Result<Row, Error> {
         epoch: row.try_get::<i64, _>("epoch")? as u64,
         owner: owner.map(|owner| WorkerId::from(owner.as_str())),
         position: row.try_get::<i64, _>("position")? as u64,
+    })
+}
+
+fn place(row: &PgRow) -> Result<SourcePosition, Error> {
+    let id: Vec<u8> = row.try_get("source_id")?;
+    let id = id.try_into().map_err(|_| Error::Broken("positions"))?;
+    let cursor: Option<i64> = row.try_get("cursor")?;
+    Ok(SourcePosition {
+        host: row.try_get("host")?,
+        cursor: cursor.map(|cursor| cursor as u64),
+        time_us: row.try_get("time_us")?,
+        id: EventId(u128::from_le_bytes(id)),
     })
 }

@@ -34,6 +34,7 @@ pub use upkeep::{Removed, Retention, Upkeep, UpkeepOptions};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool, Row as _};
+use std::future::Future;
 use std::time::Duration;
 
 /// How long a connection may be waited for.
@@ -71,6 +72,9 @@ pub enum Error {
     /// PostgreSQL refuses, or is not there.
     #[error("PostgreSQL: {0}")]
     Sql(#[from] sqlx::Error),
+    /// It may be gone without a word.
+    #[error("PostgreSQL does not answer within {0:?}")]
+    NoAnswer(Duration),
     /// What is stored can not be read.
     #[error("PostgreSQL: a row of {0} is broken")]
     Broken(&'static str),
@@ -131,6 +135,11 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Work that may be given up: whether it was done is not known then.
+pub(crate) async fn answered<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::NoAnswer(limit)))
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, Error> {
