@@ -4,12 +4,11 @@ use super::covered::Covered;
 use super::holder::{ANSWER, Holder, LARGEST, Read};
 use super::members::View;
 use crate::log::nats::{Announced, Behind, Next};
-use crate::sinks::feed::{Order, SinkHandle, SinkPosition};
+use crate::sinks::feed::{Order, SinkPosition};
 use crate::sinks::postgres::{Claimed, Error, answered};
 use crate::telemetry::events;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,6 +19,8 @@ use turbo_core::shard::Shard;
 
 /// How long the sinks may take to finish what is under way when a shard is given up; the rest is read again.
 const FINISH: Duration = Duration::from_secs(10);
+/// How long after a message that can not be read the log is looked at again: somebody may have removed it.
+const UNREADABLE: Duration = Duration::from_secs(5);
 /// What a message takes beside its payload, roughly.
 const OVERHEAD: usize = 512;
 
@@ -55,7 +56,7 @@ impl Holder {
             Ok(claimed) => {
                 self.unsure.remove(&shard);
                 let Some(claimed) = claimed else { return Claiming::Taken };
-                self.begin(shard, claimed).await;
+                self.begin(shard, claimed);
                 Claiming::Held
             }
             Err(error) => {
@@ -87,15 +88,14 @@ impl Holder {
     }
 
     /// Reads a shard from its lowest position on.
-    async fn begin(&mut self, shard: Shard, claimed: Claimed) {
+    fn begin(&mut self, shard: Shard, claimed: Claimed) {
         let parts = &self.parts;
         let (epoch, lowest) = (claimed.owned.epoch(), claimed.lowest());
-        for sink in &parts.sinks {
-            if let Some(position) = claimed.sinks.get(sink.name) {
-                sink.report.claimed(shard, *position);
-                self.order(sink, Order::Claimed { shard, epoch, position: *position }).await;
-            }
-        }
+        self.outbox.give(|sink| {
+            let position = *claimed.sinks.get(sink.name)?;
+            sink.report.claimed(shard, position);
+            Some(Order::Claimed { shard, epoch, position })
+        });
         let position = claimed.owned.position();
         parts.live.claimed(&parts.slices, shard, epoch, position, claimed.time_us);
         let announced = Announced { epoch, seq: position, number: claimed.number, purged: 0 };
@@ -113,11 +113,14 @@ impl Holder {
         AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
                 let next = reader.next().await;
-                let ended = next.is_err();
+                let broken = next.is_err();
                 let bytes = u32::try_from(next.as_ref().map_or(0, Next::bytes) + OVERHEAD).unwrap_or(u32::MAX);
                 let Ok(room) = room.clone().acquire_many_owned(bytes.min(LARGEST)).await else { return };
-                if to.send(Read { shard, epoch, next, _room: room }).await.is_err() || ended {
+                if to.send(Read { shard, epoch, next, _room: room }).await.is_err() {
                     return;
+                }
+                if broken {
+                    tokio::time::sleep(UNREADABLE).await;
                 }
             }
         }))
@@ -125,15 +128,15 @@ impl Holder {
 
     /// Gives shards up in good order: their reading stops at once; what the sinks have under way is waited for beside the
     /// commits of the others, and then the rows are freed.
-    pub(super) async fn release(&mut self, shards: Vec<Shard>) {
+    pub(super) fn release(&mut self, shards: Vec<Shard>) {
         for shard in shards {
             self.readers.remove(&shard);
             let mut finishing = Vec::new();
-            for sink in &self.parts.sinks {
+            self.outbox.give(|_| {
                 let (done, finished) = oneshot::channel();
-                self.order(sink, Order::Release(shard, done)).await;
                 finishing.push(finished);
-            }
+                Some(Order::Release(shard, done))
+            });
             let Some(owned) = self.lose(shard) else { continue };
             let (database, slices) = (self.parts.database.clone(), self.parts.slices.clone());
             self.given_up.insert(shard);
@@ -164,14 +167,14 @@ impl Holder {
         self.covered.remove(&shard);
         self.parts.live.gone(shard);
         self.parts.announcements.forget(shard);
-        for sink in &self.parts.sinks {
+        for sink in self.outbox.sinks() {
             sink.report.gone(shard);
         }
         self.owned.remove(&shard)
     }
 
     /// Goes on from the row, or drops the shard. Returns the position from which it goes on.
-    pub(super) async fn lose_or_go_on(&mut self, shard: Shard, row: &Row) -> Option<u64> {
+    pub(super) fn lose_or_go_on(&mut self, shard: Shard, row: &Row) -> Option<u64> {
         match self.owned.remove(&shard)?.go_on(row) {
             Ok(owned) => {
                 let position = owned.position();
@@ -182,27 +185,9 @@ impl Holder {
                 let (slice, partition) = (self.parts.slices.name(shard), shard.partition);
                 events::ClaimLost { slice, partition, why: &lost.to_string() }.emit();
                 self.lose(shard);
-                for sink in &self.parts.sinks {
-                    self.order(sink, Order::Lost(shard)).await;
-                }
+                self.outbox.give(|_| Some(Order::Lost(shard)));
                 None
             }
         }
-    }
-
-    /// Hands an order to a sink; waits while its queue is full, and once the process ends not for long.
-    pub(super) async fn order(&self, sink: &SinkHandle, order: Order) {
-        let order = match sink.orders.try_send(order) {
-            // A sink that has ended takes nothing, and its positions stay.
-            Ok(()) | Err(TrySendError::Closed(_)) => return,
-            Err(TrySendError::Full(order)) => order,
-        };
-        let given_up = self.ending.passed(FINISH);
-        self.parts.live.held_by(Some(sink.name));
-        tokio::select! {
-            _ = sink.orders.send(order) => {}
-            () = given_up => {}
-        }
-        self.parts.live.held_by(None);
     }
 }

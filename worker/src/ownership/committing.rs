@@ -31,7 +31,7 @@ impl Holder {
         entries.sort_unstable_by_key(|entry| entry.entry.seq);
         let all: Arc<[Numbered]> = entries.into();
         if self.land(&all).await {
-            self.hand_on(all).await;
+            self.hand_on(all);
         }
         drop(rooms);
     }
@@ -107,15 +107,13 @@ impl Holder {
     }
 
     /// Hands on what is still held: a shard that was lost meanwhile goes on elsewhere.
-    async fn hand_on(&self, all: Arc<[Numbered]>) {
+    fn hand_on(&mut self, all: Arc<[Numbered]>) {
         let held = |entry: &Numbered| self.owned.contains_key(&entry.entry.shard);
         let all = if all.iter().all(held) { all } else { all.iter().filter(|entry| held(entry)).cloned().collect() };
         if all.is_empty() {
             return;
         }
-        for sink in &self.parts.sinks {
-            self.order(sink, Order::Entries(all.clone())).await;
-        }
+        self.outbox.give(|_| Some(Order::Entries(all.clone())));
     }
 
     /// What was read, if it was read under the claim that is held now. Messages that the log has lost come as a gap before
@@ -128,19 +126,18 @@ impl Holder {
         match next {
             Ok(Next::Message(Message { seq, number, item: Some(item), .. })) => {
                 let gaps = self.missing.remove(&shard).unwrap_or_default();
-                let gap = |(from, to)| Gap {
-                    host: "log".to_owned(),
-                    from_us: 0,
-                    to_us: None,
-                    reason: format!("the log no longer has the messages {from} to {to} of {slice}.{partition}"),
+                let gap = |lost: &[(u64, u64)]| {
+                    let ranges: Vec<_> = lost.iter().map(|(from, to)| format!("{from} to {to}")).collect();
+                    let ranges = ranges.join(", ");
+                    let reason = format!("the log no longer has the messages {ranges} of {slice}.{partition}");
+                    Gap { host: "log".to_owned(), from_us: 0, to_us: None, reason }
                 };
                 // A lost message has a sequence below that of the next one.
-                let gaps =
-                    gaps.into_iter().next().map(|lost| numbered(shard, seq - 1, number - 1, Content::Gap(gap(lost))));
+                let gap = (!gaps.is_empty()).then(|| numbered(shard, seq - 1, number - 1, Content::Gap(gap(&gaps))));
                 let item =
                     if self.is_covered(shard, seq, &item) { Item { content: Content::Covered, ..item } } else { item };
                 let entry = Entry { seq, shard, item: Arc::new(item) };
-                gaps.into_iter().chain([Numbered { entry, number }]).collect()
+                gap.into_iter().chain([Numbered { entry, number }]).collect()
             }
             Ok(Next::Message(_)) => Vec::new(),
             Ok(Next::Missing { from, to }) => {
@@ -166,7 +163,7 @@ impl Holder {
         let Ok(rows) = answered(ANSWER, self.parts.database.rows(&self.parts.slices)).await else { return };
         for shard in shards {
             let position = match rows.get(&shard) {
-                Some(row) => self.lose_or_go_on(shard, row).await,
+                Some(row) => self.lose_or_go_on(shard, row),
                 None => None,
             };
             let position = position.unwrap_or(u64::MAX);

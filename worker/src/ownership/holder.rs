@@ -10,9 +10,9 @@ use super::claiming::Claiming;
 use super::covered::Covered;
 use super::keeper::Announcements;
 use super::members::View;
+use super::outbox::Outbox;
 use crate::live::Live;
 use crate::log::nats::{Error as LogError, Log, Next};
-use crate::signals::Ending;
 use crate::sinks::feed::SinkHandle;
 use crate::sinks::postgres::{Committer, Database, Wanted, answered};
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,16 +90,16 @@ pub struct Holder {
     pub(super) to: mpsc::Sender<Read>,
     pub(super) room: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
-    pub(super) ending: Ending,
+    pub(super) outbox: Outbox,
     from: mpsc::Receiver<Read>,
 }
 
 impl Holder {
     /// A holder that has nothing yet. `stop` ends it.
     #[must_use]
-    pub fn new(parts: Parts, stop: CancellationToken) -> Self {
+    pub fn new(mut parts: Parts, stop: CancellationToken) -> Self {
         let (to, from) = mpsc::channel(AHEAD);
-        let ending = Ending::new(stop.clone());
+        let outbox = Outbox::new(std::mem::take(&mut parts.sinks), parts.live.clone());
         Self {
             parts,
             owned: BTreeMap::new(),
@@ -113,7 +113,7 @@ impl Holder {
             to,
             room: Arc::new(Semaphore::new(AHEAD_BYTES)),
             stop,
-            ending,
+            outbox,
             from,
         }
     }
@@ -142,27 +142,32 @@ impl Holder {
                         self.redrive().await;
                     }
                 }
-                count = self.from.recv_many(&mut read, MAX_ENTRIES) => {
+                () = self.outbox.hand_on() => {}
+                // While a sink holds, nothing more is read; shards come and go all the same.
+                count = self.from.recv_many(&mut read, MAX_ENTRIES), if !self.outbox.waits() => {
                     debug_assert!(count > 0, "the holder has a sender of its own");
                     self.commit(std::mem::take(&mut read)).await;
                 }
             }
         }
-        self.release(self.owned.keys().copied().collect()).await;
-        while let Some(released) = self.releasing.join_next().await {
-            self.released(released);
+        self.release(self.owned.keys().copied().collect());
+        loop {
+            tokio::select! {
+                released = self.releasing.join_next() => match released {
+                    Some(released) => self.released(released),
+                    None => break,
+                },
+                () = self.outbox.hand_on() => {}
+            }
         }
-        for sink in self.parts.sinks {
-            drop(sink.orders);
-            let _ = sink.task.await;
-        }
+        self.outbox.end().await;
     }
 
     /// Releases what the plan does not give this worker, and claims what it does. `look`: also at the rows of what is
     /// owned.
     async fn follow(&mut self, view: &View, look: bool) {
         let wanted = view.plan.shards_of(&self.parts.me).cloned().unwrap_or_default();
-        self.release_surplus(&wanted).await;
+        self.release_surplus(&wanted);
         let missing: BTreeSet<Shard> = wanted.iter().filter(|shard| !self.owned.contains_key(shard)).copied().collect();
         if missing.is_empty() && self.unsure.is_empty() && !look {
             return;
@@ -174,7 +179,7 @@ impl Holder {
                 return;
             }
         };
-        self.drop_lost(&rows).await;
+        self.drop_lost(&rows);
         // Nobody else may take a shard while its row names this worker: what is not sure is claimed, wanted or not.
         let claims: Vec<Shard> = missing.union(&self.unsure).filter(|s| !self.given_up.contains(s)).copied().collect();
         for shard in claims {
@@ -182,20 +187,20 @@ impl Holder {
                 break;
             }
         }
-        self.release_surplus(&wanted).await;
+        self.release_surplus(&wanted);
     }
 
-    async fn release_surplus(&mut self, wanted: &BTreeSet<Shard>) {
+    fn release_surplus(&mut self, wanted: &BTreeSet<Shard>) {
         let surplus = self.owned.keys().filter(|shard| !wanted.contains(shard)).copied().collect();
-        self.release(surplus).await;
+        self.release(surplus);
     }
 
     /// Drops what another worker has claimed, and what a catalog that went back no longer says is ours.
-    async fn drop_lost(&mut self, rows: &BTreeMap<Shard, Row>) {
+    fn drop_lost(&mut self, rows: &BTreeMap<Shard, Row>) {
         let owned: Vec<Shard> = self.owned.keys().copied().collect();
         for shard in owned {
             if let Some(row) = rows.get(&shard) {
-                self.lose_or_go_on(shard, row).await;
+                self.lose_or_go_on(shard, row);
             }
         }
     }

@@ -12,6 +12,7 @@ mod covered;
 mod holder;
 mod keeper;
 mod members;
+mod outbox;
 mod planner;
 
 pub use board::{Board, Heartbeat, announced};

@@ -1,10 +1,11 @@
 //! Several workers over one log and one database: whoever crashes, every event lands once and in order.
 
+use crate::owners::eventually;
 use crate::postgres::{Logging, assert_same, event_of, open, slices, worker};
 use async_nats::ConnectOptions;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use turbo_core::shard::Slices;
@@ -14,6 +15,7 @@ use turbo_worker::live::Live;
 use turbo_worker::log::nats::{Log, Options, Writer};
 use turbo_worker::log::{Batch, Numbered};
 use turbo_worker::ownership::{Announcements, Holder, Member, Parts, View};
+use turbo_worker::sinks::feed::{Order, Report, SinkHandle};
 use turbo_worker::sinks::postgres::{Committer, Database, Wanted};
 use turbo_worker::sinks::sqlite;
 
@@ -23,26 +25,38 @@ const LIMIT: Duration = Duration::from_millis(2000);
 struct Running {
     name: String,
     stop: CancellationToken,
+    live: Arc<Live>,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Running {
     async fn start(nats: &Nats, postgres: &Postgres, slices: &Arc<Slices>, name: &str) -> Self {
+        Self::start_with(nats, postgres, slices, name, Vec::new()).await
+    }
+
+    async fn start_with(
+        nats: &Nats,
+        postgres: &Postgres,
+        slices: &Arc<Slices>,
+        name: &str,
+        sinks: Vec<SinkHandle>,
+    ) -> Self {
         let (log, me) = (log(nats).await, worker(name));
         let database = Database::open(&postgres.url(), 2).unwrap();
         let weights = slices.shards().map(|shard| (shard, 1)).collect();
         let member = Member::new(&log, &me, weights, LIMIT, Box::new(|| bytes::Bytes::from_static(b"{}")));
         let (to, view) = watch::channel(View::default());
         let stop = CancellationToken::new();
+        let live = Arc::new(Live::sharded("test", false, true, 0));
         let parts = Parts {
             log,
             slices: slices.clone(),
             committer: Committer::new(database.clone(), slices.clone()),
             database,
-            wanted: Wanted::default(),
-            sinks: Vec::new(),
+            wanted: Wanted { sinks: sinks.iter().map(|sink| sink.name).collect(), ..Wanted::default() },
+            sinks,
             me,
-            live: Arc::new(Live::sharded("test", false, true, 0)),
+            live: live.clone(),
             announcements: Announcements::default(),
         };
         let holder = Holder::new(parts, stop.clone());
@@ -56,7 +70,7 @@ impl Running {
             }),
             tokio::spawn(async move { member.run(to, released).await }),
         ];
-        Self { name: name.to_owned(), stop, tasks }
+        Self { name: name.to_owned(), stop, live, tasks }
     }
 
     fn crash(self) {
@@ -101,15 +115,17 @@ async fn caught_up(log: &Log, database: &Database, slices: &Slices) {
 
 /// Waits until a worker owns a shard, so that its crash leaves one behind.
 async fn owns_something(database: &Database, slices: &Slices, name: &str) {
-    for _ in 0..2400 {
-        for shard in slices.shards() {
-            if database.row(slices, shard).await.unwrap().owner == Some(worker(name)) {
-                return;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{name} owns nothing");
+    eventually("it owns something", async || owned(database, slices, name).await > 0).await;
+}
+
+async fn owns_everything(database: &Database, slices: &Slices, name: &str) {
+    let all = slices.shards().count();
+    eventually("it owns everything", async || owned(database, slices, name).await == all).await;
+}
+
+async fn owned(database: &Database, slices: &Slices, name: &str) -> usize {
+    let rows = database.rows(slices).await.unwrap();
+    rows.values().filter(|row| row.owner == Some(worker(name))).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,23 +186,10 @@ async fn the_shards_of_one_that_crashed_go_on_within_a_few_limits() {
     let database = open(&postgres.url(), &slices).await;
     let log = log(&nats).await;
     let first = Running::start(&nats, &postgres, &slices, "first").await;
-    let owner = |database: Database, slices: Arc<Slices>, name: &'static str| async move {
-        for _ in 0..2400 {
-            let mut all = true;
-            for shard in slices.shards() {
-                all &= database.row(&slices, shard).await.unwrap().owner == Some(worker(name));
-            }
-            if all {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("{name} does not own everything");
-    };
-    owner(database.clone(), slices.clone(), "first").await;
+    owns_everything(&database, &slices, "first").await;
     first.crash();
     let second = Running::start(&nats, &postgres, &slices, "second").await;
-    owner(database.clone(), slices.clone(), "second").await;
+    owns_everything(&database, &slices, "second").await;
     let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
     let mut world = World::new(WorldConfig { nasty: 0.0, ..WorldConfig::seeded(3) });
     let mut logging = Logging::default();
@@ -246,4 +249,80 @@ async fn who_is_told_to_stop_during_an_outage_commits_nothing_behind_what_it_gav
         assert_eq!(holes, 0, "the position has moved over what was given up");
     }
     assert!(cuts > 0, "no commit was cut off in any round");
+}
+
+/// A sink whose queue holds one order. One that stands still takes none until the test is over.
+fn sink(stands_still: bool) -> SinkHandle {
+    let (orders, mut taken) = mpsc::channel(1);
+    let task = tokio::spawn(async move {
+        if stands_still {
+            std::future::pending::<()>().await;
+        }
+        while let Some(order) = taken.recv().await {
+            if let Order::Release(_, done) = order {
+                let _ = done.send(());
+            }
+        }
+    });
+    SinkHandle { name: "archive", orders, report: Report::default(), task }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_stands_still_holds_its_worker_and_no_move() {
+    let (Some(nats), Some(postgres)) = (Nats::start(), Postgres::start()) else { return };
+    let slices = slices();
+    let database = open(&postgres.url(), &slices).await;
+    let log = log(&nats).await;
+    let first = Running::start_with(&nats, &postgres, &slices, "first", vec![sink(true)]).await;
+    owns_everything(&database, &slices, "first").await;
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let mut world = World::new(WorldConfig { nasty: 0.0, ..WorldConfig::seeded(9) });
+    let mut logging = Logging::default();
+    for _ in 0..30 {
+        let entries = (0..20).flat_map(|_| logging.log(&slices, event_of(&world.next())));
+        let entries: Vec<_> = entries.map(|numbered| numbered.entry).collect();
+        writer.append(&entries, |why| eprintln!("{why}")).await.unwrap();
+    }
+    eventually("the sink holds", async || first.live.stats().summary.starts_with("held: the archive")).await;
+    let second = Running::start_with(&nats, &postgres, &slices, "second", vec![sink(false)]).await;
+    owns_something(&database, &slices, "second").await;
+    first.crash();
+    caught_up(&log, &database, &slices).await;
+    second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_another_program_holds_its_shard_until_somebody_removes_it() {
+    let (Some(nats), Some(postgres)) = (Nats::start(), Postgres::start()) else { return };
+    let slices = slices();
+    let database = open(&postgres.url(), &slices).await;
+    let log = log(&nats).await;
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let mut world = World::new(WorldConfig { nasty: 0.0, ..WorldConfig::seeded(21) });
+    let mut logging = Logging::default();
+    let mut append = async |writer: &mut Writer| {
+        let entries = (0..200).flat_map(|_| logging.log(&slices, event_of(&world.next())));
+        let entries: Vec<_> = entries.map(|numbered| numbered.entry).collect();
+        let shard = entries[0].shard;
+        writer.append(&entries, |why| eprintln!("{why}")).await.map(|()| shard)
+    };
+    let shard = append(&mut writer).await.unwrap();
+    let context = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+    let subject = format!("tp.test.bluesky.{}.{}", slices.name(shard), shard.partition);
+    let foreign = context.publish(subject, "hello".into()).await.unwrap().await.unwrap().sequence;
+    assert!(append(&mut writer).await.is_err(), "the log has another end than the writer wrote");
+    let why = log.tail(&slices).await.err().unwrap().to_string();
+    assert!(
+        why.starts_with(&format!("message {foreign} of the log: ")) && why.ends_with("remove it (nats stream rmm)")
+    );
+
+    let running = Running::start(&nats, &postgres, &slices, "one").await;
+    let position = async || database.row(&slices, shard).await.unwrap().position;
+    eventually("the shard is read up to the message", async || position().await + 200 > foreign).await;
+    let stream = context.get_stream("tp_test_bluesky").await.unwrap();
+    assert!(stream.delete_message(foreign).await.unwrap());
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    append(&mut writer).await.unwrap();
+    caught_up(&log, &database, &slices).await;
+    running.end().await;
 }

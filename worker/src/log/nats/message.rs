@@ -43,7 +43,7 @@ const MAX_PAYLOAD: u64 = 65 << 20;
 
 /// A message that is not one of ours, or broken.
 #[derive(Debug, thiserror::Error)]
-#[error("message {seq} of the log: {what}")]
+#[error("message {seq} of the log: {what}; if another program sent it, remove it (nats stream rmm)")]
 pub struct Broken {
     seq: u64,
     what: String,

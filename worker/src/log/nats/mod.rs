@@ -5,7 +5,8 @@
 //!   flight, so that a second writer's batch is refused whole and the log has neither hole nor duplicate;
 //! - an answer that does not come means *unknown*: the log's end is read before anything else is written;
 //! - within a shard the number of messages grows by one from message to message;
-//! - nothing else writes to the stream, and only the owner of a shard purges its subject.
+//! - nothing else writes to the stream; it is purged where every sink has what goes, and to begin anew in the next
+//!   generation.
 
 mod announced;
 pub(crate) mod batch;

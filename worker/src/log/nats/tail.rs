@@ -95,8 +95,8 @@ impl Log {
         Ok(window)
     }
 
-    /// Where the dedup window begins now: what a purge has to spare. Half of the messages that [`Log::tail`] would look
-    /// at, or a quarter of the stream's bytes, is spared at most.
+    /// Where the dedup window begins now: what a purge has to spare. As many messages as [`Log::tail`] would look at, or
+    /// a quarter of the stream's bytes, are spared at most.
     ///
     /// # Errors
     /// No answer.

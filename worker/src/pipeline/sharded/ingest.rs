@@ -32,7 +32,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 enum Over {
     Ended(Ended),
     Stopped,
-    Lost(&'static str),
+    Lost(String),
 }
 
 /// Reads the source whenever the lease is ours, until the source has ended or the token fires.
@@ -59,7 +59,7 @@ pub(super) async fn run(
             Over::Ended(ended) => break Some(ended),
             Over::Stopped => break None,
             Over::Lost(why) => {
-                live.standing_by(why);
+                live.standing_by(&why);
                 tokio::time::sleep(AGAIN).await;
             }
         }
@@ -98,15 +98,16 @@ async fn active(
     // To read the end of a large log takes longer than a lease lasts.
     let began = tokio::select! {
         began = beginning::beginning(opened, slices) => began,
-        why = lost(lease) => return Ok(Over::Lost(why)),
+        why = lost(lease) => return Ok(Over::Lost(why.into())),
         () = stop.cancelled() => return Ok(Over::Stopped),
     };
     let mut tail = match began {
         Ok(Beginning::At(tail)) => *tail,
-        Ok(Beginning::NotYet(why)) => return Ok(Over::Lost(why)),
+        Ok(Beginning::NotYet(why)) => return Ok(Over::Lost(why.into())),
         Err(error) => {
-            tracing::warn!("the end of the log can not be read: {error}");
-            return Ok(Over::Lost("the end of the log can not be read"));
+            let why = format!("the end of the log can not be read: {error}");
+            tracing::warn!("{why}");
+            return Ok(Over::Lost(why));
         }
     };
     live.active(tail.position.as_ref(), &tail.window);
@@ -119,14 +120,14 @@ async fn active(
     let start = Start { position: tail.position.take(), window: tail.window, seq: tail.last_seq };
     let over = tokio::select! {
         ended = read_source(setting, start, appender, live.clone()) => Over::Ended(ended?),
-        why = lost(lease) => Over::Lost(why),
+        why = lost(lease) => Over::Lost(why.into()),
         () = stop.cancelled() => Over::Stopped,
     };
     // The reader is gone, and with it the queue's other side: what was read is written, and then the feed ends.
     let over = match (finished(feeding, setting, ending, &over).await, over) {
         (Some(Ok(Err(Refused))), _) => {
             events::LogRefused.emit();
-            Over::Lost("another process has written to the log")
+            Over::Lost("another process has written to the log".into())
         }
         (Some(Err(error)), _) => return Err(error.into()),
         (_, over) => over,
