@@ -125,6 +125,14 @@ impl Join {
 
     /// Takes the next event of the connection; `id` is the event's own.
     pub fn take(&mut self, event: Box<Event>, id: EventId, window: &Window) -> Step {
+        let step = self.step(event, id, window);
+        if self.joined {
+            self.passed.join();
+        }
+        step
+    }
+
+    fn step(&mut self, event: Box<Event>, id: EventId, window: &Window) -> Step {
         if let (false, Ask::Time { from_us, .. }) = (self.joined, self.ask)
             && event.time_us < from_us
         {
@@ -159,6 +167,9 @@ impl Join {
         }
         let older = |from| event.0.made_us().is_some_and(|made| made < from);
         if window.join_from_us().is_some_and(older) {
+            if matches!(event.0.body, Body::Sync { .. }) {
+                self.passed.is_old(&event.0.key);
+            }
             return Step::Dropped;
         }
         self.held_bytes += event.0.bytes.len();
@@ -176,6 +187,7 @@ impl Join {
         let limit = matches!(self.ask, Ask::Time { last: true, .. });
         limit.then(|| {
             self.joined = true;
+            self.passed.join();
             std::mem::take(&mut self.held)
         })
     }

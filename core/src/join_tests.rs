@@ -188,3 +188,40 @@ fn what_is_at_the_edge_of_a_window_that_has_forgotten_is_no_join() {
     let mut join = Join::new(Ask::Time { from_us: 0, last: false });
     assert!(matches!(take(&mut join, &seen("b", 60), &window), Step::Joined { .. }));
 }
+
+#[test]
+fn a_commit_that_was_taken_long_after_its_sync_is_known_on_a_stream_that_shows_both() {
+    // The sync at 60 minutes no longer salts what is taken at 78.
+    let (old, late) = (sync("a", 60 * MINUTE, 60 * MINUTE), seen("a", 78));
+    let mut window = Window::new();
+    let mut passed = Passed::new(true);
+    for event in [&old, &seen("a", 61), &seen("b", 66), &seen("b", 70), &seen("b", 77), &late, &seen("b", 80)] {
+        let id = window.id(event, EventId::of(event), &mut passed);
+        window.take(event, id, i64::MAX);
+    }
+    assert!(window.contains(EventId::of(&late)));
+    // A host whose clock leads by 20 minutes begins before the sync. It is held back by nothing, and salts nothing.
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    for event in [&old, &seen("a", 61), &seen("b", 66)] {
+        assert_eq!(take(&mut join, event, &window), Step::Dropped);
+    }
+    assert!(matches!(take(&mut join, &seen("b", 70), &window), Step::Joined { .. }));
+    assert_eq!(take(&mut join, &late, &window), Step::Known(with_id(&late)));
+    // So it is where nothing else joins before it.
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    assert_eq!(take(&mut join, &old, &window), Step::Dropped);
+    assert_eq!(take(&mut join, &late, &window), Step::Joined { held: vec![], known: with_id(&late) });
+}
+
+#[test]
+fn a_sync_that_is_new_salts_what_is_held_back_with_it() {
+    let first = seen("a", 100);
+    let window = window(&[seen("b", 99), first.clone(), seen("b", 102)]);
+    // The host has the sync before the event that joins; the create behind it bears the id of the first one.
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    let new = sync("a", 101 * MINUTE, 101 * MINUTE);
+    assert_eq!(take(&mut join, &new, &window), Step::Held);
+    assert_eq!(take(&mut join, &first, &window), Step::Held, "it is another event behind the sync");
+    let Step::Joined { held, .. } = take(&mut join, &seen("b", 102), &window) else { panic!("it joins") };
+    assert_eq!(held.len(), 2);
+}

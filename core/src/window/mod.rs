@@ -7,7 +7,8 @@
 //! - the last event taken is always in it, however old: a resumed stream is recognised by it;
 //! - a commit behind a sync of its repository is another event than the same one before it: the creates that follow a
 //!   sync may bear ids that were there before, and a rewound stream sends both again. So a commit's id in the window is
-//!   salted with the sync that its stream has [`Passed`].
+//!   salted with the sync that its stream has [`Passed`];
+//! - a sync that salts an id in the window is known to the window.
 
 mod mark;
 
@@ -50,15 +51,27 @@ impl Hasher for Unhashed {
 pub struct Passed {
     /// Whether the stream went on exactly behind the last event taken, and so behind every sync in the window.
     all: bool,
-    /// The last sync of a key, and the window time at which it passed.
-    last: HashMap<u64, (EventId, i64)>,
+    /// Whether every sync that it has passed was taken. Until it is seen to join, new ones are held back.
+    taken: bool,
+    /// The last sync of a key.
+    last: HashMap<u64, EventId>,
 }
 
 impl Passed {
     /// A stream that has just begun. `all`: at the very last event taken.
     #[must_use]
     pub fn new(all: bool) -> Self {
-        Self { all, last: HashMap::new() }
+        Self { all, taken: all, last: HashMap::new() }
+    }
+
+    /// The stream was seen to join: whatever it has passed and passes is taken at once.
+    pub fn join(&mut self) {
+        self.taken = true;
+    }
+
+    /// The last sync of the key is from before the window: it was not held back, and salts nothing.
+    pub fn is_old(&mut self, key: &str) {
+        self.last.remove(&key_hash(key));
     }
 
     /// Whether the stream is known to be behind the key's newest sync.
@@ -105,7 +118,7 @@ impl Window {
     pub fn id(&self, event: &Event, id: EventId, passed: &mut Passed) -> EventId {
         match &event.body {
             Body::Sync { .. } => {
-                passed.last.insert(key_hash(&event.key), (id, self.now_us));
+                passed.last.insert(key_hash(&event.key), id);
                 id
             }
             Body::Commit(_) if !self.syncs.is_empty() || !passed.last.is_empty() => {
@@ -117,11 +130,9 @@ impl Window {
 
     fn salted(&self, key: u64, id: EventId, passed: &Passed) -> EventId {
         let syncs = self.syncs.get(&key).map_or(&[][..], Vec::as_slice);
-        // One that is not here is held back with what is behind it, or was so long ago that it no longer salts.
-        let salts = |(sync, at_us): &(EventId, i64)| {
-            self.now_us - at_us <= SPAN_US || syncs.iter().rev().any(|known| known.id == *sync)
-        };
-        if let Some((sync, _)) = passed.last.get(&key).filter(|last| salts(last)) {
+        // One that was taken and is not here was so long ago that it no longer salts, nor does it what was taken since.
+        let salts = |sync: &&EventId| !passed.taken || syncs.iter().rev().any(|known| known.id == **sync);
+        if let Some(sync) = passed.last.get(&key).filter(salts) {
             return id.behind(*sync);
         }
         let newest = syncs.last().map_or(id, |sync| id.behind(sync.id));

@@ -234,3 +234,20 @@ fn one_wrong_clock_does_not_move_the_oldest() {
     }
     assert_eq!((window.oldest_made_us(), window.newest_made_us()), (Some(101), Some(101)));
 }
+
+#[test]
+fn a_sync_that_the_window_has_forgotten_salts_nothing_new_on_the_stream_that_showed_it() {
+    let mut stored = Stored { window: Window::new(), batches: Vec::new() };
+    // A stream that has joined shows a sync that is known, and goes on for longer than it stays.
+    assert!(stored.take(&sync("a", 5, 0), &mut Passed::new(true)));
+    assert!(stored.take(&commit("b", 6, "x", 14 * MINUTE), &mut Passed::new(true)));
+    let mut live = Passed::new(false);
+    live.join();
+    assert!(!stored.take(&sync("a", 5, 0), &mut live));
+    assert!(stored.take(&commit("b", 7, "x", 16 * MINUTE), &mut live));
+    let late = commit("a", 8, "x", 17 * MINUTE);
+    assert!(stored.take(&late, &mut live));
+    assert!(!stored.take(&late, &mut Passed::new(false)), "another host");
+    stored.reload();
+    assert!(!stored.take(&late, &mut Passed::new(false)), "another process");
+}
