@@ -39,6 +39,8 @@ impl TurboPipelineSpec {
         let tls = nats.and_then(|nats| nats.tls.as_ref());
         let postgres = self.sinks.postgres.as_ref();
         let s3 = self.sinks.archive.as_ref().and_then(|archive| archive.s3.as_ref());
+        let rotate = self.sinks.sqlite.as_ref().and_then(|sqlite| sqlite.rotate.as_ref());
+        let windows = rotate.and_then(|rotate| rotate.s3.as_ref());
         let all = [
             ("spec.source.jetstream.caFrom", jetstream.and_then(|jetstream| jetstream.ca_from.as_ref())),
             ("spec.log.nats.credentialsFrom", nats.and_then(|nats| nats.credentials_from.as_ref())),
@@ -51,6 +53,11 @@ impl TurboPipelineSpec {
             ("spec.sinks.postgres.directUrlFrom", postgres.and_then(|postgres| postgres.direct_url_from.as_ref())),
             ("spec.sinks.archive.s3.accessKeyIdFrom", s3.and_then(|s3| s3.access_key_id_from.as_ref())),
             ("spec.sinks.archive.s3.secretAccessKeyFrom", s3.and_then(|s3| s3.secret_access_key_from.as_ref())),
+            ("spec.sinks.sqlite.rotate.s3.accessKeyIdFrom", windows.and_then(|s3| s3.access_key_id_from.as_ref())),
+            (
+                "spec.sinks.sqlite.rotate.s3.secretAccessKeyFrom",
+                windows.and_then(|s3| s3.secret_access_key_from.as_ref()),
+            ),
         ];
         all.into_iter().filter_map(|(path, reference)| Some((path, reference?))).collect()
     }

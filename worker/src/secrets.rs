@@ -7,7 +7,7 @@ use turbo_crds::{SecretChoice, SecretRef};
 #[derive(Debug, thiserror::Error)]
 #[error("{field}: {what}; {mend}")]
 pub struct Missing {
-    field: &'static str,
+    field: String,
     what: String,
     mend: &'static str,
 }
@@ -16,8 +16,8 @@ pub struct Missing {
 ///
 /// # Errors
 /// It is not where the reference says.
-pub fn read(field: &'static str, reference: &SecretRef, folder: Option<&Path>) -> Result<Vec<u8>, Missing> {
-    let missing = |what: String, mend| Missing { field, what, mend };
+pub fn read(field: &str, reference: &SecretRef, folder: Option<&Path>) -> Result<Vec<u8>, Missing> {
+    let missing = |what: String, mend| Missing { field: field.to_owned(), what, mend };
     let file = |path: &Path| {
         std::fs::read(path).map_err(|e| missing(format!("{}: {e}", path.display()), "put the secret there"))
     };

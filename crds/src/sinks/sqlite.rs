@@ -1,5 +1,6 @@
 //! `spec.sinks.sqlite`.
 
+use super::S3;
 use crate::{Duration, Quantity, rules};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -36,6 +37,10 @@ pub struct Rotate {
     #[serde(default = "default_keep")]
     #[schemars(range(min = 1, max = 10_000))]
     pub keep: u32,
+    /// A bucket that cut windows are copied to, below `<prefix>/windows/`; nothing is removed there, and a window that is not
+    /// there yet stays here. Default: absent, which copies none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3>,
 }
 
 const fn default_keep() -> u32 {

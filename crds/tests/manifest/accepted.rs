@@ -95,6 +95,7 @@ fn cases() -> Vec<Value> {
         json!({"spec.log": {"embedded": {"maxBytes": "4Gi"}}}),
         json!({"spec.sinks.sqlite.rotate": {"size": "1Mi"}}),
         json!({"spec.sinks.sqlite.rotate": {"age": "1m", "keep": 10_000}}),
+        json!({"spec.sinks.sqlite.rotate": {"age": "1h", "s3": {"bucket": "windows", "prefix": "of/mine"}}}),
         json!({"spec.sinks.sqlite.rotate": {"age": "7d12h", "size": "1T", "keep": 1}}),
         json!({"spec.sinks.archive": {"directory": "d", "roll": {"size": "64Ki", "age": "1s"}}}),
         json!({"spec.sinks.archive": {"directory": "d", "roll": {"size": "1Gi", "age": "1d"}, "format": "jsonl"}}),

@@ -2,11 +2,12 @@
 
 use super::Begun;
 use super::source::{OpenSource, given};
+use super::store;
 use crate::http;
 use crate::ingest::{Ended, Ingest};
 use crate::live::Live;
 use crate::log::embedded;
-use crate::sinks::archive::{Archiver, Folder, Format};
+use crate::sinks::archive::{Archiver, Folder, Format, Store};
 use crate::sinks::intents::Handle;
 use crate::sinks::sqlite::rotation::Rotation;
 use crate::sinks::sqlite::segments::{Roll, Segments};
@@ -33,13 +34,16 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
     let Begun { name, spec, slices, secrets, stop, metrics, port, .. } = begun;
     let file = spec.sinks.sqlite.as_ref().context("spec.sinks.sqlite: is missing")?;
     let source = OpenSource::open(&spec, secrets.as_deref())?;
-    let folder = spec.sinks.archive.as_ref().map(archive_folder).transpose()?;
+    let stores = Stores {
+        archive: spec.sinks.archive.as_ref().map(archive_folder).transpose()?,
+        windows: windows(file, &name, secrets.as_deref()).await?,
+    };
     let database = Arc::new(Database::open(&file.path).await?);
-    if let (Some(archive), Some(folder)) = (&spec.sinks.archive, &folder) {
+    if let (Some(archive), Some(folder)) = (&spec.sinks.archive, &stores.archive) {
         archive_is_ours(archive, folder, database.id().await?.as_deref())?;
     }
     let loaded = database.claim(&name, &slices).await?;
-    if let (Some(folder), Some(id)) = (&folder, database.id().await?) {
+    if let (Some(folder), Some(id)) = (&stores.archive, database.id().await?) {
         folder.belongs_to(&id).context("spec.sinks.archive.directory")?;
     }
     let max_bytes = spec.log_max_bytes().bytes();
@@ -49,7 +53,7 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
     tracing::info!(pipeline = name, shards = claims.len(), "listening on http://{}", server.address());
 
     let (appender, reader) = embedded::log(max_bytes);
-    let worker = worker(&spec, folder, database.clone(), &slices, &claims, reader, live.clone()).await?;
+    let worker = worker(&spec, stores, database.clone(), &slices, &claims, reader, live.clone()).await?;
     let background = background(database.clone(), live.clone(), metrics);
     let worker = tokio::spawn(worker.run());
     let given = given(&spec);
@@ -123,6 +127,26 @@ fn archive_folder(archive: &turbo_crds::Archive) -> anyhow::Result<Folder> {
     })
 }
 
+/// Where files and objects go.
+struct Stores {
+    archive: Option<Folder>,
+    windows: Option<Store>,
+}
+
+/// Where the windows that are cut off are copied to. What can not work is refused here; one that is away is waited for later.
+async fn windows(file: &turbo_crds::Sqlite, name: &str, secrets: Option<&Path>) -> anyhow::Result<Option<Store>> {
+    let Some(s3) = file.rotate.as_ref().and_then(|rotate| rotate.s3.as_ref()) else { return Ok(None) };
+    let store = store::windows(s3, name, secrets)?;
+    match store.probe().await {
+        Err(error) if !error.is_outage() => Err(error).context("spec.sinks.sqlite.rotate.s3"),
+        Err(error) => {
+            tracing::warn!("spec.sinks.sqlite.rotate.s3: windows stay here for now: {error}");
+            Ok(Some(store))
+        }
+        Ok(()) => Ok(Some(store)),
+    }
+}
+
 fn directory(archive: &turbo_crds::Archive) -> anyhow::Result<&Path> {
     archive.directory.as_deref().context("spec.sinks.archive.directory: is missing")
 }
@@ -142,7 +166,7 @@ fn archive_is_ours(archive: &turbo_crds::Archive, folder: &Folder, id: Option<&s
 
 async fn worker(
     spec: &TurboPipelineSpec,
-    folder: Option<Folder>,
+    stores: Stores,
     database: Arc<Database>,
     slices: &Arc<Slices>,
     claims: &[Claim],
@@ -150,7 +174,7 @@ async fn worker(
     live: Arc<Live>,
 ) -> anyhow::Result<Worker> {
     let (mut segments, mut archiver) = (None, None);
-    if let (Some(archive), Some(folder)) = (&spec.sinks.archive, folder) {
+    if let (Some(archive), Some(folder)) = (&spec.sinks.archive, stores.archive) {
         let format = match archive.format {
             ArchiveFormat::Parquet => Format::Parquet,
             ArchiveFormat::Jsonl => Format::Jsonl,
@@ -168,7 +192,8 @@ async fn worker(
     let rotation = match spec.sinks.sqlite.as_ref().and_then(|sqlite| sqlite.rotate.as_ref()) {
         Some(rotate) => {
             let size = rotate.size.map(|size| size.bytes());
-            Some(Rotation::load(database.clone(), size, rotate.age.map(|age| age.as_std()), rotate.keep).await?)
+            let age = rotate.age.map(|age| age.as_std());
+            Some(Rotation::load(database.clone(), size, age, rotate.keep, stores.windows).await?)
         }
         None => None,
     };

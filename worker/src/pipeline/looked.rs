@@ -1,7 +1,7 @@
 //! A sharded pipeline that is looked at from outside: its database, its log and its store, without a part in it.
 
-use super::sharded::{connection, open, sinks};
-use super::slices;
+use super::sharded::{connection, open};
+use super::{slices, store};
 use crate::cli;
 use crate::commands;
 use crate::log::nats::{Log, Options};
@@ -58,6 +58,6 @@ impl Looked {
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
         let archive = self.manifest.spec.sinks.archive.as_ref().context("spec.sinks.archive: is missing")?;
         let name = self.manifest.metadata.name.as_deref().unwrap_or_default();
-        sinks::store(archive, name, self.secrets.as_deref())
+        store::archive(archive, name, self.secrets.as_deref())
     }
 }

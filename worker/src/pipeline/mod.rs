@@ -4,6 +4,7 @@ mod embedded;
 mod looked;
 mod sharded;
 mod source;
+mod store;
 
 pub(crate) use looked::Looked;
 

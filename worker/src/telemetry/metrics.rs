@@ -99,6 +99,8 @@ pub const LOG_PURGED: &str = "turbo_log_purged_total";
 pub const SEGMENTS_BURNT: &str = "turbo_archive_burnt_total";
 /// Windows rotated out.
 pub const ROTATIONS: &str = "turbo_rotations_total";
+/// Windows copied to the store.
+pub const WINDOWS_COPIED: &str = "turbo_windows_copied_total";
 /// Messages of the enriched stream.
 pub const ENRICHED_MESSAGES: &str = "turbo_enriched_messages_total";
 /// Attempts on the enriched stream that failed.
@@ -162,6 +164,7 @@ pub const METRICS: &[Metric] = &[
         "Archive segments that an earlier owner intended and did not commit, and that were made void.",
     ),
     metric(ROTATIONS, Kind::Counter, "Windows rotated out of the SQLite file."),
+    metric(WINDOWS_COPIED, Kind::Counter, "Windows copied to the bucket that spec.sinks.sqlite.rotate.s3 names."),
     metric(ENRICHED_MESSAGES, Kind::Counter, "Messages stored in the enriched stream."),
     metric(ENRICHED_FAILURES, Kind::Counter, "Attempts on the enriched stream that failed and were tried again."),
     labelled(

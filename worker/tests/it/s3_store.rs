@@ -12,18 +12,19 @@ use turbo_worker::sinks::archive::store::{Error, Put};
 use turbo_worker::sinks::archive::{Folder, Stamp, Store};
 
 pub const BUCKET: &str = "mine";
+pub const AT: &str = "spec.sinks.archive.s3";
 
 /// What a store of this server is told; small parts, short limits.
 pub fn options(s3: &S3, url: &str) -> Options {
     Options {
         prefix: "raw/bluesky/".into(),
         endpoint: Some(url.to_owned()),
-        credentials: Some(Credentials::new(s3.access_key().as_bytes(), s3.secret_key().as_bytes(), None).unwrap()),
+        credentials: Some(Credentials::new(AT, s3.access_key().as_bytes(), s3.secret_key().as_bytes(), None).unwrap()),
         attempt_timeout: Duration::from_secs(20),
         multipart_above: 5 << 20,
         part_size: 5 << 20,
         retries: 0,
-        ..Options::new(BUCKET)
+        ..Options::new(AT, BUCKET)
     }
 }
 
@@ -264,10 +265,10 @@ async fn what_is_wrong_with_the_store_names_its_field() {
         format!("spec.sinks.archive.s3.bucket: there is no bucket mine at {}; make it, or give another", s3.url())
     );
     s3.create_bucket(BUCKET);
-    let wrong = Credentials::new(s3.access_key().as_bytes(), b"wrong\n", None).unwrap();
+    let wrong = Credentials::new(AT, s3.access_key().as_bytes(), b"wrong\n", None).unwrap();
     let refused = probe(Options { credentials: Some(wrong), ..good() }).await;
     assert!(
-        refused.starts_with("spec.sinks.archive.s3.credentialsFrom: ") && refused.contains("SignatureDoesNot"),
+        refused.starts_with("spec.sinks.archive.s3.secretAccessKeyFrom: ") && refused.contains("SignatureDoesNot"),
         "{refused}"
     );
     let proxy = Proxy::start(&s3).await;
@@ -282,9 +283,9 @@ async fn what_is_wrong_with_the_store_names_its_field() {
     let of = |options: Options| s3::S3::new(options).unwrap_err().to_string();
     assert!(of(Options { bucket: "a/b".into(), ..good() }).starts_with("spec.sinks.archive.s3.bucket: "));
     assert!(of(Options { endpoint: Some("minio:9000".into()), ..good() }).contains("give http://HOST:PORT"));
-    assert!(of(Options { credentials: None, ..good() }).starts_with("spec.sinks.archive.s3.credentialsFrom: no "));
+    assert!(of(Options { credentials: None, ..good() }).starts_with("spec.sinks.archive.s3.accessKeyIdFrom: no "));
     assert!(of(Options { endpoint: None, region: None, ..good() }).starts_with("spec.sinks.archive.s3.region: no "));
-    assert!(Credentials::new(b"", b"x", None).is_err());
+    assert!(Credentials::new(AT, b"", b"x", None).is_err());
     let secret = format!("{:?}", good());
     assert!(!secret.contains(s3.secret_key()), "{secret}");
 }
@@ -294,7 +295,7 @@ async fn credentials_that_the_store_takes_no_more_are_read_again() {
     let Some(s3) = S3::start() else { return };
     s3.create_bucket(BUCKET);
     let (good, files) = (options(&s3, &s3.url()), Files::new());
-    let old = Credentials::new(s3.access_key().as_bytes(), b"of yesterday", None).unwrap();
+    let old = Credentials::new(AT, s3.access_key().as_bytes(), b"of yesterday", None).unwrap();
     let (of_today, reads) = (good.credentials.clone(), Arc::new(AtomicU32::new(0)));
     let count = reads.clone();
     let renew = Renew(Arc::new(move || {

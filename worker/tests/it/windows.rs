@@ -1,10 +1,13 @@
 //! Rotation: windows that stand on their own, with every change in exactly one of them.
 
-use crate::harness::Pipeline;
+use crate::harness::{Pipeline, eventually};
 use crate::landed::{Db, Key, Record, files};
+use crate::owners::download;
+use crate::s3_store::BUCKET;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use turbo_testkit::S3;
 
 fn line(did: u64, rkey: u64, n: u64) -> String {
     let rev = turbo_core::tid::encode(1_783_175_888_000_000 + n as i64, 0);
@@ -84,4 +87,49 @@ fn every_change_is_in_one_window_and_the_oldest_go() {
     let left = cut(&pipeline);
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(left[0] >= windows[windows.len() - 1], "the newest stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_are_copied_to_a_bucket_and_none_goes_before_it_is_there() {
+    let Some(s3) = S3::start() else { return };
+    s3.create_bucket(BUCKET);
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.jsonl");
+    let text: String = (0..4000u64).map(|n| line(n % 17, n % 97, n) + "\n").collect();
+    std::fs::write(&events, text).unwrap();
+    let source = format!("{{recording: {{path: '{}'}}}}", events.display());
+    let keys = "accessKeyIdFrom: {file: id}, secretAccessKeyFrom: {file: secret}";
+    let bucket = format!("s3: {{bucket: {BUCKET}, prefix: of/mine, endpoint: '{}', {keys}}}", s3.url());
+    let rotate = format!("rotate: {{size: 1Mi, keep: 1, {bucket}}}");
+    let pipeline = Pipeline::with_sinks(&source, &format!("{{sqlite: {{path: out.sqlite, {rotate}}}}}"), "");
+
+    // What can not work is refused before anything is made.
+    std::fs::write(pipeline.path("id"), s3.access_key()).unwrap();
+    std::fs::write(pipeline.path("secret"), "wrong").unwrap();
+    let mut refused = pipeline.start();
+    assert!(!refused.wait().success());
+    assert!(refused.log().contains("spec.sinks.sqlite.rotate.s3.secretAccessKeyFrom: "), "{}", refused.log());
+    assert!(!pipeline.path("out.sqlite").exists());
+    std::fs::write(pipeline.path("secret"), s3.secret_key()).unwrap();
+
+    s3.kill();
+    let mut running = pipeline.start();
+    let (patience, log) = (std::time::Duration::from_secs(120), || running.log());
+    eventually(patience, "two windows are cut", || cut(&pipeline).len() >= 2);
+    eventually(patience, "it is told", || log().contains("the window's file could not be copied and is tried again"));
+    let windows = cut(&pipeline);
+    assert!(windows.len() >= 2, "one may stay, and none may go that is not in the bucket");
+    let made: Vec<(String, Vec<u8>)> = windows
+        .iter()
+        .map(|file| (file.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(file).unwrap()))
+        .collect();
+    s3.restart();
+    assert!(running.wait().success(), "{}", running.log());
+    assert_eq!(cut(&pipeline).len(), 1, "the cap holds once they are copied");
+    let copies = tempfile::tempdir().unwrap();
+    let copied = download(&s3, copies.path()).await;
+    assert!(copied.len() >= made.len(), "{copied:?}");
+    for (name, bytes) in made {
+        assert_eq!(std::fs::read(copies.path().join("of/mine/windows").join(name)).unwrap(), bytes);
+    }
 }

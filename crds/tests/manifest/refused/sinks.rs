@@ -19,6 +19,10 @@ pub(super) fn sinks() -> Vec<(Value, &'static str)> {
             "spec.sinks.sqlite.rotate: names neither size nor age; give at least one of them",
         ),
         (
+            json!({"spec.sinks.sqlite.rotate": {"age": "1h", "s3": {"bucket": "windows", "accessKeyIdFrom": {"env": "A"}}}}),
+            "spec.sinks.sqlite.rotate.s3: names one of accessKeyIdFrom and secretAccessKeyFrom; give both, or none",
+        ),
+        (
             json!({"spec.sinks.sqlite.rotate": {"size": "1023Ki", "age": "59s", "keep": 24}}),
             "spec.sinks.sqlite.rotate.age: \"59s\" is out of range; give 1m or more\n\
              spec.sinks.sqlite.rotate.size: \"1023Ki\" is out of range; give 1Mi or more",

@@ -2,15 +2,12 @@
 
 use super::open::{Opened, Setting};
 use crate::live::Live;
-use crate::secrets;
-use crate::sinks::archive::s3::{self, Credentials, Encryption, Renew, S3};
-use crate::sinks::archive::{Folder, Format, Store, sharded};
+use crate::pipeline::store;
+use crate::sinks::archive::{Format, sharded};
 use crate::sinks::enriched;
 use crate::sinks::feed::SinkHandle;
-use anyhow::{Context, anyhow};
-use std::path::Path;
-use std::sync::Arc;
-use turbo_crds::{Archive, ArchiveChoice, ArchiveFormat, EncryptionMode, TurboPipelineSpec};
+use anyhow::Context;
+use turbo_crds::{Archive, ArchiveFormat, TurboPipelineSpec};
 
 /// Where a worker keeps the open segments of the archive.
 const BUFFER: &str = "TURBO_BUFFER";
@@ -28,7 +25,7 @@ pub(in crate::pipeline) fn projections(spec: &TurboPipelineSpec) -> Vec<String> 
 pub(super) async fn start(setting: &Setting, opened: &Opened, live: &Live) -> anyhow::Result<Vec<SinkHandle>> {
     let mut sinks = Vec::new();
     if let Some(archive) = &setting.spec.sinks.archive {
-        let store = store(archive, &setting.name, setting.secrets.as_deref())?;
+        let store = store::archive(archive, &setting.name, setting.secrets.as_deref())?;
         let away = |error: &_| tracing::warn!("waiting for the archive's store: {error}");
         store.probed(away).await.context("spec.sinks.archive")?;
         let options = options(archive, setting, opened);
@@ -63,63 +60,5 @@ fn options(archive: &Archive, setting: &Setting, opened: &Opened) -> sharded::Op
         roll_size: archive.roll.size.bytes(),
         roll_age: archive.roll.age.as_std(),
         ..sharded::Options::new(folder.join(format!("turbo-{}", opened.me)))
-    }
-}
-
-/// The store that the file names; nothing is asked of it yet.
-///
-/// # Errors
-/// A secret is missing, an option is wrong, or a folder can not be written.
-pub(in crate::pipeline) fn store(archive: &Archive, pipeline: &str, folder: Option<&Path>) -> anyhow::Result<Store> {
-    match archive.choice() {
-        Some(ArchiveChoice::Directory(directory)) => {
-            let open = Folder::open(directory);
-            let field =
-                || format!("spec.sinks.archive.directory: {}: give a folder that can be written", directory.display());
-            Ok(Store::Folder(open.with_context(field)?))
-        }
-        Some(ArchiveChoice::S3(s3)) => {
-            let options = s3::Options {
-                prefix: s3.prefix.clone().unwrap_or_else(|| pipeline.to_owned()),
-                region: Some(s3.region.clone()),
-                endpoint: s3.endpoint.clone(),
-                path_style: s3.path_style,
-                credentials: Some(credentials(s3, folder)?),
-                renew: Some(renew(s3, folder)),
-                encryption: encryption(s3),
-                ..s3::Options::new(&s3.bucket)
-            };
-            Ok(Store::S3(S3::new(options)?))
-        }
-        None => Err(anyhow!("spec.sinks.archive: names none or both of directory, s3; give exactly one")),
-    }
-}
-
-fn credentials(s3: &turbo_crds::S3, folder: Option<&Path>) -> anyhow::Result<Credentials> {
-    if let (Some(id), Some(secret)) = (&s3.access_key_id_from, &s3.secret_access_key_from) {
-        let id = secrets::read("spec.sinks.archive.s3.accessKeyIdFrom", id, folder)?;
-        let secret = secrets::read("spec.sinks.archive.s3.secretAccessKeyFrom", secret, folder)?;
-        return Ok(Credentials::new(&id, &secret, None)?);
-    }
-    let variable = |name: &str| {
-        let mend = "give spec.sinks.archive.s3.accessKeyIdFrom and secretAccessKeyFrom, or set it";
-        std::env::var(name).with_context(|| format!("{name}: is not set; {mend}"))
-    };
-    let (id, secret) = (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?);
-    let token = std::env::var("AWS_SESSION_TOKEN").ok();
-    Ok(Credentials::new(id.as_bytes(), secret.as_bytes(), token.as_ref().map(String::as_bytes))?)
-}
-
-/// A secret that has changed is read again once the store no longer takes the old one.
-fn renew(s3: &turbo_crds::S3, folder: Option<&Path>) -> Renew {
-    let (s3, folder) = (s3.clone(), folder.map(Path::to_owned));
-    Renew(Arc::new(move || credentials(&s3, folder.as_deref()).ok()))
-}
-
-fn encryption(s3: &turbo_crds::S3) -> Encryption {
-    match s3.encryption.as_ref().map(|encryption| (encryption.mode, encryption.key_id.clone())) {
-        None => Encryption::None,
-        Some((EncryptionMode::Aes256, _)) => Encryption::Aes256,
-        Some((EncryptionMode::Kms, key_id)) => Encryption::AwsKms { key_id },
     }
 }

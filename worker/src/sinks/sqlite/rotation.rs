@@ -10,6 +10,7 @@
 
 use super::window_file::Windows;
 use super::{Database, Error};
+use crate::sinks::archive::Store;
 use crate::sinks::intents::Handle;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// A rotation by bytes of records, by age, or by what comes first; `keep` files stay.
+    /// A rotation by bytes of records, by age, or by what comes first; `keep` files stay, and each is copied to the store.
     ///
     /// # Errors
     /// SQLite refuses.
@@ -35,6 +36,7 @@ impl Rotation {
         size: Option<u64>,
         age: Option<Duration>,
         keep: u32,
+        store: Option<Store>,
     ) -> Result<Self, Error> {
         sqlx::query(
             "INSERT INTO rotations (begun_us, first_seq, state)
@@ -49,7 +51,7 @@ impl Rotation {
         let bytes: i64 = sqlx::query_scalar("SELECT coalesce(sum(length(record)), 0) FROM record_state")
             .fetch_one(&database.write)
             .await?;
-        let files = Handle::spawn(Windows { database: database.clone(), keep });
+        let files = Handle::spawn(Windows { database: database.clone(), keep, store });
         Ok(Self { database, size, age, begun_us, bytes: bytes as u64, files })
     }
 

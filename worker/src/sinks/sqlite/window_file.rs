@@ -1,6 +1,11 @@
-//! Files of windows: each a SQLite file by itself, compressed with zstd, put in place only when it is whole.
+//! Files of windows: each a SQLite file by itself, compressed with zstd, put in place only when it is whole, and copied to a
+//! store where one is named.
+//!
+//! Invariant: a file goes only when the store has it.
 
 use super::Database;
+use crate::sinks::archive::store::{self, Put};
+use crate::sinks::archive::{Stamp, Store};
 use crate::sinks::intents::Intents;
 use crate::telemetry::events;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -11,16 +16,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const LEVEL: i32 = 3;
+/// What the names of windows begin with in the store.
+const BELOW: &str = "windows/";
 
-/// Why a window's file could not be made.
+/// Why a window's file could not be made, or copied.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("SQLite: {0}")]
     Sql(#[from] sqlx::Error),
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("the compressing task ended")]
+    #[error("a task that reads or writes files ended early")]
     Task,
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("{0}: another file is there; give spec.sinks.sqlite.rotate.s3 a prefix of its own, or remove it")]
+    Taken(String),
 }
 
 /// Makes the files of windows that were cut.
@@ -28,17 +39,24 @@ pub(super) struct Windows {
     pub(super) database: Arc<Database>,
     /// How many files stay.
     pub(super) keep: u32,
+    /// Where they are copied to.
+    pub(super) store: Option<Store>,
 }
 
 impl Intents for Windows {
     async fn drain(&self) -> bool {
-        match self.make_all().await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, "the window's file could not be made and is tried again");
-                false
+        let mut done = true;
+        for (what, outcome) in [("made", self.make_all().await), ("copied", self.copy_all().await)] {
+            if let Err(error) = outcome {
+                tracing::error!(%error, "the window's file could not be {what} and is tried again");
+                done = false;
             }
         }
+        if let Err(error) = self.remove_old().await {
+            tracing::error!(%error, "a window's file could not be removed and is tried again");
+            done = false;
+        }
+        done
     }
 }
 
@@ -58,7 +76,37 @@ impl Windows {
             self.commit(id, rows).await?;
             events::Rotated { path: &path, rows }.emit();
         }
-        self.remove_old().await
+        Ok(())
+    }
+
+    /// Copies to the store what it does not have.
+    async fn copy_all(&self) -> Result<(), Error> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let files =
+            sqlx::query("SELECT id, path FROM rotations WHERE state = 'committed' AND NOT uploaded ORDER BY id")
+                .fetch_all(&self.database.read)
+                .await?;
+        for row in files {
+            let name: String = row.try_get("path")?;
+            let (place, path) = (self.place(&name), format!("{BELOW}{name}"));
+            let file = place.clone();
+            let stamp = match tokio::task::spawn_blocking(move || Stamp::of(&file)).await.map_err(|_| Error::Task)? {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    tracing::warn!(path = %place.display(), "the window's file is gone, and was not copied");
+                    self.mark(row.try_get("id")?, "state = 'removed'").await?;
+                    continue;
+                }
+                stamp => stamp?,
+            };
+            // What an attempt before this one left in parts.
+            store.abort_uploads(&path).await?;
+            if store.put_new(&path, &place, &stamp).await? == Put::Taken {
+                return Err(Error::Taken(store.address(&path)));
+            }
+            self.mark(row.try_get("id")?, "uploaded = 1").await?;
+            events::WindowCopied { path: &store.address(&path), bytes: stamp.bytes }.emit();
+        }
+        Ok(())
     }
 
     /// Where a file of this name lies: beside the database, wherever that lies now.
@@ -107,18 +155,24 @@ impl Windows {
     }
 
     async fn remove_old(&self) -> Result<(), Error> {
-        let old =
-            sqlx::query("SELECT id, path FROM rotations WHERE state = 'committed' ORDER BY id DESC LIMIT -1 OFFSET ?")
-                .bind(self.keep)
-                .fetch_all(&self.database.read)
-                .await?;
+        let old = sqlx::query(
+            "SELECT id, path FROM (SELECT * FROM rotations WHERE state = 'committed' ORDER BY id DESC LIMIT -1 OFFSET ?)
+             WHERE uploaded OR NOT ?",
+        )
+        .bind(self.keep)
+        .bind(self.store.is_some())
+        .fetch_all(&self.database.read)
+        .await?;
         for row in old {
             remove(&self.place(row.try_get("path")?))?;
-            sqlx::query("UPDATE rotations SET state = 'removed' WHERE id = ?")
-                .bind(row.try_get::<i64, _>("id")?)
-                .execute(&self.database.write)
-                .await?;
+            self.mark(row.try_get("id")?, "state = 'removed'").await?;
         }
+        Ok(())
+    }
+
+    async fn mark(&self, id: i64, set: &str) -> Result<(), Error> {
+        let sql = AssertSqlSafe(format!("UPDATE rotations SET {set} WHERE id = ?"));
+        sqlx::query(sql).bind(id).execute(&self.database.write).await?;
         Ok(())
     }
 }

@@ -142,6 +142,22 @@ impl Rotated<'_> {
     }
 }
 
+/// The store has the file of a window.
+pub struct WindowCopied<'a> {
+    /// Where.
+    pub path: &'a str,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl WindowCopied<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(path = self.path, bytes = self.bytes, "window copied");
+        counter!(m::WINDOWS_COPIED).increment(1);
+    }
+}
+
 /// The enriched stream does not take what it is sent, for now.
 pub struct EnrichedFailed<'a> {
     /// The shard's slice.

@@ -8,8 +8,10 @@ use std::fmt::Write as _;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An option is wrong.
-    #[error("spec.sinks.archive.s3.{field}: {what}; {mend}")]
+    #[error("{at}.{field}: {what}; {mend}")]
     Option {
+        /// The field that the store stands in.
+        at: &'static str,
         /// The field.
         field: &'static str,
         /// What is wrong with it.
@@ -18,16 +20,20 @@ pub enum Error {
         mend: &'static str,
     },
     /// The bucket is not there.
-    #[error("spec.sinks.archive.s3.bucket: there is no bucket {bucket} at {endpoint}; make it, or give another")]
+    #[error("{at}.bucket: there is no bucket {bucket} at {endpoint}; make it, or give another")]
     NoBucket {
+        /// The field that the store stands in.
+        at: &'static str,
         /// The bucket.
         bucket: String,
         /// Where it was looked for.
         endpoint: String,
     },
     /// The store does not know who asks.
-    #[error("spec.sinks.archive.s3.credentialsFrom: {endpoint} does not take the credentials ({code}); give others")]
+    #[error("{at}.secretAccessKeyFrom: {endpoint} does not take the credentials ({code}); give others")]
     Credentials {
+        /// The field that the store stands in.
+        at: &'static str,
         /// Who says so.
         endpoint: String,
         /// Its word.
@@ -35,20 +41,22 @@ pub enum Error {
     },
     /// Whoever asks may not do this.
     #[error(
-        "spec.sinks.archive.s3.credentialsFrom: {what} is not allowed ({code}); allow s3:PutObject, s3:GetObject, \
+        "{at}.accessKeyIdFrom: {what} is not allowed ({code}); allow s3:PutObject, s3:GetObject, \
          s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
     )]
     Denied {
+        /// The field that the store stands in.
+        at: &'static str,
         /// What was asked.
         what: String,
         /// The store's word.
         code: String,
     },
     /// The bucket is elsewhere.
-    #[error(
-        "spec.sinks.archive.s3.region: the bucket {bucket} is in {there}, not in {given}; give the bucket's region"
-    )]
+    #[error("{at}.region: the bucket {bucket} is in {there}, not in {given}; give the bucket's region")]
     Region {
+        /// The field that the store stands in.
+        at: &'static str,
         /// The bucket.
         bucket: String,
         /// Its region, as far as the store tells.
@@ -58,10 +66,12 @@ pub enum Error {
     },
     /// The store replaces an object when it is asked not to.
     #[error(
-        "spec.sinks.archive.s3.endpoint: {endpoint} does not honour conditional puts (If-None-Match: *) {how}: it \
+        "{at}.endpoint: {endpoint} does not honour conditional puts (If-None-Match: *) {how}: it \
          replaced an object, and a worker that was paused could do so too; give a store that refuses with 412"
     )]
     Unconditional {
+        /// The field that the store stands in.
+        at: &'static str,
         /// The store.
         endpoint: String,
         /// By which kind of put.
@@ -94,8 +104,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn option(field: &'static str, what: String, mend: &'static str) -> Self {
-        Self::Option { field, what, mend }
+    pub(super) fn option(at: &'static str, field: &'static str, what: String, mend: &'static str) -> Self {
+        Self::Option { at, field, what, mend }
     }
 
     pub(super) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
@@ -124,13 +134,14 @@ impl S3 {
     {
         let why = chain(error);
         let Some((status, code)) = answered(error) else { return Error::Outage { what, why } };
-        let (bucket, endpoint) = (self.options.bucket.clone(), self.endpoint());
+        let (at, bucket, endpoint) = (self.options.at, self.options.bucket.clone(), self.endpoint());
         let there = error.raw_response().and_then(|raw| raw.headers().get("x-amz-bucket-region"));
         match (status, code.as_str()) {
-            (_, "NoSuchBucket") => Error::NoBucket { bucket, endpoint },
+            (_, "NoSuchBucket") => Error::NoBucket { at, bucket, endpoint },
             (301 | 307, _) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
                 let there = there.unwrap_or("another region").to_owned();
                 Error::Region {
+                    at,
                     bucket,
                     there,
                     given: self.options.region.clone().unwrap_or_else(|| "us-east-1".into()),
@@ -138,7 +149,7 @@ impl S3 {
             }
             (_, "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken") => {
                 self.renew();
-                Error::Credentials { endpoint, code }
+                Error::Credentials { at, endpoint, code }
             }
             // A clock that is wrong, or a process that was paused between signing and sending.
             (_, "RequestTimeTooSkewed" | "RequestTimeout") | (408 | 409 | 429 | 500.., _) => {
@@ -147,7 +158,7 @@ impl S3 {
             (401 | 403, _) => {
                 self.renew();
                 let code = if code.is_empty() { status.to_string() } else { code };
-                Error::Denied { what, code }
+                Error::Denied { at, what, code }
             }
             _ => Error::Refused { what, why },
         }

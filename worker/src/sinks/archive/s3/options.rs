@@ -17,6 +17,8 @@ const LARGEST_BODY: u64 = 256 * MIB;
 /// Where and how objects are put. `Options::new` has the defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The field of the pipeline file that names the store, for errors.
+    pub at: &'static str,
     /// The bucket; it is never made.
     pub bucket: String,
     /// What keys begin with; a `/` is put behind it. Empty: nothing.
@@ -79,19 +81,24 @@ pub enum Encryption {
 }
 
 impl Credentials {
-    /// Credentials from the bytes of secrets; blanks around them are cut off, as files end in a line break.
+    /// Credentials from the bytes of secrets, for the store of this field; blanks around them are cut off, as files end in a line break.
     ///
     /// # Errors
     /// One is empty, or is no text.
-    pub fn new(access_key_id: &[u8], secret_access_key: &[u8], session_token: Option<&[u8]>) -> Result<Self, Error> {
-        let text = |what: &'static str, bytes: &[u8]| match std::str::from_utf8(bytes).map(str::trim) {
+    pub fn new(
+        at: &'static str,
+        access_key_id: &[u8],
+        secret_access_key: &[u8],
+        session_token: Option<&[u8]>,
+    ) -> Result<Self, Error> {
+        let text = |field, bytes: &[u8]| match std::str::from_utf8(bytes).map(str::trim) {
             Ok(text) if !text.is_empty() && !text.contains(char::is_control) => Ok(text.to_owned()),
-            _ => Err(Error::option("credentialsFrom", format!("the {what} is empty, or is no text"), "give it again")),
+            _ => Err(Error::option(at, field, "it is empty, or is no text".into(), "give it again")),
         };
         Ok(Self {
-            access_key_id: text("access key id", access_key_id)?,
-            secret_access_key: text("secret access key", secret_access_key)?,
-            session_token: session_token.map(|token| text("session token", token)).transpose()?,
+            access_key_id: text("accessKeyIdFrom", access_key_id)?,
+            secret_access_key: text("secretAccessKeyFrom", secret_access_key)?,
+            session_token: session_token.map(|token| text("AWS_SESSION_TOKEN", token)).transpose()?,
         })
     }
 }
@@ -105,8 +112,9 @@ impl fmt::Debug for Credentials {
 impl Options {
     /// A bucket of AWS with what else holds by default.
     #[must_use]
-    pub fn new(bucket: &str) -> Self {
+    pub fn new(at: &'static str, bucket: &str) -> Self {
         Self {
+            at,
             bucket: bucket.to_owned(),
             prefix: String::new(),
             region: None,
@@ -135,13 +143,18 @@ impl Options {
     pub(super) fn config(&self, credentials: Option<&Credentials>) -> Result<config::Config, Error> {
         self.check()?;
         let credentials = credentials.ok_or_else(|| {
-            Error::option("credentialsFrom", "no credentials are given".into(), "name the secret of an access key")
+            Error::option(
+                self.at,
+                "accessKeyIdFrom",
+                "no credentials are given".into(),
+                "name the secret of an access key",
+            )
         })?;
         let region = match (&self.region, &self.endpoint) {
             (Some(region), _) => region.clone(),
             (None, Some(_)) => "us-east-1".to_owned(),
             (None, None) => {
-                return Err(Error::option("region", "no region is given".into(), "give that of the bucket"));
+                return Err(Error::option(self.at, "region", "no region is given".into(), "give that of the bucket"));
             }
         };
         let timeouts = TimeoutConfig::builder()
@@ -164,18 +177,24 @@ impl Options {
     fn check(&self) -> Result<(), Error> {
         if self.bucket.is_empty() || self.bucket.contains('/') {
             let what = format!("{:?} is no name of a bucket", self.bucket);
-            return Err(Error::option("bucket", what, "give the name alone; what stands behind it is the prefix"));
+            return Err(Error::option(
+                self.at,
+                "bucket",
+                what,
+                "give the name alone; what stands behind it is the prefix",
+            ));
         }
         if let Some(endpoint) = &self.endpoint
             && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))
         {
             let what = format!("{endpoint} is no address of a store");
-            return Err(Error::option("endpoint", what, "give http://HOST:PORT or https://HOST"));
+            return Err(Error::option(self.at, "endpoint", what, "give http://HOST:PORT or https://HOST"));
         }
         let parts = SMALLEST_PART..=LARGEST_BODY;
         for (field, bytes) in [("multipart above", self.multipart_above), ("part size", self.part_size)] {
             if !parts.contains(&bytes) {
                 return Err(Error::option(
+                    self.at,
                     field,
                     format!("{bytes} bytes are too few or too many"),
                     "give 5Mi to 256Mi",

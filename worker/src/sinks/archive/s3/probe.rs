@@ -23,7 +23,7 @@ impl S3 {
     }
 
     async fn twice(&self, path: &str, stamp: &Stamp) -> Result<(), Error> {
-        let refused = |how| Error::Unconditional { endpoint: self.endpoint(), how };
+        let refused = |how| Error::Unconditional { at: self.options.at, endpoint: self.endpoint(), how };
         if self.put(path, BODY.to_vec(), stamp, true).await? == Placed::New
             && self.put(path, BODY.to_vec(), stamp, true).await? == Placed::New
         {
