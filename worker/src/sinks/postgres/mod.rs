@@ -7,6 +7,7 @@
 //! - no statement is prepared under a name or outside a transaction, and no setting outlives one, so that a pool which
 //!   lends its connections by the transaction (PgBouncer) can stand in front. Migrations need a direct connection, for their lock.
 
+mod answered;
 mod asked;
 mod burnt;
 mod claim;
@@ -24,6 +25,7 @@ mod segments;
 mod transaction;
 mod upkeep;
 
+pub(crate) use answered::answered;
 pub use claim::{Claimed, SINK, Wanted};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
 pub use dead_letters::{Filter, Letter};
@@ -71,6 +73,9 @@ pub enum Error {
     /// PostgreSQL refuses, or is not there.
     #[error("PostgreSQL: {0}")]
     Sql(#[from] sqlx::Error),
+    /// No answer came in time: whether it happened is not known.
+    #[error("PostgreSQL does not answer")]
+    Silent,
     /// What is stored can not be read.
     #[error("PostgreSQL: a row of {0} is broken")]
     Broken(&'static str),

@@ -7,8 +7,8 @@ use super::super::object::Object;
 use super::super::{Format, Stamp};
 use super::Shared;
 use super::buffer::Scratch;
-use super::landing::{BACKOFF, Error, answered};
-use crate::sinks::postgres::{Fence, Segment};
+use super::landing::{BACKOFF, CATALOG, Error};
+use crate::sinks::postgres::{Fence, Segment, answered};
 use crate::telemetry::events;
 use std::fs::File;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) async fn burn(shared: Arc<Shared>, fence: Fence) {
 
 async fn burn_all(shared: &Shared, fence: &Fence) -> Result<(), Error> {
     loop {
-        let intents = answered(shared.database.open_intents(fence, STEP)).await?;
+        let intents = answered(CATALOG, shared.database.open_intents(fence, STEP)).await?;
         if intents.is_empty() {
             return Ok(());
         }
@@ -47,7 +47,7 @@ async fn burn_all(shared: &Shared, fence: &Fence) -> Result<(), Error> {
 async fn burn_one(shared: &Shared, intent: &Segment) -> Result<(), Error> {
     let path = &intent.object.path;
     cover(shared, path).await?;
-    answered(shared.database.burn(intent.id)).await?;
+    answered(CATALOG, shared.database.burn(intent.id)).await?;
     events::SegmentBurnt { path, epoch: intent.of.epoch }.emit();
     Ok(())
 }
@@ -88,12 +88,12 @@ pub(super) async fn sweep(shared: Arc<Shared>) {
 
 async fn sweep_all(shared: &Shared) -> Result<(), Error> {
     let seconds = shared.options.burnt_stays.as_secs_f64();
-    for segment in answered(shared.database.burnt_for(seconds, STEP)).await? {
+    for segment in answered(CATALOG, shared.database.burnt_for(seconds, STEP)).await? {
         shared.store.abort_uploads(&segment.object.path).await?;
         shared.store.remove(&segment.object.path).await?;
-        answered(shared.database.forget_burnt(segment.id)).await?;
+        answered(CATALOG, shared.database.forget_burnt(segment.id)).await?;
     }
-    for segment in answered(shared.database.burnt_lately(STEP)).await? {
+    for segment in answered(CATALOG, shared.database.burnt_lately(STEP)).await? {
         let path = &segment.object.path;
         // Where there is nothing, another worker has removed it just now.
         if let Some(there) = shared.store.head(path).await?

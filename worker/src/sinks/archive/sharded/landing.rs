@@ -9,10 +9,9 @@ use super::Shared;
 use super::buffer::{Chunks, Scratch};
 use super::lane::{Range, Waiting};
 use crate::sinks::feed::SinkPosition;
-use crate::sinks::postgres::{self, Fence, Intent};
+use crate::sinks::postgres::{self, Fence, Intent, answered};
 use crate::telemetry::{events, trace};
 use std::fs::File;
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +19,13 @@ use turbo_core::backoff::Backoff;
 
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// The server ends its statements after 30 s; this is for one that does not answer at all.
-const CATALOG: Duration = Duration::from_secs(45);
+pub(super) const CATALOG: Duration = Duration::from_secs(45);
 
 /// Why nothing has landed yet.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error(transparent)]
     Catalog(#[from] postgres::Error),
-    #[error("PostgreSQL does not answer")]
-    Silent,
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -121,7 +118,7 @@ impl Landing {
         }
         let mut id = None;
         if let Some(Made { file, intent, stamp }) = &self.made {
-            id = answered(shared.database.intend(&self.fence, intent)).await?;
+            id = answered(CATALOG, shared.database.intend(&self.fence, intent)).await?;
             if id.is_none() {
                 return self.over().await;
             }
@@ -132,7 +129,7 @@ impl Landing {
             }
             trace::put(began, &self.fence.slice, self.fence.partition, self.range.covers.seq);
         }
-        match answered(shared.database.commit_segment(&self.fence, id, self.had, self.range.covers)).await? {
+        match answered(CATALOG, shared.database.commit_segment(&self.fence, id, self.had, self.range.covers)).await? {
             true => Ok(Outcome::Landed),
             false => self.over().await,
         }
@@ -147,7 +144,7 @@ impl Landing {
     }
 
     async fn standing(&self) -> Result<Standing, Error> {
-        let row = answered(self.shared.database.archive_position(&self.fence)).await?;
+        let row = answered(CATALOG, self.shared.database.archive_position(&self.fence)).await?;
         let (had, covers) = (self.had.seq, self.range.covers.seq);
         let found = match row {
             Some((epoch, _)) if epoch > self.fence.epoch => return Ok(Standing::Over(Outcome::Lost)),
@@ -199,12 +196,4 @@ fn fill(
         return Err(Error::Rows { found, rows });
     }
     Ok(Stamp::of(to)?)
-}
-
-/// An answer of the catalog, or that none comes.
-pub(super) async fn answered<T>(asked: impl Future<Output = Result<T, postgres::Error>>) -> Result<T, Error> {
-    match tokio::time::timeout(CATALOG, asked).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Error::Silent),
-    }
 }
