@@ -29,7 +29,7 @@ pub(super) async fn run(
     let report = report(live.clone());
     let member = Member::new(log, &opened.me, weights, workers.lease.as_std(), report);
     let projections = sinks::projections(&setting.spec);
-    database.project(&projections).await?;
+    database.project(&projections, setting.generation).await?;
     let _upkeep = upkeep(setting, opened, stop);
     let announcements = Announcements::default();
     let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
