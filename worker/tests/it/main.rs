@@ -14,6 +14,7 @@ mod figures;
 mod given_up;
 mod harness;
 mod landed;
+mod large;
 mod membership;
 mod nats_log;
 mod outages;

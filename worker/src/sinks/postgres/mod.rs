@@ -24,6 +24,7 @@ mod refused;
 mod segments;
 mod transaction;
 mod upkeep;
+mod walk;
 
 pub(crate) use answered::answered;
 pub use claim::{Claimed, SINK, Wanted};
@@ -40,6 +41,8 @@ use std::time::Duration;
 
 /// How long a connection may be waited for.
 const ACQUIRE: Duration = Duration::from_secs(10);
+/// How long a statement may take.
+const STATEMENT: Duration = Duration::from_secs(30);
 /// The oldest server that is supported: 14.
 const OLDEST: i32 = 140_000;
 
@@ -95,6 +98,7 @@ impl Error {
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
+    statement: Duration,
 }
 
 impl Database {
@@ -106,7 +110,14 @@ impl Database {
         let options = options(url)?;
         let pool =
             PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE).connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool, statement: STATEMENT })
+    }
+
+    /// The same database, where a statement may take so long.
+    #[must_use]
+    pub fn with_statement_timeout(mut self, limit: Duration) -> Self {
+        self.statement = limit;
+        self
     }
 
     /// New connections go to this address.
