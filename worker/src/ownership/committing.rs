@@ -3,7 +3,7 @@
 use super::holder::{Covered, Holder, Read};
 use crate::log::nats::{Announced, Message, Next};
 use crate::log::{Entry, Item, Numbered};
-use crate::sinks::feed::Order;
+use crate::sinks::feed::{Entries, Order};
 use crate::sinks::postgres::{CommitError, Committed, Error, Redriven};
 use crate::telemetry::events;
 use std::collections::BTreeSet;
@@ -30,11 +30,11 @@ impl Holder {
         }
         // Readers interleave as they like; slices share the table of accounts, where the highest sequence counts.
         entries.sort_unstable_by_key(|entry| entry.entry.seq);
-        let all: Arc<[Numbered]> = entries.into();
+        // The room is given back when the last sink has let go of them.
+        let all = Entries::new(entries, rooms);
         if self.land(&all).await {
             self.hand_on(all).await;
         }
-        drop(rooms);
     }
 
     /// Commits to the database what it does not have yet. Returns false where the process ends before that is done.
@@ -103,9 +103,8 @@ impl Holder {
     }
 
     /// Hands on what is still held: a shard that was lost meanwhile goes on elsewhere.
-    async fn hand_on(&self, all: Arc<[Numbered]>) {
-        let held = |entry: &Numbered| self.owned.contains_key(&entry.entry.shard);
-        let all = if all.iter().all(held) { all } else { all.iter().filter(|entry| held(entry)).cloned().collect() };
+    async fn hand_on(&self, all: Entries) {
+        let all = all.only(|entry| self.owned.contains_key(&entry.entry.shard));
         if all.is_empty() {
             return;
         }

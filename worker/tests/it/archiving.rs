@@ -16,7 +16,7 @@ use turbo_worker::sinks::archive::{Folder, Format, Stamp, Store};
 use turbo_worker::sinks::feed::Order;
 use turbo_worker::sinks::postgres::{Database, Intent};
 
-fn servers() -> Option<(Postgres, S3)> {
+pub fn servers() -> Option<(Postgres, S3)> {
     let servers = (Postgres::start()?, S3::start()?);
     servers.1.create_bucket(BUCKET);
     Some(servers)
@@ -283,6 +283,7 @@ async fn a_position_that_others_have_changed_takes_nothing_more_until_the_next_c
     sqlx::query(sql).bind(middle as i64).execute(&bench.pool).await.unwrap();
     owner.entries(bench.of(shard).cloned()).await;
     eventually("the shard is dropped", async || owner.handle.report.now().positions.is_empty()).await;
+    assert_eq!(owner.handle.report.take_dropped(), [(shard, 1)], "the holder is told which claim is over");
     assert_eq!((bench.segments().await, bench.position(shard).await), (vec![], middle));
     let claim = bench.claim(shard).await;
     owner.claimed(claim).await;

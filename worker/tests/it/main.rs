@@ -31,6 +31,7 @@ mod secured;
 mod segments;
 mod sharded;
 mod sockets;
+mod spoilt;
 mod stopping;
 mod traced;
 mod truth;

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(super) enum Row {
     /// It has the epoch of the claim, and this position.
     Mine(SinkPosition),
-    /// The shard was claimed by another.
+    /// The shard was claimed by another, or the catalog does not know the sink any more.
     Lost,
     /// No answer.
     Unknown(String),
@@ -32,8 +32,7 @@ pub(super) type Saving = Option<AbortOnDropHandle<Row>>;
 pub(super) async fn row(shared: &Shared, shard: Shard, epoch: u64) -> Row {
     match answered(LIMIT, shared.database.sink_position(&shared.slices, NAME, shard)).await {
         Ok(Some((found, position))) if found == epoch => Row::Mine(position),
-        Ok(Some(_)) => Row::Lost,
-        Ok(None) => Row::Unknown(format!("the catalog has no row of the sink {NAME} for this shard")),
+        Ok(_) => Row::Lost,
         Err(error) => Row::Unknown(error.to_string()),
     }
 }

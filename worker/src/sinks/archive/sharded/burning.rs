@@ -13,6 +13,7 @@ use crate::telemetry::events;
 use std::fs::File;
 use std::sync::Arc;
 use turbo_core::backoff::Backoff;
+use turbo_core::shard::Shard;
 
 /// Segments that are handled in one step.
 const STEP: u32 = 50;
@@ -20,15 +21,15 @@ const STEP: u32 = 50;
 const LOOKS: u32 = 3;
 
 /// Burns the intents of earlier epochs; tries until all are.
-pub(super) async fn burn(shared: Arc<Shared>, fence: Fence) {
+pub(super) async fn burn(shared: Arc<Shared>, shard: Shard, fence: Fence) {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     while let Err(error) = burn_all(&shared, &fence).await {
-        shared.report.failed(&error.to_string());
+        shared.report.failed(Some(shard), &error.to_string());
         events::BurningFailed { slice: &fence.slice, partition: fence.partition, error: &error.to_string() }.emit();
         tokio::time::sleep(backoff.next(rand::random())).await;
     }
     if backoff.failures() > 0 {
-        shared.report.well();
+        shared.report.well(Some(shard));
     }
 }
 

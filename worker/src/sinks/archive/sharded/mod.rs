@@ -20,6 +20,7 @@ pub use buffer::Error as BufferError;
 use super::{Format, Store};
 use crate::sinks::feed::{AHEAD, Report, SinkHandle};
 use crate::sinks::postgres::{ARCHIVE, Database};
+use crate::telemetry::trace;
 use buffer::Buffer;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,6 +92,7 @@ pub fn spawn(
     store: Store,
 ) -> Result<SinkHandle, BufferError> {
     let buffer = Buffer::open(&options.buffer)?;
+    trace::archived();
     let (orders, told) = mpsc::channel(AHEAD);
     let report = Report::default();
     let puts = Semaphore::new(options.puts.max(1));

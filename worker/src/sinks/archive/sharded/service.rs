@@ -4,13 +4,13 @@ use super::Shared;
 use super::burning::{burn, sweep};
 use super::landing::{Landing, Outcome};
 use super::lane::{Group, Lane, Leaving, Range, groups};
-use crate::sinks::feed::Order;
+use crate::sinks::feed::{Entries, Order};
 use crate::sinks::postgres::Fence;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use turbo_core::shard::Shard;
 
@@ -30,13 +30,14 @@ enum Done {
 pub(super) struct Service {
     shared: Arc<Shared>,
     lanes: BTreeMap<Shard, Lane>,
-    /// What was taken and is not in the buffer yet.
+    /// What was taken and is not in the buffer yet, and the room that it takes.
     pending: VecDeque<(Shard, Group)>,
+    pending_of: Option<Entries>,
     /// When the buffer is tried again.
     retry_at: Option<Instant>,
     work: JoinSet<Done>,
     swept_at: Option<Instant>,
-    sweeping: bool,
+    sweeping: Option<Id>,
     ended: bool,
 }
 
@@ -46,10 +47,11 @@ impl Service {
             shared,
             lanes: BTreeMap::new(),
             pending: VecDeque::new(),
+            pending_of: None,
             retry_at: None,
             work: JoinSet::new(),
             swept_at: None,
-            sweeping: false,
+            sweeping: None,
             ended: false,
         }
     }
@@ -71,7 +73,7 @@ impl Service {
                     Some(order) => self.told(order),
                     None => self.end(),
                 },
-                Some(done) = self.work.join_next(), if !self.work.is_empty() => self.done(done),
+                Some(done) = self.work.join_next_with_id(), if !self.work.is_empty() => self.done(done),
                 _ = tick.tick() => {
                     self.close_old();
                     // With a full buffer the end would not be seen otherwise.
@@ -90,7 +92,10 @@ impl Service {
                 self.shared.report.claimed(shard, position);
                 self.lanes.insert(shard, Lane::new(fence, position));
             }
-            Order::Entries(entries) => self.pending.extend(groups(&entries)),
+            Order::Entries(entries) => {
+                self.pending.extend(groups(&entries));
+                self.pending_of = Some(entries);
+            }
             Order::Release(shard, answer) => self.leave(shard, Some(answer)),
             Order::Lost(shard) => self.drop_lane(shard),
         }
@@ -123,10 +128,12 @@ impl Service {
         if let Some(mut lane) = self.lanes.remove(&shard) {
             answered(lane.leaving.take().and_then(|leaving| leaving.answer));
         }
-        if self.lanes.is_empty() {
-            // What was wrong was wrong with shards that others have now.
-            self.shared.report.well();
-        }
+    }
+
+    /// Gives a shard up without being told to.
+    fn drop_by_itself(&mut self, shard: Shard, epoch: u64) {
+        self.drop_lane(shard);
+        self.shared.report.dropped(shard, epoch);
     }
 
     /// Ends the shards that are given up and have nothing under way, or are waited for no longer.
@@ -149,13 +156,16 @@ impl Service {
             if let Some(lane) = self.lanes.get_mut(shard).filter(|lane| lane.leaving.is_none())
                 && let Err(error) = lane.take(&self.shared, group).await
             {
-                self.shared.report.failed(&format!("the archive's buffer can not be written: {error}"));
+                self.shared.report.failed(None, &format!("the archive's buffer can not be written: {error}"));
                 self.retry_at = Some(Instant::now() + AGAIN);
                 return;
             }
             self.pending.pop_front();
         }
-        self.retry_at = None;
+        self.pending_of = None;
+        if self.retry_at.take().is_some() {
+            self.shared.report.well(None);
+        }
         self.close_largest();
     }
 
@@ -179,13 +189,13 @@ impl Service {
             let (shared, shard, fence) = (self.shared.clone(), *shard, lane.fence.clone());
             if !lane.burnt {
                 let burning = self.work.spawn(async move {
-                    burn(shared, fence.clone()).await;
+                    burn(shared, shard, fence.clone()).await;
                     Done::Burnt(shard, fence)
                 });
                 lane.work = Some((burning, 0));
             } else if let Some(range) = lane.closed.pop_front() {
                 let bytes = range.segment.as_ref().map_or(0, |segment| segment.spool.bytes());
-                let landing = Landing::new(shared, fence.clone(), lane.landed, range);
+                let landing = Landing::new(shared, shard, fence.clone(), lane.landed, range);
                 let landing = self.work.spawn(async move {
                     let (range, outcome) = landing.run().await;
                     Done::Landed(shard, fence, range, outcome)
@@ -194,18 +204,18 @@ impl Service {
             }
         }
         let due = self.swept_at.is_none_or(|at| at.elapsed() >= self.shared.options.upkeep);
-        if due && !self.sweeping && !self.ended {
-            self.sweeping = true;
+        if due && self.sweeping.is_none() && !self.ended {
             let shared = self.shared.clone();
-            self.work.spawn(async move {
+            let sweeping = self.work.spawn(async move {
                 sweep(shared).await;
                 Done::Swept
             });
+            self.sweeping = Some(sweeping.id());
         }
     }
 
-    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
-        match done {
+    fn done(&mut self, done: Result<(Id, Done), JoinError>) {
+        match done.map(|(_, done)| done) {
             Ok(Done::Burnt(shard, fence)) => {
                 if let Some(lane) = self.lane_of(shard, &fence) {
                     (lane.burnt, lane.work) = (true, None);
@@ -216,24 +226,28 @@ impl Service {
                     (lane.landed, lane.work) = (range.covers, None);
                     self.shared.report.landed(shard, range.covers, range.entries);
                 }
-                (Some(_), Outcome::Lost) => self.drop_lane(shard),
+                (Some(_), Outcome::Lost) => self.drop_by_itself(shard, fence.epoch),
                 // The shard was given up, or claimed anew, meanwhile.
                 (None, _) => {}
             },
-            Ok(Done::Swept) => (self.sweeping, self.swept_at) = (false, Some(Instant::now())),
+            Ok(Done::Swept) => (self.sweeping, self.swept_at) = (None, Some(Instant::now())),
             // A shard that was given up has had its task aborted.
             Err(error) if error.is_cancelled() => {}
-            Err(error) => self.panicked(&error.to_string()),
+            Err(error) => self.panicked(&error),
         }
     }
 
     /// What the task had is lost to this process: its shard is dropped, and the next claim reads the log again.
-    fn panicked(&mut self, error: &str) {
-        debug_assert!(false, "a task of the archive panicked: {error}");
-        let over = |lane: &Lane| lane.work.as_ref().is_some_and(|(work, _)| work.is_finished());
-        let over: Vec<Shard> = self.lanes.iter().filter(|(_, lane)| over(lane)).map(|(shard, _)| *shard).collect();
-        over.into_iter().for_each(|shard| self.drop_lane(shard));
-        self.shared.report.failed(&format!("a task of the archive ended early: {error}"));
+    fn panicked(&mut self, error: &JoinError) {
+        tracing::error!("a task of the archive ended early: {error}");
+        if self.sweeping == Some(error.id()) {
+            (self.sweeping, self.swept_at) = (None, Some(Instant::now()));
+        }
+        let over = |lane: &Lane| lane.work.as_ref().is_some_and(|(work, _)| work.id() == error.id());
+        let over = self.lanes.iter().find(|(_, lane)| over(lane)).map(|(shard, lane)| (*shard, lane.fence.epoch));
+        if let Some((shard, epoch)) = over {
+            self.drop_by_itself(shard, epoch);
+        }
     }
 
     /// The lane of this very claim.
@@ -252,3 +266,7 @@ fn answered(answer: Option<oneshot::Sender<()>>) {
         let _ = answer.send(());
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;
