@@ -1,6 +1,6 @@
 //! The archive where its disk or its store spoils what was begun: nothing is lost, and nothing is left behind.
 
-use crate::archiving::servers;
+use crate::archiving::{object, servers};
 use crate::landed;
 use crate::owners::{Bench, Owner, dead_letter, eventually};
 use crate::postgres::Logging;
@@ -12,7 +12,9 @@ use std::time::Duration;
 use turbo_core::shard::Shard;
 use turbo_core::wire::{Frame, decode};
 use turbo_testkit::Postgres;
+use turbo_worker::sinks::archive::sharded::{Archive, Options};
 use turbo_worker::sinks::archive::{Folder, Store};
+use turbo_worker::sinks::postgres::Intent;
 
 const POSTS: &str = "app.bsky.feed.post";
 
@@ -108,4 +110,81 @@ async fn an_upload_that_could_not_be_aborted_in_an_outage_is_aborted_before_the_
     assert!(away.load(Ordering::Relaxed) > 6);
     let open = client(&s3).list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
     assert_eq!(open.uploads().len(), 0, "{open:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_has_put_where_an_intent_names_it_is_left_alone() {
+    let Some((postgres, s3)) = servers() else { return };
+    let bench = Bench::new(&postgres).await;
+    let folder = tempfile::tempdir().unwrap();
+    let shard = bench.slices.shards().next().unwrap();
+    let below = Store::Folder(Folder::open(&folder.path().join("archive")).unwrap());
+    for store in [store(options(&s3, &s3.url())), below] {
+        let claim = bench.claim(shard).await;
+        let path = format!("slice=posts/date=2026-07-04/hour=15/p000-e{:06}-1.parquet", claim.epoch);
+        let checksum = "xxh3:0000000000000001".to_owned();
+        let intent = Intent { path: path.clone(), first_seq: 1, last_seq: 9, rows: 9, bytes: 10, checksum };
+        bench.database.intend(&bench.fence(claim), &intent).await.unwrap().unwrap();
+        let (file, stamp) = object(folder.path(), "rows of another catalog");
+        store.put_over(&path, &file, &stamp).await.unwrap();
+        let next = Owner::start(&bench, store.clone(), |options| {
+            (options.upkeep, options.burnt_stays) = (Duration::from_millis(50), Duration::ZERO);
+        });
+        next.claimed(bench.claim(shard).await).await;
+        eventually("the intent is void", async || bench.segments().await.is_empty()).await;
+        assert_eq!(store.head(&path).await.unwrap(), Some(stamp), "burnt and swept, and still there");
+        assert_eq!(next.error(), None);
+        next.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_belongs_to_one_catalog() {
+    let Some((postgres, s3)) = servers() else { return };
+    let (one, other) = (Bench::new(&postgres).await, Bench::at(&postgres.create_database("other")).await);
+    let folder = tempfile::tempdir().unwrap();
+    let below = Store::Folder(Folder::open(&folder.path().join("archive")).unwrap());
+    for store in [store(options(&s3, &s3.url())), below] {
+        let prepared = async |bench: &Bench| {
+            let options = Options::new(folder.path().join("buffer"));
+            Archive::open(options, bench.database.clone(), bench.slices.clone(), store.clone()).unwrap().prepare().await
+        };
+        prepared(&one).await.unwrap();
+        prepared(&one).await.unwrap();
+        let refused = prepared(&other).await.unwrap_err();
+        let said = refused.to_string();
+        for name in [one.database.catalog().await.unwrap(), other.database.catalog().await.unwrap()] {
+            assert!(said.contains(&name), "{said}");
+        }
+        assert!(said.contains("_turbo_owner") && !refused.is_outage(), "{said}");
+        // As the message says.
+        store.remove("_turbo_owner").await.unwrap();
+        prepared(&other).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_begins_without_its_store_and_its_archive_lands_once_that_is_there() {
+    let Some((postgres, s3)) = servers() else { return };
+    let mut bench = Bench::new(&postgres).await;
+    bench.write_log(400, 50.0);
+    let shard = bench.busiest();
+    s3.kill();
+    let folder = tempfile::tempdir().unwrap();
+    let options_of = Options { roll_age: Duration::from_millis(200), ..Options::new(folder.path().join("buffer")) };
+    let there = store(options(&s3, &s3.url()));
+    let archive = Archive::open(options_of, bench.database.clone(), bench.slices.clone(), there).unwrap();
+    assert!(archive.prepare().await.unwrap_err().is_outage());
+    let owner = Owner { handle: archive.start(false), folder };
+    owner.claimed(bench.claim(shard).await).await;
+    owner.entries(bench.of(shard).cloned()).await;
+    eventually("it says why", async || owner.error().is_some()).await;
+    // Nothing is under way, so a release waits for nothing.
+    owner.release(shard).await;
+    owner.claimed(bench.claim(shard).await).await;
+    owner.entries(bench.of(shard).cloned()).await;
+    s3.restart();
+    bench.caught_up([shard]).await;
+    eventually("it says that this is over", async || owner.error().is_none()).await;
+    owner.end().await;
 }

@@ -39,7 +39,7 @@ pub(super) async fn run(
         database: database.clone(),
         committer: Committer::new(database.clone(), slices.clone()).with_projections(&projections)?,
         wanted: opened.wanted.clone(),
-        sinks: sinks::start(setting, opened, live).await?,
+        sinks: sinks::start(setting, opened, live, stop).await?,
         me: opened.me.clone(),
         live: live.clone(),
         announcements,

@@ -4,6 +4,7 @@ use super::Shared;
 use super::burning::{burn, sweep};
 use super::landing::{Landing, Outcome};
 use super::lane::{Group, Lane, Leaving, Range, groups};
+use super::preparing::prepare_at_last;
 use crate::sinks::feed::{Entries, Order};
 use crate::sinks::postgres::Fence;
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +22,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a task has done.
 enum Done {
+    Prepared,
     Burnt(Shard, Fence),
     Landed(Shard, Fence, Range, Outcome),
     Swept,
@@ -38,11 +40,14 @@ pub(super) struct Service {
     work: JoinSet<Done>,
     swept_at: Option<Instant>,
     sweeping: Option<Id>,
+    /// Whether the store may be used; what finds that out.
+    is_prepared: bool,
+    preparing: Option<Id>,
     ended: bool,
 }
 
 impl Service {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, is_prepared: bool) -> Self {
         Self {
             shared,
             lanes: BTreeMap::new(),
@@ -52,6 +57,8 @@ impl Service {
             work: JoinSet::new(),
             swept_at: None,
             sweeping: None,
+            is_prepared,
+            preparing: None,
             ended: false,
         }
     }
@@ -67,7 +74,7 @@ impl Service {
             if self.ended && self.lanes.is_empty() {
                 return;
             }
-            let takes = !self.ended && self.pending.is_empty() && self.bytes() < self.shared.options.buffer_bytes;
+            let takes = !self.ended && self.pending.is_empty() && self.bytes() < self.shared.options.for_waiting();
             tokio::select! {
                 order = orders.recv(), if takes => match order {
                     Some(order) => self.told(order),
@@ -169,9 +176,9 @@ impl Service {
         self.close_largest();
     }
 
-    /// When open segments have half of the buffer, the largest is closed: the other half is for those that are put.
+    /// When open segments have half of what may wait, the largest is closed: the other half is for those that are closed.
     fn close_largest(&mut self) {
-        let limit = self.shared.options.buffer_bytes / 2;
+        let limit = self.shared.options.for_waiting() / 2;
         while self.lanes.values().map(Lane::open_bytes).sum::<u64>() > limit {
             let largest = self.lanes.values_mut().max_by_key(|lane| lane.open_bytes());
             let Some(largest) = largest else { return };
@@ -183,8 +190,15 @@ impl Service {
         self.lanes.values_mut().for_each(|lane| lane.close_if_older(self.shared.options.roll_age));
     }
 
-    /// Each shard has at most one task: first it burns, then it lands its ranges in their order.
+    /// Each shard has at most one task: first it burns, then it lands its ranges in their order. The objects that are under
+    /// way fit into their part of the buffer, or are one.
     fn start_work(&mut self) {
+        if !self.is_prepared {
+            return self.start_preparing();
+        }
+        let limit = self.shared.options.for_objects();
+        let mut under_way: u64 =
+            self.lanes.values().filter_map(|lane| lane.work.as_ref()).map(|(_, bytes)| bytes).sum();
         for (shard, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.work.is_none() && lane.leaving.is_none()) {
             let (shared, shard, fence) = (self.shared.clone(), *shard, lane.fence.clone());
             if !lane.burnt {
@@ -193,8 +207,14 @@ impl Service {
                     Done::Burnt(shard, fence)
                 });
                 lane.work = Some((burning, 0));
-            } else if let Some(range) = lane.closed.pop_front() {
-                let bytes = range.segment.as_ref().map_or(0, |segment| segment.spool.bytes());
+                continue;
+            }
+            let bytes = lane.closed.front().map_or(0, Range::bytes);
+            if under_way > 0 && under_way + bytes > limit {
+                continue;
+            }
+            if let Some(range) = lane.closed.pop_front() {
+                under_way += bytes;
                 let landing = Landing::new(shared, shard, fence.clone(), lane.landed, range);
                 let landing = self.work.spawn(async move {
                     let (range, outcome) = landing.run().await;
@@ -203,11 +223,28 @@ impl Service {
                 lane.work = Some((landing, bytes));
             }
         }
-        let due = self.swept_at.is_none_or(|at| at.elapsed() >= self.shared.options.upkeep);
-        if due && self.sweeping.is_none() && !self.ended {
+        self.start_sweep();
+    }
+
+    fn start_preparing(&mut self) {
+        if self.preparing.is_none() && !self.ended {
             let shared = self.shared.clone();
+            let preparing = self.work.spawn(async move {
+                prepare_at_last(&shared).await;
+                Done::Prepared
+            });
+            self.preparing = Some(preparing.id());
+        }
+    }
+
+    /// Looks after what was burnt of the shards that are held here: others do for theirs.
+    fn start_sweep(&mut self) {
+        let due = self.swept_at.is_none_or(|at| at.elapsed() >= self.shared.options.upkeep);
+        if due && self.sweeping.is_none() && !self.ended && !self.lanes.is_empty() {
+            let shared = self.shared.clone();
+            let of = self.lanes.values().map(|lane| lane.fence.clone()).collect();
             let sweeping = self.work.spawn(async move {
-                sweep(shared).await;
+                sweep(shared, of).await;
                 Done::Swept
             });
             self.sweeping = Some(sweeping.id());
@@ -216,6 +253,7 @@ impl Service {
 
     fn done(&mut self, done: Result<(Id, Done), JoinError>) {
         match done.map(|(_, done)| done) {
+            Ok(Done::Prepared) => (self.is_prepared, self.preparing) = (true, None),
             Ok(Done::Burnt(shard, fence)) => {
                 if let Some(lane) = self.lane_of(shard, &fence) {
                     (lane.burnt, lane.work) = (true, None);
@@ -242,6 +280,9 @@ impl Service {
         tracing::error!("a task of the archive ended early: {error}");
         if self.sweeping == Some(error.id()) {
             (self.sweeping, self.swept_at) = (None, Some(Instant::now()));
+        }
+        if self.preparing == Some(error.id()) {
+            self.preparing = None;
         }
         let over = |lane: &Lane| lane.work.as_ref().is_some_and(|(work, _)| work.id() == error.id());
         let over = self.lanes.iter().find(|(_, lane)| over(lane)).map(|(shard, lane)| (*shard, lane.fence.epoch));

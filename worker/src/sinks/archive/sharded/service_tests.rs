@@ -23,7 +23,7 @@ fn service(folder: &std::path::Path) -> Service {
         puts: Semaphore::new(1),
         options,
     };
-    Service::new(Arc::new(shared))
+    Service::new(Arc::new(shared), true)
 }
 
 #[tokio::test]
