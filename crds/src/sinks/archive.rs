@@ -58,7 +58,7 @@ pub struct S3 {
     #[schemars(length(min = 3, max = 63), regex(pattern = patterns::BUCKET.regex))]
     pub bucket: String,
     /// What the keys of all objects begin with, without a `/` at its ends. One pipeline only may write below it.
-    /// Default: absent, which is the name of the pipeline.
+    /// Default: absent, which is namespace and name of the pipeline, `default/bluesky`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = patterns::PREFIX.regex))]
     pub prefix: Option<String>,

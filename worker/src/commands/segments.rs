@@ -1,7 +1,7 @@
 //! `turbo segments`: the objects of the archive, as the catalog has them; with `--verify` as the store has them too.
 
 use crate::sinks::archive::Store;
-use crate::sinks::archive::verify::verify;
+use crate::sinks::archive::verify::{Error, verify};
 use crate::sinks::postgres::{Database, Segment};
 use anyhow::Context;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
@@ -78,9 +78,14 @@ impl Listing<'_> {
             return Ok(None);
         }
         let looked = verify(self.store, segment, before, &self.scratch.object()).await;
-        let problem = looked.with_context(|| self.store.address(&segment.object.path))?;
+        let problem = match looked {
+            Ok(problem) => problem.map(|problem| problem.to_string()),
+            // One object that the store does not give says nothing about the others.
+            Err(Error::Store(error)) if !error.is_outage() => Some(format!("it could not be read: {error}")),
+            Err(error) => return Err(error).with_context(|| self.store.address(&segment.object.path)),
+        };
         self.progress.verified(segment.object.bytes);
-        Ok(problem.map(|problem| problem.to_string()))
+        Ok(problem)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::holder::{ANSWER, Holder, Read};
 use crate::log::nats::{Announced, Error as LogError, Message, Next};
 use crate::log::{Content, Entry, Gap, Item, Numbered};
-use crate::sinks::feed::Order;
+use crate::sinks::feed::{Entries, Order};
 use crate::sinks::postgres::{CommitError, Committed, Error, Redriven, answered};
 use crate::telemetry::events;
 use std::collections::BTreeSet;
@@ -29,11 +29,11 @@ impl Holder {
         }
         // Readers interleave as they like; slices share the table of accounts, where the highest sequence counts.
         entries.sort_unstable_by_key(|entry| entry.entry.seq);
-        let all: Arc<[Numbered]> = entries.into();
+        // The room is given back when the last sink has let go of them.
+        let all = Entries::new(entries, rooms);
         if self.land(&all).await {
             self.hand_on(all);
         }
-        drop(rooms);
     }
 
     /// Commits to the database what it does not have yet. Returns false where the process ends before that is done.
@@ -107,9 +107,8 @@ impl Holder {
     }
 
     /// Hands on what is still held: a shard that was lost meanwhile goes on elsewhere.
-    fn hand_on(&mut self, all: Arc<[Numbered]>) {
-        let held = |entry: &Numbered| self.owned.contains_key(&entry.entry.shard);
-        let all = if all.iter().all(held) { all } else { all.iter().filter(|entry| held(entry)).cloned().collect() };
+    fn hand_on(&mut self, all: Entries) {
+        let all = all.only(|entry| self.owned.contains_key(&entry.entry.shard));
         if all.is_empty() {
             return;
         }

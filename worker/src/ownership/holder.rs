@@ -136,6 +136,7 @@ impl Holder {
                     let look = looked.elapsed() >= LOOK;
                     if look {
                         looked = Instant::now();
+                        self.release_dropped();
                     }
                     self.follow(&now, look).await;
                     if look {
@@ -188,6 +189,14 @@ impl Holder {
             }
         }
         self.release_surplus(&wanted);
+    }
+
+    /// Releases what a sink has dropped by itself: the next claim reads it again from where the sink is.
+    fn release_dropped(&mut self) {
+        let dropped: Vec<(Shard, u64)> = self.outbox.sinks().flat_map(|sink| sink.report.take_dropped()).collect();
+        let held = |(shard, epoch): &(Shard, u64)| self.owned.get(shard).is_some_and(|owned| owned.epoch() == *epoch);
+        let dropped: BTreeSet<Shard> = dropped.into_iter().filter(held).map(|(shard, _)| shard).collect();
+        self.release(dropped.into_iter().collect());
     }
 
     fn release_surplus(&mut self, wanted: &BTreeSet<Shard>) {

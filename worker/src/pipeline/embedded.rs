@@ -31,12 +31,12 @@ use turbo_crds::{ArchiveFormat, TurboPipelineSpec};
 /// # Errors
 /// A part can not be set up, or another process takes the pipeline over.
 pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
-    let Begun { name, spec, slices, secrets, stop, metrics, port, .. } = begun;
+    let Begun { namespace, name, spec, slices, secrets, stop, metrics, port, .. } = begun;
     let file = spec.sinks.sqlite.as_ref().context("spec.sinks.sqlite: is missing")?;
     let source = OpenSource::open(&spec, secrets.as_deref())?;
     let stores = Stores {
         archive: spec.sinks.archive.as_ref().map(archive_folder).transpose()?,
-        windows: windows(file, &name, secrets.as_deref()).await?,
+        windows: windows(file, &namespace, &name, secrets.as_deref()).await?,
     };
     let database = Arc::new(Database::open(&file.path).await?);
     if let (Some(archive), Some(folder)) = (&spec.sinks.archive, &stores.archive) {
@@ -134,9 +134,14 @@ struct Stores {
 }
 
 /// Where the windows that are cut off are copied to. What can not work is refused here; one that is away is waited for later.
-async fn windows(file: &turbo_crds::Sqlite, name: &str, secrets: Option<&Path>) -> anyhow::Result<Option<Store>> {
+async fn windows(
+    file: &turbo_crds::Sqlite,
+    namespace: &str,
+    name: &str,
+    secrets: Option<&Path>,
+) -> anyhow::Result<Option<Store>> {
     let Some(s3) = file.rotate.as_ref().and_then(|rotate| rotate.s3.as_ref()) else { return Ok(None) };
-    let store = store::windows(s3, name, secrets)?;
+    let store = store::windows(s3, namespace, name, secrets)?;
     match store.probe().await {
         Err(error) if !error.is_outage() => Err(error).context("spec.sinks.sqlite.rotate.s3"),
         Err(error) => {

@@ -57,7 +57,8 @@ impl Looked {
     /// Where the archive's objects are.
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
         let archive = self.manifest.spec.sinks.archive.as_ref().context("spec.sinks.archive: is missing")?;
-        let name = self.manifest.metadata.name.as_deref().unwrap_or_default();
-        store::archive(archive, name, self.secrets.as_deref())
+        let metadata = &self.manifest.metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or("default");
+        store::archive(archive, namespace, metadata.name.as_deref().unwrap_or_default(), self.secrets.as_deref())
     }
 }

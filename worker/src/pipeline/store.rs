@@ -12,7 +12,12 @@ use turbo_crds::{Archive, ArchiveChoice, EncryptionMode};
 ///
 /// # Errors
 /// A secret is missing, an option is wrong, or a folder can not be written.
-pub(super) fn archive(archive: &Archive, pipeline: &str, secrets: Option<&Path>) -> anyhow::Result<Store> {
+pub(super) fn archive(
+    archive: &Archive,
+    namespace: &str,
+    pipeline: &str,
+    secrets: Option<&Path>,
+) -> anyhow::Result<Store> {
     match archive.choice() {
         Some(ArchiveChoice::Directory(directory)) => {
             let open = Folder::open(directory);
@@ -20,7 +25,7 @@ pub(super) fn archive(archive: &Archive, pipeline: &str, secrets: Option<&Path>)
                 || format!("spec.sinks.archive.directory: {}: give a folder that can be written", directory.display());
             Ok(Store::Folder(open.with_context(field)?))
         }
-        Some(ArchiveChoice::S3(s3)) => Named { at: "spec.sinks.archive.s3", s3, secrets }.open(pipeline),
+        Some(ArchiveChoice::S3(s3)) => Named { at: "spec.sinks.archive.s3", s3, secrets }.open(namespace, pipeline),
         None => Err(anyhow!("spec.sinks.archive: names none or both of directory, s3; give exactly one")),
     }
 }
@@ -29,8 +34,13 @@ pub(super) fn archive(archive: &Archive, pipeline: &str, secrets: Option<&Path>)
 ///
 /// # Errors
 /// A secret is missing, or an option is wrong.
-pub(super) fn windows(s3: &turbo_crds::S3, pipeline: &str, secrets: Option<&Path>) -> anyhow::Result<Store> {
-    Named { at: "spec.sinks.sqlite.rotate.s3", s3, secrets }.open(pipeline)
+pub(super) fn windows(
+    s3: &turbo_crds::S3,
+    namespace: &str,
+    pipeline: &str,
+    secrets: Option<&Path>,
+) -> anyhow::Result<Store> {
+    Named { at: "spec.sinks.sqlite.rotate.s3", s3, secrets }.open(namespace, pipeline)
 }
 
 /// A bucket, and where in the file it is named.
@@ -41,9 +51,9 @@ struct Named<'a> {
 }
 
 impl Named<'_> {
-    fn open(&self, pipeline: &str) -> anyhow::Result<Store> {
+    fn open(&self, namespace: &str, pipeline: &str) -> anyhow::Result<Store> {
         let options = s3::Options {
-            prefix: self.s3.prefix.clone().unwrap_or_else(|| pipeline.to_owned()),
+            prefix: self.s3.prefix.clone().unwrap_or_else(|| format!("{namespace}/{pipeline}")),
             region: Some(self.s3.region.clone()),
             endpoint: self.s3.endpoint.clone(),
             path_style: self.s3.path_style,

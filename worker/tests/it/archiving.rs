@@ -16,14 +16,14 @@ use turbo_worker::sinks::archive::{Folder, Format, Stamp, Store};
 use turbo_worker::sinks::feed::Order;
 use turbo_worker::sinks::postgres::{Database, Intent};
 
-fn servers() -> Option<(Postgres, S3)> {
+pub fn servers() -> Option<(Postgres, S3)> {
     let servers = (Postgres::start()?, S3::start()?);
     servers.1.create_bucket(BUCKET);
     Some(servers)
 }
 
 /// The file of an object of one's own making.
-fn object(folder: &std::path::Path, text: &str) -> (std::path::PathBuf, Stamp) {
+pub fn object(folder: &std::path::Path, text: &str) -> (std::path::PathBuf, Stamp) {
     let file = folder.join("object");
     std::fs::write(&file, text).unwrap();
     let stamp = Stamp::of(&file).unwrap();
@@ -196,7 +196,6 @@ async fn while_the_store_is_away_it_waits_says_so_and_takes_no_more_than_it_may(
     for shard in bench.slices.shards() {
         owner.claimed(bench.claim(shard).await).await;
     }
-    eventually("all is burnt that was there", async || bench.pool.size() > 0).await;
     s3.pause();
     let mut parts = bench.log.chunks(100).map(<[Numbered]>::to_vec).peekable();
     let mut turned_away = 0;
@@ -217,7 +216,8 @@ async fn while_the_store_is_away_it_waits_says_so_and_takes_no_more_than_it_may(
         .filter(|file| file.extension().is_some_and(|ending| ending == "chunks" || ending == "object"))
         .map(|file| file.metadata().unwrap().len())
         .sum();
-    assert!(buffered > bound / 4 && buffered < 2 * bound, "{buffered}");
+    let order = 32 << 10;
+    assert!(buffered > bound / 4 && buffered < bound + order, "{buffered}");
     assert_eq!(bench.count("committed").await, 0);
     s3.resume();
     for part in parts {
@@ -283,6 +283,7 @@ async fn a_position_that_others_have_changed_takes_nothing_more_until_the_next_c
     sqlx::query(sql).bind(middle as i64).execute(&bench.pool).await.unwrap();
     owner.entries(bench.of(shard).cloned()).await;
     eventually("the shard is dropped", async || owner.handle.report.now().positions.is_empty()).await;
+    assert_eq!(owner.handle.report.take_dropped(), [(shard, 1)], "the holder is told which claim is over");
     assert_eq!((bench.segments().await, bench.position(shard).await), (vec![], middle));
     let claim = bench.claim(shard).await;
     owner.claimed(claim).await;
@@ -300,6 +301,8 @@ async fn a_burnt_file_is_looked_after_and_goes_after_its_time() {
     what_was_burnt_never_comes_back(&bench, &store, true).await;
     let burnt = bench.segments().await.pop().unwrap();
     let keeps = Owner::start(&bench, store.clone(), |options| options.upkeep = Duration::from_millis(50));
+    let shard = bench.slices.shards().next().unwrap();
+    keeps.claimed(bench.claim(shard).await).await;
     // A store that lets a late completion through: what lies over the burnt file is covered again.
     let folder = tempfile::tempdir().unwrap();
     let (file, stamp) = object(folder.path(), "rows of a zombie");
@@ -308,9 +311,15 @@ async fn a_burnt_file_is_looked_after_and_goes_after_its_time() {
     eventually("it is covered again", async || store.head(&burnt.object.path).await.unwrap() == empty).await;
     assert_eq!(bench.count("burnt").await, 1, "a day is not over");
     keeps.end().await;
-    let _sweeps = Owner::start(&bench, store.clone(), |options| {
+    let sweeps = Owner::start(&bench, store.clone(), |options| {
         (options.upkeep, options.burnt_stays) = (Duration::from_millis(50), Duration::ZERO);
     });
+    // Others look after theirs.
+    let other = bench.slices.shards().nth(1).unwrap();
+    sweeps.claimed(bench.claim(other).await).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(bench.count("burnt").await, 1);
+    sweeps.claimed(bench.claim(shard).await).await;
     eventually("its row is gone", async || bench.count("burnt").await == 0).await;
     assert_eq!(store.head(&burnt.object.path).await.unwrap(), None);
 }

@@ -86,7 +86,7 @@ impl Owner {
     /// Hands it entries, as commits of this size.
     pub async fn give(&self, entries: &[Numbered], commit: usize) {
         for entries in entries.chunks(commit) {
-            self.sink.orders.send(Order::Entries(entries.into())).await.unwrap();
+            self.sink.orders.send(Order::Entries(entries.to_vec().into())).await.unwrap();
         }
     }
 

@@ -284,7 +284,7 @@ async fn while_the_server_stands_still_orders_wait_and_an_end_is_an_end() {
     let mut part = parts.next().unwrap();
     let mut held = 0;
     until("orders wait", async || {
-        match owner.sink.orders.try_send(Order::Entries(part.into())) {
+        match owner.sink.orders.try_send(Order::Entries(part.to_vec().into())) {
             Ok(()) => (part, held) = (parts.next().unwrap(), 0),
             Err(TrySendError::Full(_)) => held += 1,
             Err(TrySendError::Closed(_)) => panic!("it has ended"),

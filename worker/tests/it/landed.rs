@@ -107,7 +107,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
         if entry.path().is_dir() { found.extend(files(&entry.path())) } else { found.push(entry.path()) }
     }
     // It names whose archive it is.
-    found.retain(|file| !file.ends_with(".owner"));
+    found.retain(|file| !file.ends_with(".owner") && !file.ends_with("_turbo_owner"));
     found.sort();
     found
 }

@@ -206,7 +206,7 @@ async fn what_landed_before_is_taken_in_while_commits_go_on() {
     let (every, zero) = (Duration::from_millis(10), Duration::ZERO);
     let fast = BackfillOptions { delay: zero, every, rows: 20, pause: zero };
     for round in 0..2 {
-        rig.database.project(&all).await.unwrap();
+        rig.database.project(&all, None).await.unwrap();
         rig.committer = Committer::new(rig.database.clone(), rig.slices.clone()).with_projections(&all).unwrap();
         let stop = CancellationToken::new();
         let running: Vec<_> =
@@ -225,11 +225,33 @@ async fn what_landed_before_is_taken_in_while_commits_go_on() {
         assert_projected(&rig.pool).await;
         assert_eq!(rig.number("SELECT count(*) FROM projections WHERE done").await, 8);
         // Switched off, it is not filled; switched on again, nothing of then is left.
-        rig.database.project(&[]).await.unwrap();
+        rig.database.project(&[], None).await.unwrap();
         rig.committer = Committer::new(rig.database.clone(), rig.slices.clone());
         rig.events((0..1000).map(|_| event_of(&world.next()))).await;
     }
     assert_eq!(rig.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await, 0);
-    let unknown = rig.database.project(&["lieks".to_owned()]).await.unwrap_err();
+    let unknown = rig.database.project(&["lieks".to_owned()], None).await.unwrap_err();
     assert!(unknown.to_string().starts_with("spec.sinks.postgres.projections: there is no \"lieks\""), "{unknown}");
+}
+
+#[tokio::test]
+async fn a_process_of_an_old_file_that_starts_during_a_rollout_switches_nothing() {
+    let Some(rig) = Rig::start(&[]).await else { return };
+    let on = || async { rig.texts("SELECT name FROM projections ORDER BY name").await };
+    let (old, new) = (["likes".to_owned()], ["likes".to_owned(), "posts".to_owned()]);
+    rig.database.project(&old, Some(4)).await.unwrap();
+    rig.database.project(&new, Some(5)).await.unwrap();
+    sqlx::raw_sql("INSERT INTO posts (did, rkey, rev, time_us, seq) VALUES ('d', 'k', 'r', 0, 0)")
+        .execute(&rig.pool)
+        .await
+        .unwrap();
+    rig.database.project(&old, Some(4)).await.unwrap();
+    assert_eq!(on().await, new);
+    rig.database.project(&new, Some(5)).await.unwrap();
+    assert_eq!(rig.number("SELECT count(*) FROM posts").await, 1, "it was never off, and so is not emptied");
+    rig.database.project(&old, Some(6)).await.unwrap();
+    assert_eq!(on().await, old);
+    // A file on a machine of one's own has no generation, and counts.
+    rig.database.project(&new, None).await.unwrap();
+    assert_eq!(on().await, new);
 }

@@ -28,7 +28,7 @@ impl Rig {
         let slices = slices();
         let database = open(&postgres.url(), &slices).await;
         let names: Vec<String> = projections.iter().map(ToString::to_string).collect();
-        database.project(&names).await.unwrap();
+        database.project(&names, None).await.unwrap();
         let committer = Committer::new(database.clone(), slices.clone()).with_projections(&names).unwrap();
         let owned = claim_all(&database, &slices, "one", &[]).await;
         let pool = PgPool::connect(&postgres.url()).await.unwrap();
@@ -91,7 +91,7 @@ impl Rig {
     }
 }
 
-fn rev(rev: i64) -> String {
+pub fn rev(rev: i64) -> String {
     turbo_core::tid::encode(1_783_175_888_000_000 + rev, 0)
 }
 

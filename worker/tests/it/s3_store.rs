@@ -212,20 +212,6 @@ async fn what_takes_too_long_or_has_too_much_to_do_is_tried_again() {
     s3.kill();
     let error = patient.put_new("b", &file, &stamp).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
-    // A start while the store is away waits for it.
-    let (probed, away) = (patient.clone(), Arc::new(AtomicU32::new(0)));
-    let count = away.clone();
-    let probed = tokio::spawn(async move {
-        let away = |_: &Error| {
-            count.fetch_add(1, Ordering::Relaxed);
-        };
-        probed.probed(away).await
-    });
-    while away.load(Ordering::Relaxed) < 2 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    s3.start();
-    probed.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,6 +238,25 @@ async fn a_store_that_ignores_the_condition_is_refused() {
     let refused = store.probe().await.unwrap_err();
     assert!(matches!(&refused, Error::S3(s3::Error::Unconditional { how: "of an object in parts", .. })), "{refused}");
     assert_eq!((keys(&s3).await, open_uploads(&s3).await), (vec![], 0), "a probe that fails leaves nothing either");
+    // A completion that is begun with 200 and ends in an error says nothing about the store.
+    proxy.rule(|asked| match asked.method == "POST" && asked.target.contains("uploadId") {
+        true => Act::Answer(200, "<Error><Code>InternalError</Code><Message>try again</Message></Error>"),
+        false => Act::Pass,
+    });
+    let failed = store.probe().await.unwrap_err();
+    assert!(failed.is_outage() && failed.to_string().contains("InternalError"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_forgets_what_an_object_was_marked_with_is_refused() {
+    let Some(s3) = S3::start() else { return };
+    s3.create_bucket(BUCKET);
+    let proxy = Proxy::start(&s3).await;
+    let store = store(options(&s3, &proxy.url()));
+    proxy.rule(|asked| if asked.method == "HEAD" { Act::Answer(200, "") } else { Act::Pass });
+    let refused = store.probe().await.unwrap_err();
+    assert!(matches!(&refused, Error::S3(s3::Error::Unmarked { .. })) && !refused.is_outage(), "{refused}");
+    assert_eq!(keys(&s3).await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,8 @@ use crate::harness::missing;
 use crate::landed;
 use crate::owners::{Bench, Owner, eventually};
 use crate::postgres::Logging;
+use crate::s3_proxy::{Act, Proxy};
+use crate::s3_store;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -185,4 +187,31 @@ print(one("SELECT count(*) FROM read_json('**/*.jsonl.zst', columns = {seq: 'BIG
     let lines = "4 True True 1 ZSTD\n40000 40000\n100 1\n0\n0\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), lines);
     owner.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_the_store_refuses_is_named_and_the_others_are_read_all_the_same() {
+    let Some((postgres, s3)) = crate::archiving::servers() else { return };
+    let mut bench = Bench::new(&postgres).await;
+    bench.write_log(1200, 50.0);
+    let proxy = Proxy::start(&s3).await;
+    let store = s3_store::store(s3_store::options(&s3, &proxy.url()));
+    let owner = Owner::start(&bench, store.clone(), |options| options.roll_size = 8 << 10);
+    for shard in bench.slices.shards() {
+        owner.claimed(bench.claim(shard).await).await;
+    }
+    owner.entries(bench.log.iter().cloned()).await;
+    bench.caught_up(bench.slices.shards()).await;
+    owner.end().await;
+    let segments = bench.segments().await;
+    let refused = segments[1].object.path.rsplit('/').next().unwrap().to_owned();
+    proxy.rule(move |asked| match asked.method == "GET" && asked.target.contains(&refused) {
+        true => Act::Answer(403, "<Error><Code>AccessDenied</Code></Error>"),
+        false => Act::Pass,
+    });
+    let (text, well) = bench.list(&store, false).await;
+    assert_eq!(well, Err("1 committed segments are not what the catalog says".to_owned()), "{text}");
+    let wrong = text.lines().nth(3).unwrap();
+    assert!(wrong.contains("WRONG: it could not be read") && wrong.contains("AccessDenied"), "{text}");
+    assert_eq!(text.lines().count(), segments.len() + 3);
 }

@@ -326,3 +326,32 @@ async fn a_message_of_another_program_holds_its_shard_until_somebody_removes_it(
     caught_up(&log, &database, &slices).await;
     running.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sink_drops_by_itself_is_claimed_anew() {
+    let (Some(nats), Some(postgres)) = (Nats::start(), Postgres::start()) else { return };
+    let slices = slices();
+    let database = open(&postgres.url(), &slices).await;
+    let sink = sink(false);
+    let report = sink.report.clone();
+    let running = Running::start_with(&nats, &postgres, &slices, "one", vec![sink]).await;
+    owns_everything(&database, &slices, "one").await;
+    let rows = database.rows(&slices).await.unwrap();
+    let shard = *rows.keys().next().unwrap();
+    let epoch = rows[&shard].epoch;
+    // What was dropped under an earlier claim is long since claimed anew.
+    report.dropped(shard, epoch - 1);
+    report.dropped(*rows.keys().next_back().unwrap(), rows[rows.keys().next_back().unwrap()].epoch - 1);
+    report.dropped(shard, epoch);
+    eventually("it is claimed anew", async || {
+        let row = database.row(&slices, shard).await.unwrap();
+        row.epoch == epoch + 1 && row.owner == Some(worker("one"))
+    })
+    .await;
+    let now = database.rows(&slices).await.unwrap();
+    let others = |rows: &std::collections::BTreeMap<_, turbo_core::ownership::Row>| {
+        rows.iter().filter(|(other, _)| **other != shard).map(|(_, row)| row.epoch).collect::<Vec<_>>()
+    };
+    assert_eq!(others(&now), others(&rows), "and nothing else is");
+    running.end().await;
+}

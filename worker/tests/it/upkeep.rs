@@ -38,6 +38,39 @@ async fn old_tombstones_go_but_not_those_of_an_account_with_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn tombstones_that_stay_are_looked_at_once_in_a_round_and_hold_nothing_up() {
+    let Some(mut rig) = Rig::start(&[]).await else { return };
+    let deletes =
+        |did: &str, count: i64| (0..count).map(|n| change(did, "delete", &n.to_string(), n, "")).collect::<Vec<_>>();
+    // They are older than those that may go, and many times a step.
+    rig.lines(&deletes("kept", 700)).await;
+    rig.lines(&[change("kept", "create", "x", 900, r#"{"text":"\u0000"}"#)]).await;
+    rig.lines(&deletes("gone", 20)).await;
+    let upkeep = Upkeep::new(rig.database.clone(), options());
+    let limit = Duration::from_secs(60);
+    let removed = tokio::time::timeout(limit, upkeep.round()).await.expect("the round ends").unwrap();
+    assert_eq!(removed, Removed { tombstones: 20, records: 0 });
+    assert_eq!(rig.number("SELECT count(*) FROM record_state").await, 700);
+}
+
+#[tokio::test]
+async fn collections_that_nobody_names_are_not_looked_at() {
+    let Some(mut rig) = Rig::start(&[]).await else { return };
+    let of = |collection: &str| change_in(collection, "a", "create", "k", 1, "{}");
+    let all = ["a.b.c", "a.b.c.d", "a.b.cd", "a.bb", "a.c", "b.a", "b.a.x", "c.x"];
+    rig.lines(&all.map(of)).await;
+    let rules = vec![
+        retention(&["a.b.cd"], Duration::from_secs(200_000_000_000)),
+        retention(&["a.b.*", "b.a"], Duration::ZERO),
+        retention(&["a.b.c"], Duration::from_secs(200_000_000_000)),
+    ];
+    let upkeep = Upkeep::new(rig.database.clone(), UpkeepOptions { retention: rules, ..options() });
+    assert_eq!(upkeep.round().await.unwrap(), Removed { tombstones: 0, records: 3 });
+    let left = rig.texts("SELECT collection FROM record_state ORDER BY collection").await;
+    assert_eq!(left, ["a.b.cd", "a.bb", "a.c", "b.a.x", "c.x"], "the first rule that names a collection counts");
+}
+
+#[tokio::test]
 async fn records_go_by_collection_and_age_and_go_again_after_a_rewind() {
     let Some(mut rig) = Rig::start(&["likes"]).await else { return };
     let of = |collection: &str, rkey: &str, of| change_in(collection, "a", "create", rkey, of, "{}");

@@ -1,6 +1,7 @@
 //! What a process of a sharded pipeline opens first: the database with its schema, the log with its bucket.
 
 use super::connection;
+use super::sinks::projections;
 use crate::log::nats::{self, Log};
 use crate::secrets;
 use crate::sinks::postgres::{Database, Error, Wanted};
@@ -113,7 +114,7 @@ async fn open_database(postgres: &Postgres, setting: &Setting) -> anyhow::Result
     Ok((database, AbortOnDropHandle::new(watching)))
 }
 
-/// Brings the schema up to date, by the direct address where there is one, and introduces the pipeline.
+/// Brings the schema up to date, by the direct address where there is one, and says what the pipeline file wants.
 async fn prepare(database: &Database, postgres: &Postgres, setting: &Setting) -> anyhow::Result<Wanted> {
     let direct = match &postgres.direct_url_from {
         Some(reference) => {
@@ -129,7 +130,10 @@ async fn prepare(database: &Database, postgres: &Postgres, setting: &Setting) ->
         let prepared = async {
             direct.as_ref().unwrap_or(database).migrate().await?;
             let described = described(&setting.slices);
-            database.introduce(&name, &described, &setting.slices, sinks(&setting.spec), setting.generation).await
+            let beside = sinks(&setting.spec);
+            let wanted = database.introduce(&name, &described, &setting.slices, beside, setting.generation).await?;
+            database.project(&projections(&setting.spec), setting.generation).await?;
+            Ok(wanted)
         };
         match prepared.await {
             Err(error @ (Error::Sql(_) | Error::Migrate(_))) if began.elapsed() < START => {

@@ -7,10 +7,17 @@ use crate::sinks::archive::{Format, sharded};
 use crate::sinks::enriched;
 use crate::sinks::feed::SinkHandle;
 use anyhow::Context;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use turbo_core::backoff::Backoff;
 use turbo_crds::{Archive, ArchiveFormat, TurboPipelineSpec};
 
-/// Where a worker keeps the open segments of the archive.
+/// Where workers keep the open segments of the archive: each in a folder of its own in it.
 const BUFFER: &str = "TURBO_BUFFER";
+
+/// How long a store that is away is waited for at the start.
+const START: Duration = Duration::from_secs(60);
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// The tables with typed columns that the file names.
 pub(in crate::pipeline) fn projections(spec: &TurboPipelineSpec) -> Vec<String> {
@@ -22,14 +29,19 @@ pub(in crate::pipeline) fn projections(spec: &TurboPipelineSpec) -> Vec<String> 
 ///
 /// # Errors
 /// A store or a stream can not be used.
-pub(super) async fn start(setting: &Setting, opened: &Opened, live: &Live) -> anyhow::Result<Vec<SinkHandle>> {
+pub(super) async fn start(
+    setting: &Setting,
+    opened: &Opened,
+    live: &Live,
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<SinkHandle>> {
     let mut sinks = Vec::new();
     if let Some(archive) = &setting.spec.sinks.archive {
-        let store = store::archive(archive, &setting.name, setting.secrets.as_deref())?;
-        let away = |error: &_| tracing::warn!("waiting for the archive's store: {error}");
-        store.probed(away).await.context("spec.sinks.archive")?;
-        let options = options(archive, setting, opened);
-        sinks.push(sharded::spawn(options, opened.database.clone(), setting.slices.clone(), store)?);
+        let store = store::archive(archive, &setting.namespace, &setting.name, setting.secrets.as_deref())?;
+        let options = options(archive, setting);
+        let archive = sharded::Archive::open(options, opened.database.clone(), setting.slices.clone(), store)?;
+        let is_prepared = prepared(&archive, stop).await.context("spec.sinks.archive")?;
+        sinks.push(archive.start(is_prepared));
     }
     if let Some(enriched) = &setting.spec.sinks.enriched {
         let replicas = setting.spec.log.as_ref().and_then(|log| log.nats.as_ref()).map_or(1, |n| n.stream.replicas);
@@ -47,7 +59,30 @@ pub(super) async fn start(setting: &Setting, opened: &Opened, live: &Live) -> an
     Ok(sinks)
 }
 
-fn options(archive: &Archive, setting: &Setting, opened: &Opened) -> sharded::Options {
+/// Waits a while for a store that is away. False: it is still away, or the token has fired; the archive goes on asking, and
+/// the worker need not wait for it.
+///
+/// # Errors
+/// The store can not be used as it is.
+async fn prepared(archive: &sharded::Archive, stop: &CancellationToken) -> Result<bool, sharded::Unprepared> {
+    let prepare = async {
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        loop {
+            match archive.prepare().await {
+                Err(error) if error.is_outage() => tracing::warn!("waiting for the archive's store: {error}"),
+                outcome => return outcome.map(|()| true),
+            }
+            tokio::time::sleep(backoff.next(rand::random())).await;
+        }
+    };
+    tokio::select! {
+        outcome = prepare => outcome,
+        () = tokio::time::sleep(START) => Ok(false),
+        () = stop.cancelled() => Ok(false),
+    }
+}
+
+fn options(archive: &Archive, setting: &Setting) -> sharded::Options {
     let folder = std::env::var_os(BUFFER).map_or_else(std::env::temp_dir, Into::into);
     let format = match archive.format {
         ArchiveFormat::Parquet => Format::Parquet,
@@ -55,10 +90,10 @@ fn options(archive: &Archive, setting: &Setting, opened: &Opened) -> sharded::Op
     };
     sharded::Options {
         format,
-        // A fifth is left for objects that are being made.
-        buffer_bytes: setting.spec.workers().buffer.bytes() / 5 * 4,
+        buffer_of: Some(format!("turbo-{}-{}", setting.namespace, setting.name)),
+        buffer_bytes: setting.spec.workers().buffer.bytes(),
         roll_size: archive.roll.size.bytes(),
         roll_age: archive.roll.age.as_std(),
-        ..sharded::Options::new(folder.join(format!("turbo-{}", opened.me)))
+        ..sharded::Options::new(folder)
     }
 }

@@ -31,7 +31,6 @@ pub(super) async fn run(
     let report = report(live.clone());
     let member = Member::new(log, &opened.me, weights, workers.lease.as_std(), report);
     let projections = sinks::projections(&setting.spec);
-    database.project(&projections).await?;
     let _upkeep = upkeep(setting, opened, stop);
     let announcements = Announcements::default();
     let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
@@ -41,7 +40,7 @@ pub(super) async fn run(
         database: database.clone(),
         committer: Committer::new(database.clone(), slices.clone()).with_projections(&projections)?,
         wanted: opened.wanted.clone(),
-        sinks: sinks::start(setting, opened, live).await?,
+        sinks: sinks::start(setting, opened, live, stop).await?,
         me: opened.me.clone(),
         live: live.clone(),
         announcements,

@@ -70,10 +70,7 @@ impl Folder {
         // A hard link fails where a rename would replace what is there.
         std::fs::hard_link(self.partial(path), &place)?;
         std::fs::remove_file(self.partial(path))?;
-        if let Some(folder) = place.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        self.sync_folders_of(path)
     }
 
     /// Removes what an interrupted put may have left of an object that was never committed.
@@ -93,7 +90,7 @@ impl Folder {
         let linked = std::fs::hard_link(&partial, self.place(path));
         std::fs::remove_file(&partial)?;
         match linked {
-            Ok(()) => self.sync_folder_of(path).map(|()| Put::New),
+            Ok(()) => self.sync_folders_of(path).map(|()| Put::New),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let same = Stamp::of(&self.place(path))? == *stamp;
                 Ok(if same { Put::Same } else { Put::Taken })
@@ -106,7 +103,7 @@ impl Folder {
     pub(super) fn put_over(&self, path: &str, from: &Path) -> io::Result<()> {
         let partial = self.copy(path, from)?;
         std::fs::rename(partial, self.place(path))?;
-        self.sync_folder_of(path)
+        self.sync_folders_of(path)
     }
 
     pub(super) fn head(&self, path: &str) -> io::Result<Option<Stamp>> {
@@ -165,8 +162,11 @@ impl Folder {
         Ok(partial)
     }
 
-    fn sync_folder_of(&self, path: &str) -> io::Result<()> {
-        self.place(path).parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    /// The name of an object is durable once the folders are in which it lies, up to the root: any of them may be new.
+    fn sync_folders_of(&self, path: &str) -> io::Result<()> {
+        let place = self.place(path);
+        let folders = place.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root));
+        folders.into_iter().try_for_each(|folder| File::open(folder)?.sync_all())
     }
 
     fn partial(&self, path: &str) -> PathBuf {

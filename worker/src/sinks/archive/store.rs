@@ -8,10 +8,6 @@
 use super::s3::{self, S3};
 use super::{Folder, Stamp};
 use std::path::Path;
-use std::time::Duration;
-use turbo_core::backoff::Backoff;
-
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// Where objects go.
 #[derive(Clone, Debug)]
@@ -74,21 +70,6 @@ impl Store {
             // It was tried when it was opened, and file systems have no replacing link.
             Self::Folder(_) => Ok(()),
             Self::S3(s3) => Ok(s3.probe().await?),
-        }
-    }
-
-    /// Probes until the store answers; `away` is told each time that it does not.
-    ///
-    /// # Errors
-    /// The store refuses, or replaces objects.
-    pub async fn probed(&self, away: impl Fn(&Error)) -> Result<(), Error> {
-        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        loop {
-            match self.probe().await {
-                Err(error) if error.is_outage() => away(&error),
-                outcome => return outcome,
-            }
-            tokio::time::sleep(backoff.next(rand::random())).await;
         }
     }
 

@@ -56,6 +56,7 @@ struct Intent {
 
 impl Intents for Archiver {
     async fn drain(&self) -> bool {
+        trace::archived();
         let intents = match self.intents().await {
             Ok(intents) => intents,
             Err(error) => {

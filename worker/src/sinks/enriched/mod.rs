@@ -57,6 +57,7 @@ struct Shared {
 
 /// A shard that was claimed.
 struct Running {
+    epoch: u64,
     told: mpsc::Sender<Told>,
     task: AbortOnDropHandle<()>,
 }
@@ -101,7 +102,7 @@ impl Sink {
             }
         }
         self.ending.cancel();
-        for Running { told, task } in std::mem::take(&mut self.shards).into_values() {
+        for Running { told, task, .. } in std::mem::take(&mut self.shards).into_values() {
             drop(told);
             let _ = task.await;
         }
@@ -111,7 +112,7 @@ impl Sink {
         let publisher = Publisher::new(self.shared.clone(), shard, epoch, position, self.ending.clone());
         let (told, from) = mpsc::channel(AHEAD);
         let task = AbortOnDropHandle::new(tokio::spawn(publisher.run(from)));
-        self.shards.insert(shard, Running { told, task });
+        self.shards.insert(shard, Running { epoch, told, task });
     }
 
     /// Hands each shard its entries; waits while too much waits already.
@@ -121,12 +122,15 @@ impl Sink {
             parts.entry(entry.entry.shard).or_default().push(entry.clone());
         }
         for (shard, part) in parts {
-            // What is lost between two orders is noticed here: its task has ended.
-            if self.shards.get(&shard).is_some_and(|running| !running.told.is_closed()) {
-                let room = self.held(orders, take_room(self.room.clone(), size(&part))).await;
-                if let Some(room) = room {
-                    self.tell(shard, Told::Entries(part, room), orders).await;
-                }
+            // What is lost between two orders is noticed here: its task has ended, and may have said nothing.
+            if let Some(ended) = self.shards.get(&shard).filter(|running| running.told.is_closed()) {
+                self.shared.report.dropped(shard, ended.epoch);
+                self.shards.remove(&shard);
+                continue;
+            }
+            let room = self.held(orders, take_room(self.room.clone(), size(&part))).await;
+            if let Some(room) = room {
+                self.tell(shard, Told::Entries(part, room), orders).await;
             }
         }
     }

@@ -6,7 +6,7 @@
 use super::shard::{Publisher, Stop};
 use super::{NAME, Shared};
 use crate::sinks::feed::SinkPosition;
-use crate::sinks::postgres::Error;
+use crate::sinks::postgres::answered;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(super) enum Row {
     /// It has the epoch of the claim, and this position.
     Mine(SinkPosition),
-    /// The shard was claimed by another.
+    /// The shard was claimed by another, or the catalog does not know the sink any more.
     Lost,
     /// No answer.
     Unknown(String),
@@ -30,11 +30,10 @@ pub(super) type Saving = Option<AbortOnDropHandle<Row>>;
 
 /// Reads the row of a shard.
 pub(super) async fn row(shared: &Shared, shard: Shard, epoch: u64) -> Row {
-    match answered(shared.database.sink_position(&shared.slices, NAME, shard)).await {
+    match answered(LIMIT, shared.database.sink_position(&shared.slices, NAME, shard)).await {
         Ok(Some((found, position))) if found == epoch => Row::Mine(position),
-        Ok(Some(_)) => Row::Lost,
-        Ok(None) => Row::Unknown(format!("the catalog has no row of the sink {NAME} for this shard")),
-        Err(why) => Row::Unknown(why),
+        Ok(_) => Row::Lost,
+        Err(error) => Row::Unknown(error.to_string()),
     }
 }
 
@@ -50,18 +49,10 @@ async fn moved(shared: Arc<Shared>, shard: Shard, epoch: u64, had: Option<SinkPo
     if to.seq <= had.seq {
         return Row::Mine(had);
     }
-    match answered(shared.database.move_position(&shared.slices, NAME, shard, epoch, had.seq, to)).await {
+    match answered(LIMIT, shared.database.move_position(&shared.slices, NAME, shard, epoch, had.seq, to)).await {
         Ok(true) => Row::Mine(to),
         Ok(false) => row(&shared, shard, epoch).await,
-        Err(why) => Row::Unknown(why),
-    }
-}
-
-/// What the catalog says, within the limit.
-async fn answered<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
-    match tokio::time::timeout(LIMIT, asked).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err("PostgreSQL does not answer".to_owned()),
+        Err(error) => Row::Unknown(error.to_string()),
     }
 }
 

@@ -104,7 +104,7 @@ impl Publisher {
             }
             Err(Stop::Lost) => {
                 tracing::info!(shard = ?self.shard, epoch = self.epoch, "the shard of the enriched stream is another's");
-                self.shared.report.gone(self.shard);
+                self.shared.report.dropped(self.shard, self.epoch);
             }
             Err(Stop::Ending) => {}
         }

@@ -41,7 +41,7 @@ impl Publisher {
                      anew. What it has up to there is taken for known; if it is new, remove the stream"
                 );
                 tracing::error!(shard = ?self.shard, "spec.sinks.enriched: {why}");
-                self.shared.report.failed(&why);
+                self.shared.report.failed(Some(self.shard), &why);
             }
         }
         self.stand_behind(last);
@@ -101,7 +101,7 @@ impl Publisher {
     pub(super) fn failed(&mut self, why: &str) {
         let first = self.failures == 0;
         self.failures = self.failures.saturating_add(1);
-        self.shared.report.failed(why);
+        self.shared.report.failed(Some(self.shard), why);
         let slice = self.shared.slices.name(self.shard);
         events::EnrichedFailed { slice, partition: self.shard.partition, error: why, first }.emit();
     }

@@ -37,33 +37,23 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
-    /// Segments that have been burnt for so many seconds, by the clock of the database; `limit` at most.
+    /// Segments of these shards that have been burnt for so many seconds, by the clock of the database; by their numbers, from
+    /// behind `after` on, `limit` at most.
     ///
     /// # Errors
     /// PostgreSQL refuses.
-    pub async fn burnt_for(&self, seconds: f64, limit: u32) -> Result<Vec<Segment>, Error> {
+    pub async fn burnt(&self, of: &[Fence], seconds: f64, after: i64, limit: u32) -> Result<Vec<Segment>, Error> {
+        let (slices, partitions): (Vec<String>, Vec<i32>) =
+            of.iter().map(|shard| (shard.slice.clone(), i32::from(shard.partition))).unzip();
         let mut transaction = self.begin().await?;
-        let sql =
-            "WHERE state = 'burnt' AND changed_at <= now() - make_interval(secs => $1) ORDER BY changed_at LIMIT $2";
+        let sql = "WHERE state = 'burnt' AND changed_at <= now() - make_interval(secs => $1) AND id > $2
+                     AND (slice, partition) IN (SELECT * FROM unnest($3::text[], $4::int[])) ORDER BY id LIMIT $5";
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
             .persistent(false)
             .bind(seconds)
-            .bind(i64::from(limit))
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        rows.iter().map(segment).collect()
-    }
-
-    /// Segments that were burnt last; `limit` at most.
-    ///
-    /// # Errors
-    /// PostgreSQL refuses.
-    pub async fn burnt_lately(&self, limit: u32) -> Result<Vec<Segment>, Error> {
-        let mut transaction = self.begin().await?;
-        let sql = "WHERE state = 'burnt' ORDER BY changed_at DESC LIMIT $1";
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
-            .persistent(false)
+            .bind(after)
+            .bind(slices)
+            .bind(partitions)
             .bind(i64::from(limit))
             .fetch_all(&mut *transaction)
             .await?;

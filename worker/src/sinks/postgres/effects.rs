@@ -3,8 +3,10 @@
 use super::Error;
 use super::merge::Merge;
 use super::projections::Projections;
+use super::walk::Walk;
+use sqlx::query::Query;
 use sqlx::{PgConnection, Row as _};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use turbo_core::floor::Floor;
 use turbo_core::fold::{Account, Barrier, Folded, Known, Logged, RepoKey, Row, needs_highest};
@@ -41,6 +43,11 @@ fn records() -> Merge {
     })
 }
 
+/// The rows and tombstones of an account.
+fn records_of(did: &str) -> Walk<'_> {
+    Walk { table: "record_state", key: &["collection", "rkey"], did }
+}
+
 /// The statements that write effects.
 #[derive(Debug)]
 pub(super) struct Effects {
@@ -73,26 +80,25 @@ impl Effects {
             let floor = Floor { rev: row.try_get::<String, _>("rev")?.into(), inclusive: row.try_get("inclusive")? };
             known.entry(repo).or_default().floor = Some(floor);
         }
-        let (names, keys): (Vec<String>, Vec<&str>) =
-            needs_highest(batch).map(|(slice, key)| (self.name(slice), key)).unzip();
-        if keys.is_empty() {
-            return Ok(known);
-        }
-        // A dead letter was seen, and may come again.
-        let highest = sqlx::query(
-            "SELECT slice, did, max(rev) AS rev FROM
-               (SELECT r.slice, r.did, r.rev FROM unnest($1::text[], $2::text[]) AS g (slice, did)
-                  JOIN record_state r ON r.did = g.did AND r.slice = g.slice
-                UNION ALL
-                SELECT d.slice, d.did, d.rev FROM unnest($1::text[], $2::text[]) AS g (slice, did)
-                  JOIN dead_letters d ON d.did = g.did AND d.slice = g.slice WHERE d.rev IS NOT NULL) AS seen
-             GROUP BY slice, did",
-        );
-        for row in highest.persistent(false).bind(names).bind(&keys).fetch_all(&mut *connection).await? {
-            let Some(repo) = self.repo(&row, &dids)? else { continue };
-            known.entry(repo).or_default().highest = Some(row.try_get::<String, _>("rev")?.into());
+        for repo in needs_highest(batch).collect::<BTreeSet<_>>() {
+            known.entry(repo).or_default().highest = self.highest(connection, repo).await?.map(Into::into);
         }
         Ok(known)
+    }
+
+    /// The highest revision that was seen of a repository. A dead letter was seen, and may come again.
+    async fn highest(&self, connection: &mut PgConnection, repo: RepoKey<'_>) -> Result<Option<String>, Error> {
+        let slice = self.name(repo.0);
+        let rows = records_of(repo.1)
+            .ask(connection, "(SELECT max(rev) FROM step WHERE slice = $4) AS rev", |query| query.bind(slice.clone()))
+            .await?;
+        let letters = sqlx::query("SELECT max(rev) AS rev FROM dead_letters WHERE did = $1 AND slice = $2");
+        let letters = letters.persistent(false).bind(repo.1.to_owned()).bind(slice).fetch_one(connection).await?;
+        let mut highest = None;
+        for row in rows.iter().chain([&letters]) {
+            highest = highest.max(row.try_get::<Option<String>, _>("rev")?);
+        }
+        Ok(highest)
     }
 
     /// The repository that a row is of, among these sorted keys.
@@ -144,21 +150,19 @@ impl Effects {
     }
 
     async fn barrier(&self, connection: &mut PgConnection, barrier: &Barrier<'_>) -> Result<(), Error> {
-        let query = match barrier {
+        match barrier {
             Barrier::Replaced { repo, seq, rev } => {
-                sqlx::query("DELETE FROM record_state WHERE did = $1 AND slice = $2 AND rev <= $3 AND seq < $4")
-                    .persistent(false)
-                    .bind(repo.1.to_owned())
-                    .bind(self.name(repo.0))
-                    .bind((*rev).to_owned())
-                    .bind(*seq as i64)
+                let below = "slice = $4 AND rev <= $5 AND seq < $6";
+                let bind = |query: Query<'static, _, _>| {
+                    query.bind(self.name(repo.0)).bind((*rev).to_owned()).bind(*seq as i64)
+                };
+                records_of(repo.1).remove(connection, below, bind).await?;
             }
-            Barrier::Removed { repo } => sqlx::query("DELETE FROM record_state WHERE did = $1 AND slice = $2")
-                .persistent(false)
-                .bind(repo.1.to_owned())
-                .bind(self.name(repo.0)),
-        };
-        query.execute(&mut *connection).await?;
+            Barrier::Removed { repo } => {
+                let bind = |query: Query<'static, _, _>| query.bind(self.name(repo.0));
+                records_of(repo.1).remove(connection, "slice = $4", bind).await?;
+            }
+        }
         self.projections.barrier(connection, barrier).await
     }
 

@@ -7,6 +7,7 @@
 //! - no statement is prepared under a name or outside a transaction, and no setting outlives one, so that a pool which
 //!   lends its connections by the transaction (PgBouncer) can stand in front. Migrations need a direct connection, for their lock.
 
+mod answered;
 mod asked;
 mod burnt;
 mod claim;
@@ -23,7 +24,9 @@ mod refused;
 mod segments;
 mod transaction;
 mod upkeep;
+mod walk;
 
+pub(crate) use answered::answered;
 pub use claim::{Claimed, SINK, Wanted};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
 pub use dead_letters::{Filter, Letter};
@@ -34,11 +37,12 @@ pub use upkeep::{Removed, Retention, Upkeep, UpkeepOptions};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool, Row as _};
-use std::future::Future;
 use std::time::Duration;
 
 /// How long a connection may be waited for.
 const ACQUIRE: Duration = Duration::from_secs(10);
+/// How long a statement may take.
+const STATEMENT: Duration = Duration::from_secs(30);
 /// The oldest server that is supported: 14.
 const OLDEST: i32 = 140_000;
 
@@ -94,6 +98,7 @@ impl Error {
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
+    statement: Duration,
 }
 
 impl Database {
@@ -105,7 +110,14 @@ impl Database {
         let options = options(url)?;
         let pool =
             PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE).connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool, statement: STATEMENT })
+    }
+
+    /// The same database, where a statement may take so long.
+    #[must_use]
+    pub fn with_statement_timeout(mut self, limit: Duration) -> Self {
+        self.statement = limit;
+        self
     }
 
     /// New connections go to this address.
@@ -135,11 +147,6 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-/// Work that may be given up: whether it was done is not known then.
-pub(crate) async fn answered<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::NoAnswer(limit)))
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, Error> {

@@ -184,6 +184,18 @@ impl Database {
         rows.iter().map(segment).collect()
     }
 
+    /// The name of this very catalog.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn catalog(&self) -> Result<String, Error> {
+        let mut transaction = self.begin().await?;
+        let catalog = sqlx::query_scalar("SELECT catalog::text FROM pipeline").persistent(false);
+        let catalog = catalog.fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(catalog)
+    }
+
     /// How many segments are committed, and their bytes.
     ///
     /// # Errors

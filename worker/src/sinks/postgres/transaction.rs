@@ -6,12 +6,15 @@
 
 use super::Database;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 /// Each statement has a limit of time, and none is worth compiling: a merge that is estimated as dear would be, anew each
 /// time, for longer than it takes.
-const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '30s'; SET LOCAL jit = off";
+fn begin(limit: Duration) -> String {
+    format!("BEGIN; SET LOCAL statement_timeout = {}; SET LOCAL jit = off", limit.as_millis())
+}
 
 /// An open transaction.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ impl Database {
     /// Begins a transaction.
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         let mut transaction = Transaction { connection: self.pool.acquire().await?, ended: false };
-        sqlx::raw_sql(BEGIN).execute(&mut *transaction).await?;
+        sqlx::raw_sql(AssertSqlSafe(begin(self.statement))).execute(&mut *transaction).await?;
         Ok(transaction)
     }
 }

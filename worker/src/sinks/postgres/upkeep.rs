@@ -1,7 +1,8 @@
 //! Upkeep: what may go goes, in bounded steps.
 //!
 //! Invariants:
-//! - each step is a short transaction of at most [`UpkeepOptions::rows`] rows, with a pause after it;
+//! - each step is a short transaction that looks at no more than [`UpkeepOptions::rows`] rows, with a pause after it, and a
+//!   round looks at none twice;
 //! - a step never waits for a row that a commit holds: it passes over it, and so no two ever wait in a ring;
 //! - several workers may try: a lock of the transaction lets one at a time work, and the others do without;
 //! - a tombstone stays while its account has a dead letter, which may bear an older revision.
@@ -35,6 +36,9 @@ impl Retention {
         })
     }
 }
+
+/// The last tombstone that a round has looked at: when it was made, and where it stands, as PostgreSQL writes them.
+type Looked = (String, String);
 
 /// How upkeep works.
 #[derive(Clone, Debug)]
@@ -104,26 +108,41 @@ impl Upkeep {
     /// PostgreSQL refuses; what earlier steps removed is gone.
     pub async fn round(&self) -> Result<Removed, Error> {
         let mut removed = Removed::default();
-        while let Some(rows) = self.remove_tombstones().await? {
+        let mut after = None;
+        while let Some((rows, last)) = self.remove_tombstones(after).await? {
             removed.tombstones += rows;
-            if rows < u64::from(self.options.rows) {
+            after = last;
+            if after.is_none() {
                 break;
             }
             tokio::time::sleep(self.options.pause).await;
         }
-        let mut after = String::new();
-        while let Some(collection) = self.next_collection(&after).await? {
-            if let Some(rule) = self.options.retention.iter().find(|rule| rule.matches(&collection)) {
-                removed.records += self.remove_all(&collection, rule.age).await?;
-            }
-            after = collection;
+        for pattern in self.options.retention.iter().flat_map(|rule| &rule.collections) {
+            removed.records += match pattern.strip_suffix('*') {
+                Some(prefix) => self.remove_below(prefix).await?,
+                None => self.remove_all(pattern).await?,
+            };
         }
         Ok(removed)
     }
 
-    async fn remove_all(&self, collection: &str, age: Duration) -> Result<u64, Error> {
+    /// Collections that begin so. Strangers invent as many as they like, so only these are looked at, with a pause after
+    /// each.
+    async fn remove_below(&self, prefix: &str) -> Result<u64, Error> {
+        let (mut removed, mut from) = (0, prefix.to_owned());
+        while let Some(collection) = self.next_collection(&from).await?.filter(|next| next.starts_with(prefix)) {
+            removed += self.remove_all(&collection).await?;
+            tokio::time::sleep(self.options.pause).await;
+            // The least text behind it: none has a NUL.
+            from = collection + "\u{1}";
+        }
+        Ok(removed)
+    }
+
+    async fn remove_all(&self, collection: &str) -> Result<u64, Error> {
         let mut removed = 0;
-        while let Some(rows) = self.remove_records(collection, age).await? {
+        let Some(rule) = self.options.retention.iter().find(|rule| rule.matches(collection)) else { return Ok(0) };
+        while let Some(rows) = self.remove_records(collection, rule.age).await? {
             removed += rows;
             if rows < u64::from(self.options.rows) {
                 break;
@@ -133,36 +152,47 @@ impl Upkeep {
         Ok(removed)
     }
 
-    /// The first collection after this one, by one look into the index.
-    async fn next_collection(&self, after: &str) -> Result<Option<String>, Error> {
-        if self.options.retention.is_empty() {
-            return Ok(None);
-        }
+    /// The first collection from this one on, by one look into the index.
+    async fn next_collection(&self, from: &str) -> Result<Option<String>, Error> {
         let mut transaction = self.database.begin().await?;
-        let sql = "SELECT collection FROM record_state WHERE collection > $1 ORDER BY collection LIMIT 1";
-        let next = sqlx::query_scalar(sql).persistent(false).bind(after.to_owned());
+        let sql = "SELECT collection FROM record_state WHERE collection >= $1 ORDER BY collection LIMIT 1";
+        let next = sqlx::query_scalar(sql).persistent(false).bind(from.to_owned());
         let next = next.fetch_optional(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(next)
     }
 
-    /// One step. `None` where another worker is at it.
-    async fn remove_tombstones(&self) -> Result<Option<u64>, Error> {
+    /// One step. How many went, and where the next step goes on; `None` where another worker is at it.
+    async fn remove_tombstones(&self, after: Option<Looked>) -> Result<Option<(u64, Option<Looked>)>, Error> {
         let Some(mut transaction) = self.begin().await? else { return Ok(None) };
-        let removed = sqlx::query(
-            "DELETE FROM record_state WHERE ctid = ANY (ARRAY(
-               SELECT r.ctid FROM record_state r
-               WHERE r.record IS NULL AND r.indexed_at < now() - $1 * interval '1 second'
-                 AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.did = r.did)
-               ORDER BY r.indexed_at LIMIT $2 FOR UPDATE OF r SKIP LOCKED))",
+        let (indexed_at, at) = after.unzip();
+        let step = sqlx::query(
+            "WITH step AS MATERIALIZED (
+               SELECT ctid AS at, indexed_at, did FROM record_state
+               WHERE record IS NULL AND indexed_at < now() - $1 * interval '1 second'
+                 AND ($3::text IS NULL OR (indexed_at, ctid) > ($3::timestamptz, $4::text::tid))
+               ORDER BY indexed_at, ctid LIMIT $2),
+             gone AS (
+               DELETE FROM record_state WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM record_state
+                 WHERE ctid = ANY (ARRAY(
+                     SELECT at FROM step s WHERE NOT EXISTS (SELECT FROM dead_letters d WHERE d.did = s.did)))
+                   AND record IS NULL AND indexed_at < now() - $1 * interval '1 second'
+                 FOR UPDATE SKIP LOCKED)) RETURNING 1)
+             SELECT (SELECT count(*) FROM gone) AS gone, last.* FROM (VALUES (1)) AS one
+             LEFT JOIN (SELECT indexed_at::text, at::text FROM step ORDER BY step.indexed_at, step.at
+                        OFFSET $2 - 1 LIMIT 1) AS last ON true",
         )
         .persistent(false)
         .bind(self.options.tombstones.as_secs_f64())
         .bind(i64::from(self.options.rows))
-        .execute(&mut *transaction)
+        .bind(indexed_at)
+        .bind(at)
+        .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(Some(removed.rows_affected()))
+        let last: (Option<String>, Option<String>) = (step.try_get("indexed_at")?, step.try_get("at")?);
+        Ok(Some((step.try_get::<i64, _>("gone")? as u64, last.0.zip(last.1))))
     }
 
     /// One step. `None` where another worker is at it.

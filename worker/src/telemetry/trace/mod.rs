@@ -18,6 +18,7 @@ use crate::log::{Batch, Entry, Item};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanProcessor};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 use turbo_core::shard::Slices;
@@ -54,6 +55,9 @@ impl Step {
 
 /// What is installed.
 static TRACER: OnceLock<Tracer> = OnceLock::new();
+
+/// Whether an archive takes what is committed.
+static ARCHIVED: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug)]
 struct Tracer {
@@ -104,10 +108,15 @@ pub fn done<'a>(step: Step, began: Option<SystemTime>, slices: &Slices, entries:
         let Some(context) = &entry.item.trace else { continue };
         let (slice, partition) = (slices.name(entry.shard), entry.shard.partition);
         tracer.step(step, context, times, (slice, partition, entry.seq));
-        if step == Step::Commit {
+        if step == Step::Commit && ARCHIVED.load(Ordering::Relaxed) {
             tracer.waiting().push(context, slice, partition, entry.seq);
         }
     }
+}
+
+/// There is an archive: from here on what is committed waits for its object.
+pub fn archived() {
+    ARCHIVED.store(true, Ordering::Relaxed);
 }
 
 /// An object that was begun then is in the archive: the shard's entries up to this log sequence are in it, or in one before.

@@ -9,6 +9,7 @@ use std::process::Command;
 /// Prints one line for each shard. `out_of_order` counts rows that stand behind a later one of their DID in its file.
 const SCRIPT: &str = r#"
 import sys, duckdb
+duckdb.execute("SET enable_progress_bar = false")
 sql = """
 WITH rows AS (
   SELECT slice, partition, seq, did, filename, file_row_number AS n

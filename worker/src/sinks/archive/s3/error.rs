@@ -77,6 +77,20 @@ pub enum Error {
         /// By which kind of put.
         how: &'static str,
     },
+    /// The store does not say of an object what it was put with.
+    #[error(
+        "{at}.endpoint: {endpoint} does not give back the size and the metadata (x-amz-meta-*) of an \
+         object that was put just now, but {found}: after a lost reply one's own object could not be known; give a store \
+         that keeps metadata"
+    )]
+    Unmarked {
+        /// The field that the store stands in.
+        at: &'static str,
+        /// The store.
+        endpoint: String,
+        /// What it says.
+        found: String,
+    },
     /// The store is away, slow, or has too much to do.
     #[error("{what}: {why}")]
     Outage {
@@ -155,6 +169,8 @@ impl S3 {
             (_, "RequestTimeTooSkewed" | "RequestTimeout") | (408 | 409 | 429 | 500.., _) => {
                 Error::Outage { what, why }
             }
+            // A long answer is begun with 200, and may end so.
+            (_, "InternalError" | "SlowDown" | "ServiceUnavailable") => Error::Outage { what, why },
             (401 | 403, _) => {
                 self.renew();
                 let code = if code.is_empty() { status.to_string() } else { code };

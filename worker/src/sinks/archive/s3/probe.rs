@@ -1,4 +1,5 @@
-//! The first question: does the store refuse to replace an object? Some take the condition and ignore it.
+//! The first questions: does the store refuse to replace an object? Some take the condition and ignore it. And does it give
+//! back what an object was marked with, by which one's own is known?
 
 use super::objects::Placed;
 use super::{Error, S3};
@@ -8,10 +9,11 @@ use crate::sinks::archive::stamp::Stamping;
 const BODY: &[u8] = b"turbo asks whether this store honours If-None-Match\n";
 
 impl S3 {
-    /// Puts a small object, and once more, whole and in parts: the store must refuse both with 412. Then removes it.
+    /// Puts a small object, and once more, whole and in parts: the store must refuse both with 412, and
+    /// give back its size and its checksum. Then removes it.
     ///
     /// # Errors
-    /// The store is away, refuses, or replaces objects.
+    /// The store is away, refuses, forgets, or replaces objects.
     pub async fn probe(&self) -> Result<(), Error> {
         // Readers of a folder pass over names that begin with an underscore.
         let path = format!("_turbo_probe-{:016x}", rand::random::<u64>());
@@ -24,10 +26,17 @@ impl S3 {
 
     async fn twice(&self, path: &str, stamp: &Stamp) -> Result<(), Error> {
         let refused = |how| Error::Unconditional { at: self.options.at, endpoint: self.endpoint(), how };
-        if self.put(path, BODY.to_vec(), stamp, true).await? == Placed::New
-            && self.put(path, BODY.to_vec(), stamp, true).await? == Placed::New
-        {
+        self.put(path, BODY.to_vec(), stamp, true).await?;
+        if self.put(path, BODY.to_vec(), stamp, true).await? == Placed::New {
             return Err(refused("of a whole object"));
+        }
+        let found = self.head(path).await?;
+        if found.as_ref() != Some(stamp) {
+            return Err(Error::Unmarked {
+                at: self.options.at,
+                endpoint: self.endpoint(),
+                found: format!("{found:?}"),
+            });
         }
         let upload = self.begin_upload(path, stamp).await?;
         let joined = self.join_over(path, &upload).await;

@@ -12,6 +12,9 @@ use turbo_core::event::Event;
 /// Endings of the files here; others are left alone.
 const ENDINGS: [&str; 2] = ["chunks", "object"];
 
+/// Processes that share a folder at most.
+const MOST: usize = 256;
+
 /// A buffer that can not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -66,6 +69,29 @@ impl Buffer {
             }
         }
         Ok(Self { folder: folder.to_owned(), next: AtomicU64::new(0), _lock: lock })
+    }
+
+    /// Takes the first of the folders `<name>-0`, `<name>-1` and so on that no other process has, and empties those of the
+    /// others whose processes have ended: they may have been killed, and nobody would come back for what they left.
+    pub(super) fn first_free(folder: &Path, name: &str) -> Result<Self, Error> {
+        let at = |n: usize| folder.join(format!("{name}-{n}"));
+        let mut taken = None;
+        for n in 0..MOST {
+            match taken {
+                None => match Self::open(&at(n)) {
+                    Ok(buffer) => taken = Some(buffer),
+                    Err(Error::InUse(_)) => {}
+                    Err(error) => return Err(error),
+                },
+                Some(_) if at(n).is_dir() => match Self::open(&at(n)) {
+                    // Its process lives, or has just taken it.
+                    Ok(_) | Err(Error::InUse(_)) => {}
+                    Err(error) => tracing::warn!("{error}"),
+                },
+                Some(_) => {}
+            }
+        }
+        taken.ok_or_else(|| Error::InUse(at(MOST - 1).display().to_string()))
     }
 
     /// A new name in the folder.
@@ -188,6 +214,26 @@ mod tests {
         let path = spool.path().to_owned();
         drop(spool);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn processes_share_a_folder_and_what_a_killed_one_left_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second, third] = [(); 3].map(|()| Buffer::first_free(folder.path(), "turbo-ns-name").unwrap());
+        let names = [&first, &second, &third].map(|buffer| buffer.folder.file_name().unwrap().to_owned());
+        assert_eq!(names, ["turbo-ns-name-0", "turbo-ns-name-1", "turbo-ns-name-2"]);
+        let files = |buffer: &PathBuf| std::fs::read_dir(buffer).unwrap().count() - 1;
+        let [a, b, c] = [&first, &second, &third].map(|buffer| buffer.folder.clone());
+        let other = Buffer::first_free(folder.path(), "turbo-ns-other").unwrap();
+        // A kill runs nothing: the lock goes, the files stay.
+        std::fs::write(a.join("00000009.object"), "left").unwrap();
+        std::fs::write(b.join("00000009.object"), "mine").unwrap();
+        std::fs::write(c.join("00000009.object"), "left").unwrap();
+        drop((first, third));
+        let again = Buffer::first_free(folder.path(), "turbo-ns-name").unwrap();
+        assert_eq!(again.folder, a);
+        assert_eq!((files(&a), files(&b), files(&c), files(&other.folder)), (0, 1, 0, 0));
+        drop(second);
     }
 
     #[test]

@@ -9,32 +9,34 @@ use super::Shared;
 use super::buffer::{Chunks, Scratch};
 use super::lane::{Range, Waiting};
 use crate::sinks::feed::SinkPosition;
-use crate::sinks::postgres::{self, Fence, Intent};
+use crate::sinks::postgres::{self, Fence, Intent, answered};
 use crate::telemetry::{events, trace};
 use std::fs::File;
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use turbo_core::backoff::Backoff;
+use turbo_core::shard::Shard;
 
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// The server ends its statements after 30 s; this is for one that does not answer at all.
-const CATALOG: Duration = Duration::from_secs(45);
+pub(super) const CATALOG: Duration = Duration::from_secs(45);
+/// How often what waits is read in vain before its shard is dropped: the log still has it.
+const READS: u32 = 5;
 
 /// Why nothing has landed yet.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error(transparent)]
     Catalog(#[from] postgres::Error),
-    #[error("PostgreSQL does not answer")]
-    Silent,
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
     Object(#[from] ObjectError),
     #[error("the archive's buffer: {0}")]
     Buffer(#[from] std::io::Error),
+    #[error("what waits in the archive's buffer can not be read back: {0}")]
+    Spool(std::io::Error),
     #[error("{found} events wait for a segment of {rows}")]
     Rows { found: u64, rows: u64 },
     #[error("{0} is another's object; does another pipeline use this folder or prefix? give each its own")]
@@ -47,12 +49,19 @@ pub(super) enum Error {
     Task,
 }
 
+impl Error {
+    /// Whether what waits can not be had again from the buffer.
+    fn is_of_spool(&self) -> bool {
+        matches!(self, Self::Spool(_) | Self::Rows { .. })
+    }
+}
+
 /// How a landing ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The position is where the range ends.
     Landed,
-    /// The claim is lost.
+    /// It will not land under this claim: the claim is lost, or what waited is.
     Lost,
 }
 
@@ -73,29 +82,40 @@ struct Made {
 /// A range on its way.
 pub(super) struct Landing {
     shared: Arc<Shared>,
+    shard: Shard,
     fence: Fence,
     /// The position before it.
     had: SinkPosition,
     /// Its events wait in it until its object is made.
     range: Range,
     made: Option<Made>,
+    /// When the object was begun.
+    began: Option<SystemTime>,
+    /// Whether an attempt has failed since it was made.
+    failed: bool,
 }
 
 impl Landing {
-    pub(super) fn new(shared: Arc<Shared>, fence: Fence, had: SinkPosition, range: Range) -> Self {
-        Self { shared, fence, had, range, made: None }
+    pub(super) fn new(shared: Arc<Shared>, shard: Shard, fence: Fence, had: SinkPosition, range: Range) -> Self {
+        Self { shared, shard, fence, had, range, made: None, began: None, failed: false }
     }
 
-    /// Tries until it has landed or the claim is lost. Gives back what is left of the range: where it ends.
+    /// Tries until it has landed, or never will. Gives back what is left of the range: where it ends.
     pub(super) async fn run(mut self) -> (Range, Outcome) {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        let mut reads = 0;
         let outcome = loop {
             match self.attempt().await {
                 Ok(outcome) => break outcome,
                 Err(error) => {
                     let path = self.made.as_ref().map_or("", |made| &made.intent.path);
-                    self.shared.report.failed(&error.to_string());
+                    self.shared.report.failed(Some(self.shard), &error.to_string());
                     events::SegmentFailed { path, error: &error.to_string() }.emit();
+                    self.failed = true;
+                    reads += u32::from(error.is_of_spool());
+                    if reads == READS {
+                        break Outcome::Lost;
+                    }
                     tokio::time::sleep(backoff.next(rand::random())).await;
                 }
             }
@@ -103,6 +123,7 @@ impl Landing {
         if let Some(made) = self.made.filter(|_| outcome == Outcome::Landed) {
             let Intent { path, rows, bytes, .. } = &made.intent;
             events::SegmentCommitted { path, rows: *rows, bytes: *bytes }.emit();
+            trace::put(self.began, &self.fence.slice, self.fence.partition, self.range.covers.seq);
         }
         (self.range, outcome)
     }
@@ -115,24 +136,27 @@ impl Landing {
             return Ok(outcome);
         }
         if let Some(waiting) = &self.range.segment {
+            self.began = trace::now();
             self.made = Some(self.make(waiting).await?);
             // The object has all of it: the disk holds it once.
             self.range.segment = None;
         }
         let mut id = None;
         if let Some(Made { file, intent, stamp }) = &self.made {
-            id = answered(shared.database.intend(&self.fence, intent)).await?;
+            id = answered(CATALOG, shared.database.intend(&self.fence, intent)).await?;
             if id.is_none() {
                 return self.over().await;
             }
-            let began = trace::now();
+            if self.failed {
+                // What an earlier attempt could not abort would be paid for until the next claim.
+                shared.store.abort_uploads(&intent.path).await?;
+            }
             if shared.store.put_new(&intent.path, file.path(), stamp).await? == Put::Taken {
                 let taken = || Error::Taken(shared.store.address(&intent.path));
                 return self.over().await.map_err(|error| if let Error::Unsettled = error { taken() } else { error });
             }
-            trace::put(began, &self.fence.slice, self.fence.partition, self.range.covers.seq);
         }
-        match answered(shared.database.commit_segment(&self.fence, id, self.had, self.range.covers)).await? {
+        match answered(CATALOG, shared.database.commit_segment(&self.fence, id, self.had, self.range.covers)).await? {
             true => Ok(Outcome::Landed),
             false => self.over().await,
         }
@@ -147,7 +171,7 @@ impl Landing {
     }
 
     async fn standing(&self) -> Result<Standing, Error> {
-        let row = answered(self.shared.database.archive_position(&self.fence)).await?;
+        let row = answered(CATALOG, self.shared.database.archive_position(&self.fence)).await?;
         let (had, covers) = (self.had.seq, self.range.covers.seq);
         let found = match row {
             Some((epoch, _)) if epoch > self.fence.epoch => return Ok(Standing::Over(Outcome::Lost)),
@@ -189,9 +213,9 @@ fn fill(
     (slice, partition): (&str, u16),
     rows: u64,
 ) -> Result<Stamp, Error> {
-    let mut chunks = Chunks::open(from, bytes)?;
+    let mut chunks = Chunks::open(from, bytes).map_err(Error::Spool)?;
     let mut filling = Filling::begin(format, File::create(to)?, slice, partition)?;
-    while let Some(events) = chunks.next()? {
+    while let Some(events) = chunks.next().map_err(Error::Spool)? {
         filling.add(events)?;
     }
     let (_, found) = filling.finish()?;
@@ -199,12 +223,4 @@ fn fill(
         return Err(Error::Rows { found, rows });
     }
     Ok(Stamp::of(to)?)
-}
-
-/// An answer of the catalog, or that none comes.
-pub(super) async fn answered<T>(asked: impl Future<Output = Result<T, postgres::Error>>) -> Result<T, Error> {
-    match tokio::time::timeout(CATALOG, asked).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Error::Silent),
-    }
 }

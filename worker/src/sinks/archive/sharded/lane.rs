@@ -40,6 +40,13 @@ pub(super) struct Range {
     pub(super) entries: u64,
 }
 
+impl Range {
+    /// Bytes that wait for its object.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segment.as_ref().map_or(0, |segment| segment.spool.bytes())
+    }
+}
+
 /// A shard that is given up.
 pub(super) struct Leaving {
     /// Until when a put under way is waited for.
@@ -90,9 +97,9 @@ impl Lane {
 
     /// Bytes of all that waits.
     pub(super) fn bytes(&self) -> u64 {
-        let closed = self.closed.iter().filter_map(|range| range.segment.as_ref());
+        let closed: u64 = self.closed.iter().map(Range::bytes).sum();
         let working = self.work.as_ref().map_or(0, |(_, bytes)| *bytes);
-        self.open_bytes() + closed.map(|segment| segment.spool.bytes()).sum::<u64>() + working
+        self.open_bytes() + closed + working
     }
 
     /// Takes entries; passes over what the archive has. After an error they can be given again.
@@ -117,7 +124,7 @@ impl Lane {
         self.taken = taken;
         self.entries += count;
         self.since.get_or_insert_with(Instant::now);
-        if self.open_bytes() >= shared.options.roll_size {
+        if self.open_bytes() >= shared.options.closed_at() {
             self.close();
         }
         Ok(())

@@ -59,15 +59,24 @@ enum Step {
 }
 
 impl Database {
-    /// Switches these projections on and all others off. To be called before the first commit.
+    /// Switches these projections on and all others off, where the pipeline file with this generation is not older than
+    /// the one that switched them last: a process of an old file that starts anew during a rollout changes nothing. A file
+    /// without a generation is newer than every list that differs from its own. To be called before the first commit.
     ///
     /// # Errors
     /// There is no projection of such a name (an error of the pipeline file), or PostgreSQL refuses.
-    pub async fn project(&self, wanted: &[String]) -> Result<(), Error> {
+    pub async fn project(&self, wanted: &[String], generation: Option<i64>) -> Result<(), Error> {
         if let Some(unknown) = wanted.iter().find(|name| names().all(|known| known != **name)) {
             return Err(UnknownProjection { name: unknown.clone() }.into());
         }
         let mut transaction = self.begin().await?;
+        let newest = "UPDATE pipeline SET projections_generation = coalesce($1, projections_generation)
+                      WHERE coalesce($1, projections_generation) >= projections_generation";
+        let newest = sqlx::query(newest).persistent(false).bind(generation).execute(&mut *transaction).await?;
+        if newest.rows_affected() == 0 {
+            tracing::info!("a newer pipeline file has switched the projections; they stay as they are");
+            return Ok(transaction.rollback().await?);
+        }
         let off = sqlx::query("DELETE FROM projections WHERE name <> ALL ($1)").persistent(false).bind(wanted);
         off.execute(&mut *transaction).await?;
         let on =

@@ -19,8 +19,10 @@ pub use backfill::{Backfill, BackfillOptions};
 use super::Error;
 use super::copy::Rows;
 use super::merge::Merge;
+use super::walk::Walk;
 use columns::Projection;
 use record::{Datum, Record};
+use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection};
 use turbo_core::fold::{Barrier, Row};
 use turbo_core::shard::Slices;
@@ -124,19 +126,14 @@ impl Projections {
     pub(super) async fn barrier(&self, connection: &mut PgConnection, barrier: &Barrier<'_>) -> Result<(), Error> {
         let (Barrier::Replaced { repo, .. } | Barrier::Removed { repo }) = barrier;
         for filled in self.0.iter().filter(|filled| filled.slice == repo.0) {
-            let name = filled.projection.name;
-            let query = match barrier {
-                Barrier::Replaced { repo, seq, rev } => {
-                    let sql = format!("DELETE FROM {name} WHERE did = $1 AND rev <= $2 AND seq < $3");
-                    let query = sqlx::query(AssertSqlSafe(sql)).bind(repo.1.to_owned());
-                    query.bind((*rev).to_owned()).bind(*seq as i64)
+            let walk = Walk { table: filled.projection.name, key: &["rkey"], did: repo.1 };
+            match barrier {
+                Barrier::Replaced { seq, rev, .. } => {
+                    let bind = |query: Query<'static, _, _>| query.bind((*rev).to_owned()).bind(*seq as i64);
+                    walk.remove(connection, "rev <= $4 AND seq < $5", bind).await?;
                 }
-                Barrier::Removed { repo } => {
-                    let sql = format!("DELETE FROM {name} WHERE did = $1");
-                    sqlx::query(AssertSqlSafe(sql)).bind(repo.1.to_owned())
-                }
-            };
-            query.persistent(false).execute(&mut *connection).await?;
+                Barrier::Removed { .. } => walk.remove(connection, "true", |query| query).await?,
+            }
         }
         Ok(())
     }
