@@ -381,4 +381,9 @@ async fn a_collector_that_is_away_or_says_nothing_costs_spans_and_nothing_else()
     collector.received.silent.store(false, Ordering::Relaxed);
     collector.restart();
     collector.drain().await;
+    let ours: BTreeSet<String> =
+        entries.iter().map(|entry| trace_of(&entry.item.trace.as_ref().unwrap().traceparent())).collect();
+    let came =
+        collector.received.spans.lock().unwrap().iter().filter(|span| ours.contains(&hex(&span.trace_id))).count();
+    assert!(came < 3 * entries.len(), "more was made than is kept for one who does not answer");
 }
