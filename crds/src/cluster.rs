@@ -18,6 +18,12 @@ impl TurboPipelineSpec {
             let what = "a directory of a pod is gone with the pod";
             problems.push(Problem::at("spec.sinks.archive.directory", what, "give spec.sinks.archive.s3"));
         }
+        let s3 = self.sinks.archive.as_ref().and_then(|archive| archive.s3.as_ref());
+        if s3.is_some_and(|s3| s3.access_key_id_from.is_none()) {
+            let what = "required on a cluster, but missing: the environment of a pod has no keys";
+            let mend = "give it, and secretAccessKeyFrom";
+            problems.push(Problem::at("spec.sinks.archive.s3.accessKeyIdFrom", what, mend));
+        }
         if self.source.recording.is_some() {
             let what = "a file is not in the pod";
             problems.push(Problem::at("spec.source.recording", what, "give spec.source.jetstream"));

@@ -38,3 +38,4 @@ pub use sinks::{
 };
 pub use slices::Slice;
 pub use source::{Pace, Recording, Source, SourceChoice};
+pub use warnings::takes;

@@ -67,6 +67,12 @@ pub(crate) const COLLECTION_OR_PREFIX: Pattern = pattern(
     "give an NSID like app.bsky.feed.post, or a prefix like app.bsky.feed.*",
 );
 
+pub(crate) const COLLECTION_PREFIX_OR_ALL: Pattern = pattern(
+    concat!(r"^(\*|", segment!("[a-zA-Z]"), r"(\.", segment!("[a-zA-Z0-9]"), r")+\.([a-zA-Z][a-zA-Z0-9]{0,62}|\*))$"),
+    "is not a collection, a prefix of collections, or *",
+    "give an NSID like app.bsky.feed.post, a prefix like app.bsky.feed.*, or * for all",
+);
+
 pub(crate) const DID: Pattern = pattern(
     "^did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]$",
     "is not a DID",
@@ -127,13 +133,14 @@ pub(crate) const ENV: Pattern = pattern(
 );
 
 /// All of them, to find the words for a refused text by the expression that refused it.
-pub(crate) const ALL: [&Pattern; 15] = [
+pub(crate) const ALL: [&Pattern; 16] = [
     &DURATION,
     &QUANTITY,
     &LABEL,
     &ENDPOINT,
     &COLLECTION,
     &COLLECTION_OR_PREFIX,
+    &COLLECTION_PREFIX_OR_ALL,
     &DID,
     &NATS,
     &HTTP,

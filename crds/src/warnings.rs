@@ -48,11 +48,12 @@ fn sizes(jetstream: &Jetstream) -> Option<Problem> {
 }
 
 fn asked(jetstream: &Jetstream, collection: &str) -> bool {
-    jetstream.collections.is_empty() || jetstream.collections.iter().any(|asked| matches(asked, collection))
+    jetstream.collections.is_empty() || jetstream.collections.iter().any(|asked| takes(asked, collection))
 }
 
-/// Whether a filter of the source, an NSID or a prefix like `app.bsky.feed.*`, takes the collection.
-fn matches(filter: &str, collection: &str) -> bool {
+/// Whether a filter of collections, an NSID, a prefix like `app.bsky.feed.*`, or `*`, takes the collection.
+#[must_use]
+pub fn takes(filter: &str, collection: &str) -> bool {
     match filter.strip_suffix('*') {
         Some(prefix) => collection.starts_with(prefix),
         None => filter == collection,

@@ -78,9 +78,9 @@ impl Projection {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
-    /// The collections: NSIDs, or prefixes like `app.bsky.feed.*`, 1 to 64.
+    /// The collections: NSIDs, prefixes like `app.bsky.feed.*`, or `*` for all, 1 to 64.
     #[schemars(length(min = 1, max = 64))]
-    #[schemars(inner(length(min = 1, max = 319), regex(pattern = patterns::COLLECTION_OR_PREFIX.regex)))]
+    #[schemars(inner(length(min = 1, max = 319), regex(pattern = patterns::COLLECTION_PREFIX_OR_ALL.regex)))]
     pub collections: Vec<String>,
     /// The age by source time, 1h or more.
     #[x_kube(validation = rules::duration_at_least("1h"))]

@@ -110,6 +110,8 @@ fn cases() -> Vec<Value> {
         many(json!({"spec.log.nats.stream": {"maxBytes": "10Ti", "highWater": 1_000_000_000}})),
         many(json!({"spec.sinks.postgres.connections": 64, "spec.sinks.postgres.directUrlFrom": {"env": "PG_DIRECT"}})),
         many(json!({"spec.sinks.archive": {"directory": "d"}})),
+        many(json!({"spec.sinks.postgres.retention": [
+            {"collections": ["app.bsky.feed.like", "app.bsky.graph.*"], "age": "30d"}, {"collections": ["*"], "age": "1h"}]})),
         json!({"spec.ingest": {"replicas": 3}, "spec.workers": {"replicas": 1024, "lease": "5m"}}),
         json!({"spec.workers": {}}),
         json!({"spec.workers": {"drain": "1h"}}),
@@ -178,6 +180,10 @@ fn what_a_cluster_adds_is_a_list_of_its_own() {
             "spec.sinks.postgres: required on a cluster, but missing; give a PostgreSQL database",
         ]
     );
+    let s3 = many(json!({"spec.sinks.archive": {"s3": {"bucket": "mine"}}}));
+    let keys = "spec.sinks.archive.s3.accessKeyIdFrom: required on a cluster, but missing: the environment of a pod has no \
+                keys; give it, and secretAccessKeyFrom";
+    assert!(said(s3.clone()).contains(&keys.to_owned()), "{:?}", said(s3));
     assert_eq!(
         said(many(json!({"spec.sinks.archive": {"directory": "d"}}))),
         [

@@ -21,7 +21,8 @@ const MERGE: &str = "INSERT INTO record_state
   FROM stage ORDER BY did, collection, rkey
   ON CONFLICT (did, collection, rkey) DO UPDATE SET
     rev = excluded.rev, cid = excluded.cid, record = excluded.record, time_us = excluded.time_us,
-    indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition, seq = excluded.seq
+    indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition, seq = excluded.seq,
+    hydration = 'none', hydrated = NULL
   WHERE excluded.rev > record_state.rev";
 const FIELDS: i16 = 10;
 

@@ -78,11 +78,14 @@ impl Measured {
     fn whole_lines(&self) {
         let rate = |workers, shards| self.run(workers, shards, |run| run.rate);
         let one = rate(1, 4);
-        let floor = middle(&self.log, |turn| turn.batches).min(middle(&self.commit, |turn| turn.bare));
-        println!(
-            "bench sharded_socket_to_row ratio={:.2} goal=0.5 events_per_second={one:.0} lower_floor={floor:.0}",
-            one / floor
-        );
+        // Where one of the two floors was not measured there is no lower one.
+        if !self.log.is_empty() && !self.commit.is_empty() {
+            let floor = middle(&self.log, |turn| turn.batches).min(middle(&self.commit, |turn| turn.bare));
+            println!(
+                "bench sharded_socket_to_row ratio={:.2} goal=0.5 events_per_second={one:.0} lower_floor={floor:.0}",
+                one / floor
+            );
+        }
         for workers in [2, 4] {
             let many = rate(workers, 4);
             println!("bench workers_{workers} ratio={:.2} goal=1 events_per_second={many:.0} one={one:.0}", many / one);

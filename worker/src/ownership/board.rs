@@ -19,6 +19,8 @@ pub struct Board {
     liveness: Liveness,
     /// Never locked by two: the lock lets a board be shared, which a watch can not be.
     watch: Mutex<Option<Watch>>,
+    /// When the bucket was made that is watched: one that takes its place tells nothing to the watch of the old one.
+    made: Option<i128>,
     /// Whether everything that was there at the beginning of the watch was seen.
     current: bool,
     beats: BTreeMap<WorkerId, u64>,
@@ -39,6 +41,7 @@ impl Board {
             began: Instant::now(),
             liveness,
             watch: Mutex::new(None),
+            made: None,
             current: false,
             beats,
             plan,
@@ -75,25 +78,34 @@ impl Board {
             // The watch went with the server's memory, and would find that out after a while only.
             watch = None;
         }
+        let failed = |error: &dyn std::error::Error| Error::request("the watch of the bucket")(error);
+        let bucket = self.log.bucket.stream.get_info().await.map_err(|error| failed(&error))?;
+        let made = Some(bucket.created.unix_timestamp_nanos());
         let mut watch = match watch {
-            Some(watch) => watch,
-            None => self.open().await?,
+            Some(watch) if made == self.made => watch,
+            _ => {
+                if made != self.made {
+                    // Nothing is in it yet. What is planned stays, and is written into this one too.
+                    (self.revision, self.made) = (0, made);
+                    self.beats.clear();
+                }
+                self.open(bucket.state.messages).await?
+            }
         };
         while let Some(changed) = watch.next().now_or_never() {
             let Some(changed) = changed else { return Ok(()) };
-            self.take(&changed.map_err(|error| Error::request("the watch of the bucket")(&error))?);
+            self.take(&changed.map_err(|error| failed(&error))?);
         }
         self.watch = Mutex::new(Some(watch));
         Ok(())
     }
 
-    async fn open(&mut self) -> Result<Watch, Error> {
-        let failed = |error: &dyn std::error::Error| Error::request("the watch of the bucket")(error);
+    async fn open(&mut self, values: u64) -> Result<Watch, Error> {
         // A bucket without keys says nothing at all: then there is nothing to be seen first.
-        let keys = self.log.bucket.status().await.map_err(|error| failed(&error))?.values();
-        self.current = keys == 0;
+        self.current = values == 0;
         let keys = [format!("{WORKER}>"), PLAN.to_owned()];
-        self.log.bucket.watch_many_with_history(keys).await.map_err(|error| failed(&error))
+        let watch = self.log.bucket.watch_many_with_history(keys).await;
+        watch.map_err(|error| Error::request("the watch of the bucket")(&error))
     }
 
     fn take(&mut self, entry: &Entry) {

@@ -34,7 +34,8 @@ impl Planner {
         let Some(live) = board.live() else { return Ok(true) };
         let (previous, revision) = board.plan();
         let next = plan(previous, &live, shards);
-        if next != *previous {
+        // A bucket that was made anew does not have the plan.
+        if next != *previous || revision == 0 {
             let json = serde_json::to_vec(&next).map_err(|error| Error::request("the plan")(&error))?;
             self.write(json, revision).await?;
         }

@@ -161,7 +161,7 @@ async fn a_lost_reply_of_the_store_lands_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_reply_of_the_catalog_lands_nothing_twice() {
+async fn a_catalog_that_is_killed_again_and_again_lands_nothing_twice() {
     let Some((postgres, s3)) = servers() else { return };
     let mut bench = Bench::new(&postgres).await;
     bench.write_log(2000, 50.0);

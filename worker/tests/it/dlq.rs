@@ -1,5 +1,6 @@
 //! Dead letters: what becomes one, and what comes of sending it again.
 
+use crate::owners::eventually;
 use crate::rig::{Rig, change, deleted_account, sync};
 use sqlx::Row as _;
 use std::sync::Arc;
@@ -271,8 +272,19 @@ async fn a_redrive_during_a_claim_is_all_of_the_old_owner_or_all_of_the_new_one(
     rig.database.ask_again(&Filter::default()).await.unwrap();
     let committer = Arc::new(Committer::new(rig.database.clone(), rig.slices.clone()));
     let (old, committing) = (std::mem::take(&mut rig.owned), committer.clone());
+    let mut held = rig.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM positions FOR UPDATE").execute(&mut *held).await.unwrap();
     let redrive = tokio::spawn(async move { committing.redrive(&old, 100).await });
-    rig.taken_over().await;
+    // Both have begun, and wait for the same rows.
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let pool = rig.pool.clone();
+    let both_wait = async move {
+        eventually("both wait", async || sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.unwrap() >= 2)
+            .await;
+        held.commit().await.unwrap();
+    };
+    tokio::join!(rig.taken_over(), both_wait);
     let by_old = redrive.await.unwrap().map_or(0, |done| done.landed);
     let by_new = committer.redrive(&rig.owned, 100).await.unwrap().landed;
     assert!((by_old, by_new) == (20, 0) || (by_old, by_new) == (0, 20), "{by_old} and {by_new}");

@@ -180,3 +180,30 @@ async fn a_server_that_is_away_for_a_while_moves_no_shard() {
         member.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_bucket_in_the_place_of_another_is_seen_and_has_the_plan() {
+    let Some(nats) = Nats::start() else { return };
+    let log = open(&nats).await;
+    let mut watching = Board::new(log.clone(), WorkerId::from("watching"), LIMIT);
+    let lives = |log: &Log, name: &str| {
+        let me = WorkerId::from(name);
+        let member = Member::new(log, &me, shards(), LIMIT, Box::new(|| Bytes::from_static(b"{}")));
+        tokio::spawn(member.run(watch::channel(View::default()).0, CancellationToken::new()))
+    };
+    let _first = lives(&open(&nats).await, "a");
+    let before = planned(&mut watching, &["a"]).await;
+    // The sequences of the first one are far ahead of what the second one will ever have here.
+    for n in 0..3000 {
+        log.bucket.put("much", n.to_string().into()).await.unwrap();
+    }
+    let context = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+    context.delete_stream("KV_tp_test_bluesky").await.unwrap();
+    let again = open(&nats).await;
+    let mut fresh = Board::new(again.clone(), WorkerId::from("fresh"), LIMIT);
+    let plan = planned(&mut fresh, &["a"]).await;
+    assert_eq!(plan, before, "it is the same plan: nothing moves");
+    let _second = lives(&again, "b");
+    assert_balanced(&planned(&mut watching, &["a", "b"]).await);
+    assert_balanced(&planned(&mut fresh, &["a", "b"]).await);
+}

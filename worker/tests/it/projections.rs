@@ -21,6 +21,10 @@ CREATE OR REPLACE FUNCTION arr(j jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
 CREATE OR REPLACE FUNCTION strs(j jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE AS
   $$ SELECT CASE WHEN jsonb_typeof(j) = 'array' THEN ARRAY(
        SELECT str(e) FROM jsonb_array_elements(j) WITH ORDINALITY AS x (e, n) WHERE str(e) IS NOT NULL ORDER BY n) END $$;
+CREATE OR REPLACE FUNCTION vals(j jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE AS
+  $$ SELECT CASE WHEN jsonb_typeof(j) = 'array' THEN ARRAY(
+       SELECT str(e -> 'val') FROM jsonb_array_elements(j) WITH ORDINALITY AS x (e, n)
+       WHERE str(e -> 'val') IS NOT NULL ORDER BY n) END $$;
 CREATE OR REPLACE FUNCTION moment(j jsonb) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS
   $$ SELECT CASE WHEN str(j) ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$' THEN str(j)::timestamptz END $$;
 CREATE OR REPLACE FUNCTION cid(j jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS
@@ -50,7 +54,7 @@ const FIELDS: [(&str, &str, &str, &str); 8] = [
          coalesce(str(r #> '{embed,record,uri}'), str(r #> '{embed,record,record,uri}')),
          CASE WHEN media(r -> 'embed') IS NOT NULL THEN media(r -> 'embed') || coalesce(media(r #> '{embed,media}'), '{}') END,
          facets(r -> 'facets', 'mention', 'did'), facets(r -> 'facets', 'link', 'uri'), facets(r -> 'facets', 'tag', 'tag'),
-         strs(r -> 'tags'), strs(r #> '{labels,values}')",
+         strs(r -> 'tags'), vals(r #> '{labels,values}')",
     ),
     ("likes", LIKE, REACTION.0, REACTION.1),
     ("reposts", "app.bsky.feed.repost", REACTION.0, REACTION.1),
@@ -107,6 +111,10 @@ fn hard_world(seed: u64) -> World {
 async fn a_hard_world_is_projected_as_sql_reads_it() {
     assert_eq!(names().collect::<Vec<_>>(), ALL);
     let Some(mut rig) = Rig::start(&ALL).await else { return };
+    let labelled = r#"{"text":"x","labels":{"values":[{"val":"b"},{"val":1},"c",{"val":"a"}]}}"#;
+    rig.lines(&[change_in("app.bsky.feed.post", "a", "create", "labelled", 1, labelled)]).await;
+    assert_projected(&rig.pool).await;
+    assert_eq!(rig.texts("SELECT labels::text FROM posts").await, ["{b,a}"]);
     let mut world = hard_world(7);
     // The large ones go by COPY, the small ones as arrays.
     for size in [1, 7, 500, 3, 1000, 2000, 8000] {

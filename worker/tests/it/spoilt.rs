@@ -2,7 +2,8 @@
 
 use crate::archiving::{object, servers};
 use crate::landed;
-use crate::owners::{Bench, Owner, dead_letter, eventually};
+use crate::owners::{Bench, Owner, dead_letter, download, eventually};
+use crate::pg_proxy;
 use crate::postgres::Logging;
 use crate::s3_proxy::{Act, Proxy, client};
 use crate::s3_store::{BUCKET, options, store};
@@ -14,7 +15,7 @@ use turbo_core::wire::{Frame, decode};
 use turbo_testkit::Postgres;
 use turbo_worker::sinks::archive::sharded::{Archive, Options};
 use turbo_worker::sinks::archive::{Folder, Store};
-use turbo_worker::sinks::postgres::Intent;
+use turbo_worker::sinks::postgres::{Database, Intent};
 
 const POSTS: &str = "app.bsky.feed.post";
 
@@ -187,4 +188,28 @@ async fn a_worker_begins_without_its_store_and_its_archive_lands_once_that_is_th
     bench.caught_up([shard]).await;
     eventually("it says that this is over", async || owner.error().is_none()).await;
     owner.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_of_the_catalog_lands_nothing_twice() {
+    let Some((postgres, s3)) = servers() else { return };
+    let url = postgres.url();
+    let server = url.split(['@', '/']).find(|part| part.contains("127.0.0.1:")).unwrap().to_owned();
+    let proxy = pg_proxy::Proxy::start(server.clone(), 3).await;
+    let mut bench = Bench::new(&postgres).await;
+    bench.write_log(2000, 50.0);
+    bench.database = Database::open(&url.replace(&server, proxy.address()), 6).unwrap();
+    let owner = Owner::start(&bench, store(options(&s3, &s3.url())), |options| options.roll_size = 4 << 10);
+    for shard in bench.slices.shards() {
+        owner.claimed(bench.claim(shard).await).await;
+    }
+    for part in bench.log.chunks(200) {
+        owner.entries(part.iter().cloned()).await;
+    }
+    bench.database = Database::open(&url, 6).unwrap();
+    bench.caught_up(bench.slices.shards()).await;
+    assert!(proxy.lost() > 10, "{}", proxy.lost());
+    let folder = tempfile::tempdir().unwrap();
+    download(&s3, folder.path()).await;
+    bench.assert_exactly_once(folder.path(), bench.slices.shards()).await;
 }

@@ -30,6 +30,8 @@ pub struct Crew {
 pub struct Told {
     /// What was not as it should be, with the end of the log.
     pub odd: Vec<String>,
+    /// Processes that did not stop within their drain.
+    pub overdue: Vec<String>,
     /// Those that left in good order: nothing may be theirs any more.
     pub left: BTreeSet<String>,
 }
@@ -233,7 +235,7 @@ impl Slot {
                 }
                 None if since.elapsed() > drain + LEAVING => {
                     let end = process.end_of_log(4000);
-                    told.odd.push(format!("{} did not stop within {:?}:\n{end}", self.name, since.elapsed()));
+                    told.overdue.push(format!("{} did not stop within {:?}:\n{end}", self.name, since.elapsed()));
                     process.kill();
                     State::Down { until: now + back }
                 }

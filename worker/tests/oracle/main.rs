@@ -147,6 +147,7 @@ fn run(
     progress.end();
     verdict.stuck = end == End::Stuck;
     verdict.odd = std::mem::take(&mut crew.told.odd);
+    verdict.overdue = std::mem::take(&mut crew.told.overdue);
     drop(watch);
     if verdict.is_right() && !settings.is_long() {
         checks::planted(runtime.handle(), stage, &folder.join("archive"), &truth);

@@ -25,6 +25,8 @@ pub struct Verdict {
     pub stuck: bool,
     /// Where a process panicked, be it in a task that it outlived.
     pub panics: Vec<String>,
+    /// Processes that did not stop within their drain.
+    pub overdue: Vec<String>,
     /// Processes that ended though nobody told them to, or not as they were told.
     pub odd: Vec<String>,
 }
@@ -32,7 +34,10 @@ pub struct Verdict {
 impl Verdict {
     /// Whether all of it is as it should be.
     pub fn is_right(&self) -> bool {
-        !self.stuck && self.panics.is_empty() && self.sinks.iter().all(|(_, wrong)| wrong.is_nothing())
+        !self.stuck
+            && self.panics.is_empty()
+            && self.overdue.is_empty()
+            && self.sinks.iter().all(|(_, wrong)| wrong.is_nothing())
     }
 }
 
@@ -107,6 +112,7 @@ impl fmt::Display for Verdict {
         if self.odd.len() > ODD {
             writeln!(f, "… and {} more that ended by themselves", self.odd.len() - ODD)?;
         }
+        self.overdue.iter().take(ODD).try_for_each(|late| writeln!(f, "{late}"))?;
         self.panics.iter().take(ODD).try_for_each(|panic| writeln!(f, "a panic: {panic}"))?;
         for (sink, wrong) in &self.sinks {
             wrong.examples.iter().try_for_each(|example| writeln!(f, "{sink}: {example}"))?;

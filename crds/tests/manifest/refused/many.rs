@@ -65,6 +65,11 @@ fn sinks() -> Vec<(Value, &'static str)> {
             "spec.sinks.postgres.retention[0].age: \"1m\" is out of range; give 1h or more",
         ),
         (
+            sink("postgres.retention", json!([{"collections": ["a.b*"], "age": "1h"}])),
+            "spec.sinks.postgres.retention[0].collections[0]: \"a.b*\" is not a collection, a prefix of collections, or *; \
+             give an NSID like app.bsky.feed.post, a prefix like app.bsky.feed.*, or * for all",
+        ),
+        (
             sink("enriched", json!({"nats": {"maxBytes": 1, "maxAge": "59s"}})),
             "spec.sinks.enriched.nats.maxAge: \"59s\" is out of range; give 1m or more\n\
              spec.sinks.enriched.nats.maxBytes: 1 is out of range; give 16Mi to 10Ti",

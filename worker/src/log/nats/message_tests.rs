@@ -89,6 +89,6 @@ fn what_is_not_ours_is_refused() {
     headers.insert(NUMBER, "x");
     assert_eq!(
         read(3, Some(&headers), Bytes::new()).unwrap_err().to_string(),
-        "message 3 of the log: Turbo-N is no number"
+        "message 3 of the log: Turbo-N is no number; if another program sent it, remove it (nats stream rmm)"
     );
 }

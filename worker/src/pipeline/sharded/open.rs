@@ -120,7 +120,14 @@ async fn prepare(database: &Database, postgres: &Postgres, setting: &Setting) ->
         Some(reference) => {
             let bytes = secrets::read("spec.sinks.postgres.directUrlFrom", reference, setting.secrets.as_deref())?;
             let url = String::from_utf8(bytes).context("spec.sinks.postgres.directUrlFrom: is no text")?;
-            Some(Database::open(url.trim(), 1)?)
+            let opened = Database::open(url.trim(), 1).map_err(|error| match error {
+                Error::Url(why) => anyhow::anyhow!(
+                    "spec.sinks.postgres.directUrlFrom: it is no address of a database: {why}; give \
+                     postgres://user:password@host/database"
+                ),
+                error => error.into(),
+            });
+            Some(opened?)
         }
         None => None,
     };

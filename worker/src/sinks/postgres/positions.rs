@@ -3,9 +3,10 @@
 //! Invariant: a position moves only while its row has the epoch of the claim and the position that it is moved from, in one
 //! `UPDATE`. An answer that does not come means unknown: the row is read again.
 
+use super::segments::Fence;
 use super::{Database, Error};
 use crate::sinks::feed::SinkPosition;
-use sqlx::Row as _;
+use sqlx::{PgConnection, Row as _};
 use turbo_core::shard::{Shard, Slices};
 
 impl Database {
@@ -24,22 +25,10 @@ impl Database {
         to: SinkPosition,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
-        let moved = sqlx::query(
-            "UPDATE positions SET position = $6, number = $7
-             WHERE slice = $1 AND partition = $2 AND sink = $3 AND epoch = $4 AND position = $5",
-        )
-        .persistent(false)
-        .bind(slices.name(shard).to_owned())
-        .bind(i32::from(shard.partition))
-        .bind(sink.to_owned())
-        .bind(epoch as i64)
-        .bind(had as i64)
-        .bind(to.seq as i64)
-        .bind(to.number as i64)
-        .execute(&mut *transaction)
-        .await?;
+        let of = Fence::new(slices, shard, epoch);
+        let moved = advance(&mut transaction, &of, sink, had, to).await?;
         transaction.commit().await?;
-        Ok(moved.rows_affected() == 1)
+        Ok(moved)
     }
 
     /// The epoch and the position of a sink in a shard; `None` where the catalog does not know the sink.
@@ -53,19 +42,53 @@ impl Database {
         shard: Shard,
     ) -> Result<Option<(u64, SinkPosition)>, Error> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query(
-            "SELECT epoch, position, number FROM positions WHERE slice = $1 AND partition = $2 AND sink = $3",
-        )
-        .persistent(false)
-        .bind(slices.name(shard).to_owned())
-        .bind(i32::from(shard.partition))
-        .bind(sink.to_owned())
-        .fetch_optional(&mut *transaction)
-        .await?;
+        let found = read(&mut transaction, &Fence::new(slices, shard, 0), sink).await?;
         transaction.commit().await?;
-        let Some(row) = row else { return Ok(None) };
-        let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
-        let position = SinkPosition { seq: number("position")?, number: number("number")? };
-        Ok(Some((number("epoch")?, position)))
+        Ok(found)
     }
+}
+
+/// The epoch and the position of a sink in a shard, whatever the epoch of `of`.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    of: &Fence,
+    sink: &str,
+) -> Result<Option<(u64, SinkPosition)>, Error> {
+    let row =
+        sqlx::query("SELECT epoch, position, number FROM positions WHERE slice = $1 AND partition = $2 AND sink = $3")
+            .persistent(false)
+            .bind(of.slice.clone())
+            .bind(i32::from(of.partition))
+            .bind(sink.to_owned())
+            .fetch_optional(connection)
+            .await?;
+    let Some(row) = row else { return Ok(None) };
+    let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
+    let position = SinkPosition { seq: number("position")?, number: number("number")? };
+    Ok(Some((number("epoch")?, position)))
+}
+
+/// Moves the position of a sink from `had` on. False where the row is another.
+pub(super) async fn advance(
+    connection: &mut PgConnection,
+    of: &Fence,
+    sink: &str,
+    had: u64,
+    to: SinkPosition,
+) -> Result<bool, Error> {
+    let moved = sqlx::query(
+        "UPDATE positions SET position = $6, number = $7
+         WHERE slice = $1 AND partition = $2 AND sink = $3 AND epoch = $4 AND position = $5",
+    )
+    .persistent(false)
+    .bind(of.slice.clone())
+    .bind(i32::from(of.partition))
+    .bind(sink.to_owned())
+    .bind(of.epoch as i64)
+    .bind(had as i64)
+    .bind(to.seq as i64)
+    .bind(to.number as i64)
+    .execute(connection)
+    .await?;
+    Ok(moved.rows_affected() == 1)
 }

@@ -6,7 +6,7 @@
 //! - a segment becomes committed and the position moves in one transaction, from the position that was there before;
 //! - what was burnt is never committed.
 
-use super::{Database, Error};
+use super::{Database, Error, positions};
 use crate::sinks::feed::SinkPosition;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -77,18 +77,9 @@ impl Database {
     /// PostgreSQL refuses.
     pub async fn archive_position(&self, of: &Fence) -> Result<Option<(u64, SinkPosition)>, Error> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query(
-            "SELECT epoch, position, number FROM positions WHERE slice = $1 AND partition = $2 AND sink = 'archive'",
-        )
-        .persistent(false)
-        .bind(of.slice.clone())
-        .bind(i32::from(of.partition))
-        .fetch_optional(&mut *transaction)
-        .await?;
+        let found = positions::read(&mut transaction, of, ARCHIVE).await?;
         transaction.commit().await?;
-        let Some(row) = row else { return Ok(None) };
-        let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
-        Ok(Some((number("epoch")?, SinkPosition { seq: number("position")?, number: number("number")? })))
+        Ok(found)
     }
 
     /// Writes an intent, durable. The same intent again, as after a lost answer, is the same row. `None` where the claim is
@@ -131,20 +122,7 @@ impl Database {
         to: SinkPosition,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
-        let moved = sqlx::query(
-            "UPDATE positions SET position = $5, number = $6
-             WHERE slice = $1 AND partition = $2 AND sink = 'archive' AND epoch = $3 AND position = $4",
-        )
-        .persistent(false)
-        .bind(of.slice.clone())
-        .bind(i32::from(of.partition))
-        .bind(of.epoch as i64)
-        .bind(had.seq as i64)
-        .bind(to.seq as i64)
-        .bind(to.number as i64)
-        .execute(&mut *transaction)
-        .await?;
-        if moved.rows_affected() != 1 {
+        if !positions::advance(&mut transaction, of, ARCHIVE, had.seq, to).await? {
             return Ok(false);
         }
         if let Some(id) = segment {

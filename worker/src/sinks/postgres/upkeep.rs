@@ -30,10 +30,7 @@ pub struct Retention {
 
 impl Retention {
     fn matches(&self, collection: &str) -> bool {
-        self.collections.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => collection.starts_with(prefix),
-            None => collection == pattern,
-        })
+        self.collections.iter().any(|pattern| turbo_crds::takes(pattern, collection))
     }
 }
 
