@@ -2,16 +2,16 @@
 //!
 //! Objects that continue what the archive has are taken into the catalog; the others become intents, and are burnt as every
 //! intent of an earlier epoch is. Invariants:
-//! - **No event twice.** An object that an owner has committed was followed by later epochs only behind its last sequence,
-//!   since they began at the position that its commit has left. So of objects that overlap those of lower epochs were never
-//!   committed, or are not needed: the highest epoch wins, and what is taken begins behind what was taken before it.
+//! - **No event twice.** What is taken begins behind what was taken before it. Of objects that overlap the highest epoch
+//!   wins: behind an object that was committed every later epoch begins after its last sequence, so what overlaps with one
+//!   of a higher epoch was never committed.
 //! - **None left out.** An object has all events of its shard from its first row to its last. Between what was taken and
 //!   the next object there is no event that the log still has; if there is, the chain ends there. The log of a shard is
 //!   purged from its beginning only: it has all that comes behind that event, and it is read from there. What it no longer
 //!   has was in every sink before it was purged, and so in an object; where none is left, there is nothing to be had.
-//! - **All or nothing.** Until the one transaction that mends, under the fence, the claim before has left it to be done.
-//!   The position stays where it was, so that it moves with the numbers of the log: what is read again up to the last
-//!   sequence that is covered is passed over, by every later claim too.
+//! - **All or nothing.** What is to be mended stays written down until the one transaction that mends, under the fence.
+//!   The position stays where it was, and moves with the numbers of the log: what is read again up to the last sequence
+//!   that is covered is passed over, by every later claim too.
 //! - Objects that begin at or below the position to which the catalog went back, that are of this epoch, or that can not be
 //!   read, are left alone.
 //!
