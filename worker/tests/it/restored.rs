@@ -16,7 +16,7 @@ use turbo_testkit::{Postgres, S3};
 use turbo_worker::log::Numbered;
 use turbo_worker::sinks::archive::store::Put;
 use turbo_worker::sinks::archive::{Folder, Stamp, Store};
-use turbo_worker::sinks::postgres::{Seen, Wanted};
+use turbo_worker::sinks::postgres::{Fence, Seen, Wanted};
 
 /// A shard with a third of its log in the archive, a backup of the catalog, and more in the archive since.
 struct Case {
@@ -166,6 +166,44 @@ async fn taken_up(case: &Case, purged: bool, files: impl AsyncFn() -> tempfile::
     eventually("what came late is burnt", async || case.segments("burnt").await.contains(&late)).await;
     case.assert_exactly_once(files().await.path()).await;
     owner.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_has_seen_more_than_the_catalog_writes_it_down_until_it_is_mended() {
+    let Some(postgres) = Postgres::start() else { return };
+    let bench = Bench::new(&postgres).await;
+    let wanted = bench.database.introduce("test", "posts rest", &bench.slices, vec!["archive"], None).await.unwrap();
+    let (shard, me) = (bench.busiest(), worker("me"));
+    let claim = async |seen: Seen| {
+        let claimed = bench.database.claim(&bench.slices, shard, &me, seen, &[], &wanted).await.unwrap().unwrap();
+        let fence = Fence::new(&bench.slices, shard, claimed.owned.epoch());
+        let recalled = bench.database.recall(&fence).await.unwrap().unwrap();
+        (fence, claimed.went_back, recalled.to_mend)
+    };
+    let mended = async |fence: &Fence| bench.database.mend(fence, &[], &[]).await.unwrap();
+    let none = Seen::default();
+    let (first, went_back, to_mend) = claim(none).await;
+    assert_eq!((went_back, to_mend), (false, None));
+    let (_, went_back, to_mend) = claim(Seen { epoch: first.epoch, ..none }).await;
+    assert_eq!((went_back, to_mend), (false, None), "the epoch of the row itself");
+    let (later, went_back, to_mend) = claim(Seen { epoch: 40, ..none }).await;
+    assert_eq!((later.epoch, went_back, to_mend), (41, true, Some(0)));
+    assert_eq!(bench.database.recall(&first).await.unwrap(), None, "a claim that is lost finds nothing");
+    assert!(!mended(&first).await && mended(&later).await);
+    assert_eq!(claim(none).await.2, None);
+    assert_eq!(claim(Seen { position: 1, ..none }).await.2, Some(0));
+    let (last, went_back, to_mend) = claim(none).await;
+    assert_eq!((went_back, to_mend), (false, Some(0)), "the claim before it has not mended it");
+    assert!(mended(&last).await);
+    // The checkpoint is where it was seen, but the log was purged beyond the archive's position.
+    let (last, went_back, to_mend) = claim(Seen { purged: 1, ..none }).await;
+    assert_eq!((went_back, to_mend), (false, Some(0)));
+    assert!(mended(&last).await);
+    let watched = bench.database.watched(&[last.clone(), first], 3600.0).await.unwrap();
+    assert_eq!(watched.iter().map(|one| (&one.of, one.over)).collect::<Vec<_>>(), [(&last, false)]);
+    assert!(bench.database.watched(&[last.clone()], 0.0).await.unwrap()[0].over);
+    bench.database.unwatch(&last).await.unwrap();
+    assert_eq!(bench.database.watched(&[last], 0.0).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
