@@ -8,7 +8,7 @@ use std::time::Instant;
 use turbo_core::ownership::{Owned, Row};
 use turbo_core::plan::WorkerId;
 use turbo_core::shard::{Shard, Slices};
-use turbo_worker::sinks::postgres::{Committer, Database, Wanted};
+use turbo_worker::sinks::postgres::{Committer, Database, Seen, Wanted};
 
 /// Entries in a commit: as many as a worker that is behind takes.
 pub(crate) const BATCH: usize = 2048;
@@ -34,7 +34,8 @@ async fn ours(work: &Work) -> f64 {
     let me = WorkerId::from("bench");
     let mut owned = BTreeMap::<Shard, Owned>::new();
     for shard in work.slices.shards() {
-        let claimed = database.claim(&work.slices, shard, &me, 0, &[], &Wanted::default()).await.unwrap().unwrap();
+        let claimed =
+            database.claim(&work.slices, shard, &me, Seen::default(), &[], &Wanted::default()).await.unwrap().unwrap();
         owned.insert(shard, claimed.owned);
     }
     let committer = Committer::new(database.clone(), work.slices.clone());

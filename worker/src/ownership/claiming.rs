@@ -5,14 +5,14 @@ use super::holder::{ANSWER, Holder, LARGEST, Read};
 use super::members::View;
 use crate::log::nats::{Announced, Behind, Next};
 use crate::sinks::feed::{Order, SinkPosition};
-use crate::sinks::postgres::{Claimed, Error, answered};
+use crate::sinks::postgres::{Claimed, Error, Seen, answered};
 use crate::telemetry::events;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
-use turbo_core::ownership::{Owned, Row};
+use turbo_core::ownership::{Fenced, Owned, Row};
 use turbo_core::plan::WorkerId;
 use turbo_core::position::generation;
 use turbo_core::shard::Shard;
@@ -55,6 +55,7 @@ impl Holder {
         match self.claim_row(shard, announced, &gone).await {
             Ok(claimed) => {
                 self.unsure.remove(&shard);
+                self.went_back.remove(&shard);
                 let Some(claimed) = claimed else { return Claiming::Taken };
                 self.begin(shard, claimed);
                 Claiming::Held
@@ -68,23 +69,28 @@ impl Holder {
     }
 
     /// Claims the row, above every epoch that was seen: a catalog that was restored is behind what was announced.
-    async fn claim_row(&self, shard: Shard, seen: Announced, gone: &[WorkerId]) -> Result<Option<Claimed>, Error> {
+    async fn claim_row(&self, shard: Shard, announced: Announced, gone: &[WorkerId]) -> Result<Option<Claimed>, Error> {
         let parts = &self.parts;
-        let epoch = seen.epoch.max(self.epochs.get(&shard).copied().unwrap_or(0));
-        let claim = parts.database.claim(&parts.slices, shard, &parts.me, epoch, gone, &parts.wanted);
-        let claimed = answered(ANSWER, claim).await?;
-        let Some(position) = claimed.as_ref().map(|claimed| claimed.owned.position()) else { return Ok(None) };
-        if position < seen.seq {
-            let (slice, partition) = (parts.slices.name(shard), shard.partition);
-            events::CatalogWentBack { slice, partition, position, seen: seen.seq }.emit();
-            if generation(position) < generation(seen.seq) {
+        let own = |of: &BTreeMap<Shard, u64>| of.get(&shard).copied().unwrap_or(0);
+        let seen = Seen {
+            epoch: announced.epoch.max(own(&self.epochs)),
+            // What is announced may be a second behind.
+            position: announced.seq.max(own(&self.went_back)),
+            purged: announced.purged,
+        };
+        let claim = parts.database.claim(&parts.slices, shard, &parts.me, seen, gone, &parts.wanted);
+        let Some(claimed) = answered(ANSWER, claim).await? else { return Ok(None) };
+        if claimed.went_back {
+            let (slice, partition, position) = (parts.slices.name(shard), shard.partition, claimed.owned.position());
+            events::CatalogWentBack { slice, partition, position, seen: seen.position }.emit();
+            if generation(position) < generation(seen.position) {
                 // Numbers began anew in between, so the reader can not tell what is gone.
-                let gap =
-                    format!("{slice}.{partition} went back to {position} in a log that is gone, from {}", seen.seq);
+                let seen = seen.position;
+                let gap = format!("{slice}.{partition} went back to {position} in a log that is gone, from {seen}");
                 answered(ANSWER, parts.database.gap(&gap)).await?;
             }
         }
-        Ok(claimed)
+        Ok(Some(claimed))
     }
 
     /// Reads a shard from its lowest position on.
@@ -182,6 +188,9 @@ impl Holder {
                 Some(position)
             }
             Err(lost) => {
+                if let Fenced::WentBack { seen: (_, position), .. } = lost {
+                    self.went_back.insert(shard, position);
+                }
                 let (slice, partition) = (self.parts.slices.name(shard), shard.partition);
                 events::ClaimLost { slice, partition, why: &lost.to_string() }.emit();
                 self.lose(shard);

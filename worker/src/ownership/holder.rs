@@ -80,6 +80,8 @@ pub struct Holder {
     pub(super) covered: BTreeMap<Shard, Covered>,
     /// The highest epoch of each shard that was ours.
     pub(super) epochs: BTreeMap<Shard, u64>,
+    /// The position that was ours of shards whose rows were found below it, until they are claimed anew.
+    pub(super) went_back: BTreeMap<Shard, u64>,
     /// Messages that a shard's log has lost, until the next one is committed.
     pub(super) missing: BTreeMap<Shard, Vec<(u64, u64)>>,
     /// Shards that are given up, while their sinks finish; each says whether its row was freed.
@@ -106,6 +108,7 @@ impl Holder {
             readers: BTreeMap::new(),
             covered: BTreeMap::new(),
             epochs: BTreeMap::new(),
+            went_back: BTreeMap::new(),
             missing: BTreeMap::new(),
             releasing: JoinSet::new(),
             given_up: BTreeSet::new(),

@@ -25,6 +25,7 @@ mod postgres;
 mod processes;
 mod projections;
 mod recording;
+mod restored;
 mod rig;
 mod s3_proxy;
 mod s3_store;

@@ -451,3 +451,27 @@ async fn a_log_that_is_begun_anew_goes_forward_only_however_late_it_is_asked_for
         assert_eq!(log.info().await.unwrap().state.first_sequence, first, "and nothing is gone");
     }
 }
+
+#[tokio::test]
+async fn the_log_says_whether_it_has_an_event_between_two_sequences() {
+    let Some(nats) = Nats::start() else { return };
+    let (log, slices) = (open(&nats).await, slices());
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let mut part = entries(&slices, &mut Window::new(), (0..60).map(|n| event(0, n)), 0);
+    let shard = part[0].shard;
+    let mine: Vec<usize> = (0..part.len()).filter(|at| part[*at].shard == shard).collect();
+    // The third to the fifth of the shard are no events.
+    for at in &mine[2..5] {
+        let content = Content::Unreadable { bytes: "?".into(), reason: "no JSON".into() };
+        part[*at].item = Arc::new(Item { content, host: "host:1".into(), marks: Vec::new(), trace: None });
+    }
+    writer.append(&part, |why| panic!("{why}")).await.unwrap();
+    let seqs: Vec<u64> = mine.iter().map(|at| part[*at].seq).collect();
+    let has = async |behind: u64, before: u64| log.has_event(&slices, shard, behind, before).await.unwrap();
+    assert!(has(0, seqs[1]).await && has(seqs[0], seqs[2]).await);
+    assert!(!has(seqs[0], seqs[1]).await, "neither of them is included");
+    assert!(!has(seqs[1], seqs[5]).await && has(seqs[1], seqs[5] + 1).await, "what is no event does not count");
+    assert!(!has(*seqs.last().unwrap(), u64::MAX).await, "nothing is behind the last");
+    log.purge(&slices, shard, seqs[6]).await.unwrap();
+    assert!(!has(0, seqs[6]).await && has(0, seqs[6] + 1).await, "what is purged is not there");
+}

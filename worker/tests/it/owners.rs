@@ -5,6 +5,7 @@ use crate::postgres::{Logging, event_of, open, slices};
 use crate::s3_proxy::client;
 use crate::s3_store::BUCKET;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use turbo_core::shard::{Shard, Slices};
 use turbo_sim::{World, WorldConfig};
 use turbo_testkit::{Postgres, S3};
 use turbo_worker::commands::segments;
+use turbo_worker::log::nats;
 use turbo_worker::log::{Content, Entry, Item, Numbered};
-use turbo_worker::sinks::archive::sharded::{self, Options};
+use turbo_worker::sinks::archive::sharded::{self, AskLog, Options};
 use turbo_worker::sinks::archive::{Format, Store};
 use turbo_worker::sinks::feed::{Order, SinkHandle, SinkPosition};
 use turbo_worker::sinks::postgres::{Database, Fence, Segment};
@@ -172,6 +174,23 @@ pub fn dead_letter(after: &Numbered) -> Numbered {
     Numbered { entry, number: after.number + 1 }
 }
 
+/// What a log still has, as the archive may ask it.
+pub struct Held(pub Vec<Numbered>);
+
+impl AskLog for Held {
+    fn has_event<'a>(
+        &'a self,
+        _: &'a Slices,
+        shard: Shard,
+        behind: u64,
+        before: u64,
+    ) -> BoxFuture<'a, Result<bool, nats::Error>> {
+        let within = move |seq: u64| seq > behind && seq < before;
+        let is = move |n: &Numbered| n.entry.shard == shard && within(n.entry.seq) && n.entry.item.event().is_some();
+        Box::pin(async move { Ok(self.0.iter().any(is)) })
+    }
+}
+
 /// A running archive; dropping it is a crash.
 pub struct Owner {
     pub handle: SinkHandle,
@@ -181,12 +200,18 @@ pub struct Owner {
 impl Owner {
     /// Small segments, short waits.
     pub fn start(bench: &Bench, store: Store, change: impl FnOnce(&mut Options)) -> Self {
+        Self::over(bench, store, bench.log.clone(), change)
+    }
+
+    /// With a log that no longer has all of it.
+    pub fn over(bench: &Bench, store: Store, log: Vec<Numbered>, change: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::new(folder.path().join("buffer"));
         (options.roll_size, options.roll_age) = (24 << 10, Duration::from_millis(400));
         options.format = Format::Parquet;
         change(&mut options);
-        let handle = sharded::spawn(options, bench.database.clone(), bench.slices.clone(), store).unwrap();
+        let handle = sharded::spawn(options, bench.database.clone(), bench.slices.clone(), store, Arc::new(Held(log)));
+        let handle = handle.unwrap();
         Self { handle, folder }
     }
 

@@ -12,7 +12,7 @@ use turbo_core::wire::{Frame, decode};
 use turbo_sim::{Commit, Happening, What, World, WorldConfig};
 use turbo_testkit::{PgBouncer, Postgres};
 use turbo_worker::log::{Batch, Content, Entry, Item, Numbered};
-use turbo_worker::sinks::postgres::{CommitError, Committer, Database, Error, Wanted};
+use turbo_worker::sinks::postgres::{CommitError, Committer, Database, Error, Seen, Wanted};
 use turbo_worker::sinks::sqlite;
 
 pub fn slices() -> Arc<Slices> {
@@ -36,7 +36,11 @@ pub fn worker(name: &str) -> WorkerId {
 pub async fn claim_all(database: &Database, slices: &Slices, me: &str, gone: &[WorkerId]) -> BTreeMap<Shard, Owned> {
     let mut owned = BTreeMap::new();
     for shard in slices.shards() {
-        let claimed = database.claim(slices, shard, &worker(me), 0, gone, &Wanted::default()).await.unwrap().unwrap();
+        let claimed = database
+            .claim(slices, shard, &worker(me), Seen::default(), gone, &Wanted::default())
+            .await
+            .unwrap()
+            .unwrap();
         owned.insert(shard, claimed.owned);
     }
     owned
@@ -270,7 +274,11 @@ async fn one_that_is_gone_commits_nothing_more() {
     let zombie = claim_all(&database, &slices, "zombie", &[]).await;
     let shard = *zombie.keys().next_back().unwrap();
     assert!(
-        database.claim(&slices, shard, &worker("next"), 0, &[], &Wanted::default()).await.unwrap().is_none(),
+        database
+            .claim(&slices, shard, &worker("next"), Seen::default(), &[], &Wanted::default())
+            .await
+            .unwrap()
+            .is_none(),
         "its owner lives"
     );
     let first: Vec<Numbered> = (0..20).flat_map(|n| logging.event(&slices, &create("a", n, n, "{}"))).collect();
@@ -325,7 +333,8 @@ async fn a_claim_during_a_commit_waits_for_it_or_fences_it() {
         tokio::time::sleep(Duration::from_micros(500 * round)).await;
         let me = worker(&format!("w{round}"));
         let before = [worker(&format!("w{}", round - 1))];
-        let claimed = database.claim(&slices, shard, &me, 0, &before, &Wanted::default()).await.unwrap().unwrap();
+        let claimed =
+            database.claim(&slices, shard, &me, Seen::default(), &before, &Wanted::default()).await.unwrap().unwrap();
         let (landed, _) = commit.await.unwrap();
         let last = entries.last().unwrap().entry.seq;
         assert_eq!(claimed.owned.position() == last, landed, "the claim knows whether the commit landed");
@@ -338,7 +347,12 @@ async fn a_claim_during_a_commit_waits_for_it_or_fences_it() {
             let gone = [before[0].clone(), me.clone()];
             all.insert(
                 other,
-                database.claim(&slices, other, &me, 0, &gone, &Wanted::default()).await.unwrap().unwrap().owned,
+                database
+                    .claim(&slices, other, &me, Seen::default(), &gone, &Wanted::default())
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .owned,
             );
         }
         owned = all;
@@ -430,15 +444,24 @@ async fn it_works_through_pgbouncer_by_the_transaction() {
             let database = Database::open(&url, 2).unwrap();
             let committer = Committer::new(database.clone(), slices.clone());
             let me = worker(did);
-            let mut owned =
-                database.claim(&slices, shard, &me, 0, &[], &Wanted::default()).await.unwrap().unwrap().owned;
+            let mut owned = database
+                .claim(&slices, shard, &me, Seen::default(), &[], &Wanted::default())
+                .await
+                .unwrap()
+                .unwrap()
+                .owned;
             let mut logging = Logging::default();
             for round in 0..20u64 {
                 let mut entries: Vec<Numbered> =
                     (0..50).flat_map(|n| logging.event(&slices, &create(did, n, 50 * round + n, "{}"))).collect();
                 entries.iter_mut().for_each(|entry| entry.entry.shard = shard);
                 committer.commit(&BTreeMap::from([(shard, owned)]), &entries).await.unwrap();
-                owned = database.claim(&slices, shard, &me, 0, &[], &Wanted::default()).await.unwrap().unwrap().owned;
+                owned = database
+                    .claim(&slices, shard, &me, Seen::default(), &[], &Wanted::default())
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .owned;
             }
         }));
     }

@@ -1,8 +1,9 @@
 //! The roles as their users run them: `turbo ingest`, `turbo work` and `turbo run` over NATS and PostgreSQL.
 
 use crate::harness::{PATIENCE, Pipeline, Process, eventually};
+use crate::landed;
 use crate::truth::entries;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 use turbo_sim::{Network, NetworkConfig, Pace, View, WorldConfig};
@@ -141,11 +142,16 @@ fn stop(processes: impl IntoIterator<Item = Process>) {
     }
 }
 
+/// Shards of which some sink has not what the database has.
+const BEHIND: &str = "SELECT count(*) FROM positions p JOIN positions c USING (slice, partition)
+                      WHERE c.sink = 'postgres' AND p.position < c.position";
+
 #[test]
 fn a_database_that_was_restored_from_a_backup_goes_on_and_ends_as_the_truth() {
     let Some(servers) = Servers::start() else { return };
     let network = network(9, 8_000, Pace::Real { speed: 3.0 });
-    let pipeline = servers.pipeline(&source(&network), "");
+    let archive = ", archive: {directory: archive, roll: {size: 64Ki, age: 1s}}";
+    let pipeline = servers.with_sinks(&source(&network), archive, "");
     let both = || [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
     let first = both();
     eventually(PATIENCE, "it is ready", || first[1].get("/health/ready").0 == 200);
@@ -154,13 +160,19 @@ fn a_database_that_was_restored_from_a_backup_goes_on_and_ends_as_the_truth() {
     let backed_up = servers.entries();
     let sql = |sql: &str| servers.postgres.execute("template1", sql);
     sql("CREATE DATABASE backup TEMPLATE postgres");
+    let committed = || -> BTreeSet<String> {
+        let paths = servers.postgres.execute("postgres", "SELECT path FROM segments WHERE state = 'committed'");
+        paths.lines().map(str::to_owned).collect()
+    };
+    let in_backup = committed();
     let second = both();
     eventually(PATIENCE, "more of it lands", || servers.entries() > backed_up + 1000);
+    eventually(PATIENCE, "more of it is archived", || committed().len() > in_backup.len() + 5);
     stop(second);
-    let epochs = servers.number("SELECT sum(epoch) FROM positions");
+    let (epochs, archived) = (servers.number("SELECT sum(epoch) FROM positions"), committed());
     sql("DROP DATABASE postgres");
     sql("ALTER DATABASE backup RENAME TO postgres");
-    assert_eq!(servers.entries(), backed_up, "the database is as it was");
+    assert_eq!((servers.entries(), committed()), (backed_up, in_backup), "the database is as it was");
     let third = both();
     assert!(network.wait_for(8_000, Duration::from_secs(120)));
     let truth = network.truth();
@@ -170,7 +182,19 @@ fn a_database_that_was_restored_from_a_backup_goes_on_and_ends_as_the_truth() {
     assert!(third[1].log().contains("the catalog went back"), "{}", third[1].log());
     assert!(servers.number("SELECT sum(epoch) FROM positions") > epochs, "claims are above every epoch that was seen");
     assert_eq!(servers.number("SELECT count(*) FROM gaps"), 0, "the log still had all of it");
+    eventually(PATIENCE, "the archive has it", || servers.number(BEHIND) == 0);
+    assert!(committed().is_superset(&archived), "what was archived since the backup is known again");
     stop(third);
+    let rows = landed::archive(&pipeline.path("archive"));
+    let once: BTreeSet<_> = rows.iter().map(|row| (row.slice.clone(), row.partition, row.seq)).collect();
+    assert_eq!((rows.len(), once.len()), (expected as usize, expected as usize), "once, by the files alone");
+    assert_eq!(
+        servers.number("SELECT sum(rows) FROM segments WHERE state = 'committed'"),
+        expected,
+        "and by the catalog"
+    );
+    let (fine, text) = servers.says(&pipeline, &["segments", "--verify"]);
+    assert!(fine && text.contains("0 on their way, 0 burnt"), "{text}");
 }
 
 #[test]
@@ -197,9 +221,7 @@ fn sinks_that_are_added_begin_at_the_checkpoint_and_those_removed_lose_their_pos
     assert!(network.wait_for(6_000, Duration::from_secs(120)));
     let expected = entries(&network.truth().v2, 2) as i64;
     eventually(PATIENCE, "everything lands", || servers.entries() >= expected);
-    let behind = "SELECT count(*) FROM positions p JOIN positions c USING (slice, partition)
-                  WHERE c.sink = 'postgres' AND p.position < c.position";
-    eventually(PATIENCE, "every sink has it", || servers.number(behind) == 0);
+    eventually(PATIENCE, "every sink has it", || servers.number(BEHIND) == 0);
     let archived = servers.number("SELECT sum(rows) FROM segments WHERE state = 'committed'");
     assert_eq!(archived, expected - before, "what came after the sink was added, once");
     let (fine, text) = servers.says(&pipeline, &["segments", "--verify"]);

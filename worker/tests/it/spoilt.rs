@@ -2,7 +2,7 @@
 
 use crate::archiving::{object, servers};
 use crate::landed;
-use crate::owners::{Bench, Owner, dead_letter, download, eventually};
+use crate::owners::{Bench, Held, Owner, dead_letter, download, eventually};
 use crate::pg_proxy;
 use crate::postgres::Logging;
 use crate::s3_proxy::{Act, Proxy, client};
@@ -148,7 +148,9 @@ async fn a_store_belongs_to_one_catalog() {
     for store in [store(options(&s3, &s3.url())), below] {
         let prepared = async |bench: &Bench| {
             let options = Options::new(folder.path().join("buffer"));
-            Archive::open(options, bench.database.clone(), bench.slices.clone(), store.clone()).unwrap().prepare().await
+            let log = Arc::new(Held(Vec::new()));
+            let archive = Archive::open(options, bench.database.clone(), bench.slices.clone(), store.clone(), log);
+            archive.unwrap().prepare().await
         };
         prepared(&one).await.unwrap();
         prepared(&one).await.unwrap();
@@ -174,7 +176,8 @@ async fn a_worker_begins_without_its_store_and_its_archive_lands_once_that_is_th
     let folder = tempfile::tempdir().unwrap();
     let options_of = Options { roll_age: Duration::from_millis(200), ..Options::new(folder.path().join("buffer")) };
     let there = store(options(&s3, &s3.url()));
-    let archive = Archive::open(options_of, bench.database.clone(), bench.slices.clone(), there).unwrap();
+    let log = Arc::new(Held(bench.log.clone()));
+    let archive = Archive::open(options_of, bench.database.clone(), bench.slices.clone(), there, log).unwrap();
     assert!(archive.prepare().await.unwrap_err().is_outage());
     let owner = Owner { handle: archive.start(false), folder };
     owner.claimed(bench.claim(shard).await).await;

@@ -25,7 +25,7 @@ use turbo_worker::log::nats::{Behind, Log, Next, Writer};
 use turbo_worker::log::{Entry, Item, Numbered, embedded};
 use turbo_worker::sinks::archive::{Archiver, Folder, Format};
 use turbo_worker::sinks::intents::Handle;
-use turbo_worker::sinks::postgres::{Committer, Database, Wanted};
+use turbo_worker::sinks::postgres::{Committer, Database, Seen, Wanted};
 use turbo_worker::sinks::sqlite::segments::{Roll, Segments};
 use turbo_worker::sinks::sqlite::{self, Loaded};
 use turbo_worker::sources::jetstream::{self, Filters, Jetstream, Version, client_config};
@@ -313,7 +313,7 @@ async fn through_everything(
     for shard in slices.shards() {
         let read = read_shard(log, slices, shard).await;
         let claimed = database
-            .claim(slices, shard, &crate::postgres::worker("me"), 0, &[], &Wanted::default())
+            .claim(slices, shard, &crate::postgres::worker("me"), Seen::default(), &[], &Wanted::default())
             .await
             .unwrap()
             .unwrap();

@@ -5,6 +5,7 @@ use super::message::Encoder;
 use super::{Error, Log, Tail};
 use crate::log::Entry;
 use crate::telemetry::trace::{self, Step};
+use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -136,17 +137,20 @@ impl Writer {
         }
     }
 
-    /// Whether one of the attempts is what the log ends with: `None` where the log still ends before them.
+    /// Whether one of the attempts is in the log, also where another writer has gone on behind it: `None` where the log still
+    /// ends before them.
     async fn is_stored(&self, ids: &[String], count: usize) -> Result<Option<bool>, Error> {
-        let last = self.log.info().await?.state.last_sequence;
+        let (last, its) = (self.log.info().await?.state.last_sequence, self.last_seq + count as u64);
         if last == self.last_seq {
             return Ok(None);
         }
-        if last != self.last_seq + count as u64 {
+        if last < its {
             return Ok(Some(false));
         }
-        let message = self.log.stream.get_raw_message(last).await;
-        let message = message.map_err(|error| Error::request("the last message of the log")(&error))?;
+        let message = match self.log.stream.get_raw_message(its).await {
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(Some(false)),
+            message => message.map_err(|error| Error::request("the message where a batch would end")(&error))?,
+        };
         let id = batch::id_of(&message.headers);
         Ok(Some(id.is_some_and(|id| ids.iter().any(|known| known == id))))
     }

@@ -7,6 +7,7 @@ use crate::sinks::archive::{Format, sharded};
 use crate::sinks::enriched;
 use crate::sinks::feed::SinkHandle;
 use anyhow::Context;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use turbo_core::backoff::Backoff;
@@ -39,7 +40,8 @@ pub(super) async fn start(
     if let Some(archive) = &setting.spec.sinks.archive {
         let store = store::archive(archive, &setting.namespace, &setting.name, setting.secrets.as_deref())?;
         let options = options(archive, setting);
-        let archive = sharded::Archive::open(options, opened.database.clone(), setting.slices.clone(), store)?;
+        let (database, slices) = (opened.database.clone(), setting.slices.clone());
+        let archive = sharded::Archive::open(options, database, slices, store, Arc::new(opened.log.clone()))?;
         let is_prepared = prepared(&archive, stop).await.context("spec.sinks.archive")?;
         sinks.push(archive.start(is_prepared));
     }

@@ -110,6 +110,24 @@ impl Folder {
         there(Stamp::of(&self.place(path)))
     }
 
+    /// The names below a folder of this one for which something holds.
+    pub(super) fn list(&self, below: &str, wanted: &impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+        let (mut found, mut folders) = (Vec::new(), vec![below.trim_end_matches('/').to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in there(std::fs::read_dir(self.place(&folder)))?.into_iter().flatten() {
+                let entry = entry?;
+                let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+                // Links are not followed.
+                if entry.file_type()?.is_dir() {
+                    folders.push(path);
+                } else if wanted(&path) {
+                    found.push(path);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Copies the object to a file, up to the limit and one byte.
     pub(super) fn get(&self, path: &str, to: &Path, limit: u64) -> io::Result<Option<Stamp>> {
         let Some(file) = there(File::open(self.place(path)))? else { return Ok(None) };

@@ -135,6 +135,21 @@ impl Store {
         }
     }
 
+    /// The names of the objects below a folder for which something holds, in no order.
+    ///
+    /// # Errors
+    /// The store is away or refuses.
+    pub async fn list(
+        &self,
+        below: &str,
+        wanted: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Folder(folder) => in_folder(folder, below, move |folder, below| folder.list(below, &wanted)).await,
+            Self::S3(s3) => Ok(s3.list(below, &wanted).await?),
+        }
+    }
+
     /// Removes what puts of this name that were not finished have left. Returns how many there were.
     ///
     /// # Errors

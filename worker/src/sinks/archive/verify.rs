@@ -103,7 +103,13 @@ pub async fn verify(
     })
 }
 
-async fn fetch(store: &Store, path: &str, to: &Path, limit: u64) -> Result<Option<super::Stamp>, store::Error> {
+/// Copies an object into a file; tries some times while the store is away.
+pub(super) async fn fetch(
+    store: &Store,
+    path: &str,
+    to: &Path,
+    limit: u64,
+) -> Result<Option<super::Stamp>, store::Error> {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     loop {
         match store.get(path, to, limit).await {

@@ -26,6 +26,19 @@ pub struct Claimed {
     pub had: Option<(String, u64)>,
     /// Where the sinks beside the database are.
     pub sinks: BTreeMap<String, SinkPosition>,
+    /// Whether the row was behind what was seen elsewhere: the catalog was restored from a backup.
+    pub went_back: bool,
+}
+
+/// What was seen of a shard elsewhere than in the catalog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The highest epoch.
+    pub epoch: u64,
+    /// The highest checkpoint.
+    pub position: u64,
+    /// Below this the log was purged: every sink had it.
+    pub purged: u64,
 }
 
 impl Claimed {
@@ -91,8 +104,9 @@ impl Database {
         Ok(Wanted { sinks, generation })
     }
 
-    /// Claims a shard, for every sink of it at once. `gone` are the workers whose claims no longer count, `seen` is the
-    /// highest epoch of the shard that was seen elsewhere. `None` where another worker has it.
+    /// Claims a shard, for every sink of it at once. `gone` are the workers whose claims no longer count; the new epoch is
+    /// above the one that was seen elsewhere. Where the catalog is behind what was seen, that is written down for the
+    /// archive. `None` where another worker has it.
     ///
     /// # Errors
     /// PostgreSQL refuses.
@@ -101,36 +115,43 @@ impl Database {
         slices: &Slices,
         shard: Shard,
         me: &WorkerId,
-        seen: u64,
+        seen: Seen,
         gone: &[WorkerId],
         wanted: &Wanted,
     ) -> Result<Option<Claimed>, Error> {
         let gone: Vec<String> = gone.iter().chain([me]).map(|worker| worker.as_str().to_owned()).collect();
         let mut transaction = self.begin().await?;
         let row = sqlx::query(
-            "UPDATE positions SET epoch = greatest(epoch, $5) + 1, owner = $3
+            "UPDATE positions SET epoch = greatest(epoch, $5) + 1, owner = $3,
+               went_back_to = CASE WHEN epoch < $5 OR position < $6 THEN position END
              WHERE slice = $1 AND partition = $2 AND sink = 'postgres' AND (owner IS NULL OR owner = ANY ($4))
-             RETURNING epoch, position, number, time_us, host, cursor, had_host, had_cursor",
+             RETURNING epoch, position, number, time_us, host, cursor, had_host, had_cursor,
+               went_back_to IS NOT NULL AS went_back",
         )
         .persistent(false)
         .bind(slices.name(shard).to_owned())
         .bind(i32::from(shard.partition))
         .bind(me.as_str().to_owned())
         .bind(gone)
-        .bind(seen as i64)
+        .bind(seen.epoch as i64)
+        .bind(seen.position as i64)
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(row) = row else { return Ok(None) };
         let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
         let owned = Owned::claimed(shard, number("epoch")?, number("position")?);
-        let sinks = beside(&mut transaction, slices, &owned, wanted).await?;
+        let went_back: bool = row.try_get("went_back")?;
+        // Where all of it was seen to be behind, the archive is too, wherever its position is.
+        let archived = if went_back { i64::MAX } else { seen.purged as i64 };
+        let sinks = beside(&mut transaction, slices, &owned, wanted, archived).await?;
         transaction.commit().await?;
         let place = |host: &str, cursor: &str| {
             let (host, cursor): (Option<String>, Option<i64>) = (row.try_get(host)?, row.try_get(cursor)?);
             Ok::<_, Error>(host.zip(cursor.map(|cursor| cursor as u64)))
         };
         let (source, had) = (place("host", "cursor")?, place("had_host", "had_cursor")?);
-        Ok(Some(Claimed { owned, number: number("number")?, time_us: row.try_get("time_us")?, source, had, sinks }))
+        let (number, time_us) = (number("number")?, row.try_get("time_us")?);
+        Ok(Some(Claimed { owned, number, time_us, source, had, sinks, went_back }))
     }
 
     /// Releases a shard. Returns false where it was claimed by another since.
@@ -188,11 +209,13 @@ async fn newest(connection: &mut PgConnection, sinks: &[&str], generation: Optio
 
 /// Moves the rows of the sinks beside the database to the claim's epoch. A claim with the newest list makes rows for sinks
 /// that are new, at the checkpoint, and removes those of sinks that are gone; one with an older list leaves them alone.
+/// An archive that is below `archived` has gone back.
 async fn beside(
     connection: &mut PgConnection,
     slices: &Slices,
     owned: &Owned,
     wanted: &Wanted,
+    archived: i64,
 ) -> Result<BTreeMap<String, SinkPosition>, Error> {
     let (slice, partition) = (slices.name(owned.shard()).to_owned(), i32::from(owned.shard().partition));
     let names: Vec<String> = wanted.sinks.iter().map(|sink| (*sink).to_owned()).collect();
@@ -209,13 +232,18 @@ async fn beside(
         edit.bind(wanted.generation).execute(&mut *connection).await?;
     }
     let rows = sqlx::query(
-        "UPDATE positions SET epoch = $3 WHERE slice = $1 AND partition = $2 AND sink <> 'postgres'
+        "UPDATE positions SET epoch = $3,
+           went_back_to = CASE WHEN sink = 'archive' AND position < $4 THEN least(went_back_to, position)
+                               ELSE went_back_to END,
+           mended_at = CASE WHEN sink = 'archive' AND position < $4 THEN NULL ELSE mended_at END
+         WHERE slice = $1 AND partition = $2 AND sink <> 'postgres'
          RETURNING sink, position, number",
     )
     .persistent(false)
     .bind(&slice)
     .bind(partition)
     .bind(owned.epoch() as i64)
+    .bind(archived)
     .fetch_all(connection)
     .await?;
     let mut sinks = BTreeMap::new();

@@ -21,17 +21,19 @@ mod positions;
 pub mod projections;
 mod redrive;
 mod refused;
+mod restored;
 mod segments;
 mod transaction;
 mod upkeep;
 mod walk;
 
 pub(crate) use answered::answered;
-pub use claim::{Claimed, SINK, Wanted};
+pub use claim::{Claimed, SINK, Seen, Wanted};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
 pub use dead_letters::{Filter, Letter};
 pub use lookup::Standing;
 pub use redrive::Redriven;
+pub use restored::{Forgotten, Recalled, Watched};
 pub use segments::{ARCHIVE, Fence, Intent, Segment};
 pub use upkeep::{Removed, Retention, Upkeep, UpkeepOptions};
 

@@ -127,10 +127,15 @@ impl Database {
         }
         if let Some(id) = segment {
             let marked = sqlx::query(
-                "UPDATE segments SET state = 'committed', changed_at = now() WHERE id = $1 AND state = 'intent'",
+                // In a catalog that was restored the number of an intent that is lost is given again.
+                "UPDATE segments SET state = 'committed', changed_at = now()
+                 WHERE id = $1 AND state = 'intent' AND slice = $2 AND partition = $3 AND epoch = $4",
             )
             .persistent(false)
             .bind(id)
+            .bind(of.slice.clone())
+            .bind(i32::from(of.partition))
+            .bind(of.epoch as i64)
             .execute(&mut *transaction)
             .await?;
             if marked.rows_affected() != 1 {

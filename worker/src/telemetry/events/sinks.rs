@@ -102,6 +102,35 @@ impl BurningFailed<'_> {
     }
 }
 
+/// The store of a shard was looked through, since the catalog went back.
+pub struct ArchiveMended<'a> {
+    /// The shard's slice.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// Objects that were taken into the catalog.
+    pub taken: usize,
+    /// Objects that are burnt.
+    pub void: usize,
+    /// Up to which sequence the archive has the shard.
+    pub covered: u64,
+}
+
+impl ArchiveMended<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { slice, partition, taken, void, covered } = self;
+        warn!(
+            slice,
+            partition,
+            taken,
+            void,
+            covered,
+            "the catalog went back: objects of the archive that it had forgotten were taken up, and others are burnt"
+        );
+    }
+}
+
 /// The archive's position is not where its owner had it: what waits does not join it, and is dropped.
 pub struct ArchiveAstray<'a> {
     /// The shard's slice.

@@ -42,7 +42,7 @@ pub enum Error {
     /// Whoever asks may not do this.
     #[error(
         "{at}.accessKeyIdFrom: {what} is not allowed ({code}); allow s3:PutObject, s3:GetObject, \
-         s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
+         s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
     )]
     Denied {
         /// The field that the store stands in.

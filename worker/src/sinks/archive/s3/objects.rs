@@ -104,6 +104,31 @@ impl S3 {
         Ok(Some(stamping.stamp()))
     }
 
+    pub(in super::super) async fn list(
+        &self,
+        below: &str,
+        wanted: &(impl Fn(&str) -> bool + Send),
+    ) -> Result<Vec<String>, Error> {
+        let (root, prefix) = (self.options.key(""), self.options.key(below));
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let list = self.client().list_objects_v2().bucket(&self.options.bucket).prefix(&prefix);
+            let page = list.set_continuation_token(after.clone()).send().await;
+            let page = page.map_err(|error| self.error(format!("listing {}", self.address(below)), &error))?;
+            let paths = page.contents().iter().filter_map(|object| object.key()?.strip_prefix(&root));
+            found.extend(paths.filter(|path| wanted(path)).map(str::to_owned));
+            if page.is_truncated() != Some(true) {
+                return Ok(found);
+            }
+            let next = page.next_continuation_token();
+            if next.is_none() || next == after.as_deref() {
+                let why = "the store says that there is more, and does not give it".to_owned();
+                return Err(Error::Refused { what: format!("listing {}", self.address(below)), why });
+            }
+            after = next.map(str::to_owned);
+        }
+    }
+
     pub(in super::super) async fn remove(&self, path: &str) -> Result<(), Error> {
         let delete = self.client().delete_object().bucket(&self.options.bucket).key(self.options.key(path));
         match delete.send().await {

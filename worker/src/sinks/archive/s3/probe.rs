@@ -38,6 +38,8 @@ impl S3 {
                 found: format!("{found:?}"),
             });
         }
+        // A catalog that went back asks for this: whoever may not list learns it now.
+        self.list(path, &|_: &str| true).await?;
         let upload = self.begin_upload(path, stamp).await?;
         let joined = self.join_over(path, &upload).await;
         self.abort(path, &upload).await?;

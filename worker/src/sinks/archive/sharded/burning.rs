@@ -10,6 +10,7 @@ use super::super::{Format, Stamp, read};
 use super::Shared;
 use super::buffer::Scratch;
 use super::landing::{BACKOFF, CATALOG, Error};
+use super::mending::{mend, watch};
 use crate::sinks::postgres::{Fence, Segment, answered};
 use crate::telemetry::events;
 use std::fs::File;
@@ -24,17 +25,29 @@ const LOOKS: u32 = 4;
 /// Larger files have rows.
 const SMALL: u64 = 64 << 10;
 
-/// Burns the intents of earlier epochs; tries until all are.
-pub(super) async fn burn(shared: Arc<Shared>, shard: Shard, fence: Fence) {
+/// Takes up what a catalog that went back has forgotten, and burns the intents of earlier epochs; tries until all is done.
+/// Returns up to which sequence the archive has the shard, wherever its position is.
+pub(super) async fn burn(shared: Arc<Shared>, shard: Shard, fence: Fence) -> u64 {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-    while let Err(error) = burn_all(&shared, &fence).await {
-        shared.report.failed(Some(shard), &error.to_string());
-        events::BurningFailed { slice: &fence.slice, partition: fence.partition, error: &error.to_string() }.emit();
+    let covered = loop {
+        let error = match mend_and_burn(&shared, shard, &fence).await {
+            Ok(covered) => break covered,
+            Err(error) => error.to_string(),
+        };
+        shared.report.failed(Some(shard), &error);
+        events::BurningFailed { slice: &fence.slice, partition: fence.partition, error: &error }.emit();
         tokio::time::sleep(backoff.next(rand::random())).await;
-    }
+    };
     if backoff.failures() > 0 {
         shared.report.well(Some(shard));
     }
+    covered
+}
+
+async fn mend_and_burn(shared: &Shared, shard: Shard, fence: &Fence) -> Result<u64, Error> {
+    let covered = mend(shared, shard, fence).await?;
+    burn_all(shared, fence).await?;
+    Ok(covered)
 }
 
 async fn burn_all(shared: &Shared, fence: &Fence) -> Result<(), Error> {
@@ -132,6 +145,9 @@ async fn empty(shared: &Shared, path: &str) -> Result<(Scratch, Stamp), Error> {
 
 /// Removes what has been burnt for long enough, and looks after the rest, of these shards.
 pub(super) async fn sweep(shared: Arc<Shared>, of: Vec<Fence>) {
+    if let Err(error) = burn_late(&shared, &of).await {
+        tracing::warn!("the archive's store could not be looked through for what came late: {error}");
+    }
     let stays = shared.options.burnt_stays.as_secs_f64();
     for (seconds, removes) in [(stays, true), (0.0, false)] {
         if let Err(error) = sweep_all(&shared, &of, seconds, removes).await {
@@ -139,6 +155,14 @@ pub(super) async fn sweep(shared: Arc<Shared>, of: Vec<Fence>) {
             tracing::warn!("burnt segments of the archive could not be looked after: {error}");
         }
     }
+}
+
+/// Burns what writers of before a restore of the catalog have put since.
+async fn burn_late(shared: &Shared, of: &[Fence]) -> Result<(), Error> {
+    for fence in watch(shared, of).await? {
+        burn_all(shared, &fence).await?;
+    }
+    Ok(())
 }
 
 /// Passes over what fails for a reason of its own; where the store or the catalog is away, all of it waits.

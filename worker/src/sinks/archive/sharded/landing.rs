@@ -7,12 +7,13 @@ use super::super::store::{self, Put};
 use super::super::{Format, Stamp};
 use super::Shared;
 use super::buffer::{Chunks, Scratch};
-use super::lane::{Range, Waiting};
+use super::lane::{Lane, Range, Waiting};
+use crate::log::nats;
 use crate::sinks::feed::SinkPosition;
 use crate::sinks::postgres::{self, Fence, Intent, answered};
 use crate::telemetry::{events, trace};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use turbo_core::backoff::Backoff;
@@ -39,6 +40,8 @@ pub(super) enum Error {
     Spool(std::io::Error),
     #[error("{found} events wait for a segment of {rows}")]
     Rows { found: u64, rows: u64 },
+    #[error(transparent)]
+    Log(#[from] nats::Error),
     #[error("{0} is another's object; does another pipeline use this folder or prefix? give each its own")]
     Taken(String),
     #[error("{0} was replaced while it was burnt; is another pipeline at work there?")]
@@ -86,6 +89,8 @@ pub(super) struct Landing {
     fence: Fence,
     /// The position before it.
     had: SinkPosition,
+    /// Events up to this sequence are in the archive already, though the position is below.
+    covered: u64,
     /// Its events wait in it until its object is made.
     range: Range,
     made: Option<Made>,
@@ -96,8 +101,10 @@ pub(super) struct Landing {
 }
 
 impl Landing {
-    pub(super) fn new(shared: Arc<Shared>, shard: Shard, fence: Fence, had: SinkPosition, range: Range) -> Self {
-        Self { shared, shard, fence, had, range, made: None, began: None, failed: false }
+    /// A range that has not landed, of the claim that `lane` holds.
+    pub(super) fn new(shared: Arc<Shared>, shard: Shard, lane: &Lane, range: Range) -> Self {
+        let (fence, had, covered) = (lane.fence.clone(), lane.landed, lane.covered);
+        Self { shared, shard, fence, had, covered, range, made: None, began: None, failed: false }
     }
 
     /// Tries until it has landed, or never will. Gives back what is left of the range: where it ends.
@@ -137,7 +144,7 @@ impl Landing {
         }
         if let Some(waiting) = &self.range.segment {
             self.began = trace::now();
-            self.made = Some(self.make(waiting).await?);
+            self.made = if waiting.last_seq > self.covered { Some(self.make(waiting).await?) } else { None };
             // The object has all of it: the disk holds it once.
             self.range.segment = None;
         }
@@ -184,43 +191,60 @@ impl Landing {
         // Somebody has set it by hand, or the catalog was restored.
         let (slice, partition) = (self.fence.slice.as_str(), self.fence.partition);
         events::ArchiveAstray { slice, partition, had, found }.emit();
+        answered(CATALOG, self.shared.database.went_back(&self.fence, had)).await?;
         Ok(Standing::Over(Outcome::Lost))
     }
 
     async fn make(&self, waiting: &Waiting) -> Result<Made, Error> {
         let Shared { options, buffer, .. } = &*self.shared;
         let Fence { slice, partition, epoch } = self.fence.clone();
-        let Waiting { spool, first_seq, last_seq, hour, rows } = waiting;
-        let name = Segment { slice: &slice, partition, epoch, first_seq: *first_seq, hour: *hour };
-        let path = name.path(options.format.extension());
-        let file = buffer.scratch("object");
-        let (from, bytes, to) = (spool.path().to_owned(), spool.bytes(), file.path().to_owned());
-        let (format, rows) = (options.format, *rows);
-        let filled = tokio::task::spawn_blocking(move || fill(&from, bytes, &to, format, (&slice, partition), rows));
-        let stamp = filled.await.map_err(|_| Error::Task)??;
+        let (file, from, bytes) = (buffer.scratch("object"), waiting.spool.path().to_owned(), waiting.spool.bytes());
+        let (to, format, rows, behind) = (file.path().to_owned(), options.format, waiting.rows, self.covered);
+        let of = slice.clone();
+        let filled = tokio::task::spawn_blocking(move || {
+            let filled = fill(&from, bytes, &to, format, (&of, partition), behind)?;
+            if filled.read != rows {
+                return Err(Error::Rows { found: filled.read, rows });
+            }
+            Ok((filled, Stamp::of(&to)?))
+        });
+        let (Filled { first_seq, rows, .. }, stamp) = filled.await.map_err(|_| Error::Task)??;
+        let name = Segment { slice: &slice, partition, epoch, first_seq, hour: waiting.hour };
+        let (path, last_seq) = (name.path(options.format.extension()), waiting.last_seq);
         let Stamp { bytes, checksum } = stamp.clone();
-        let intent = Intent { path, first_seq: *first_seq, last_seq: *last_seq, rows, bytes, checksum };
+        let intent = Intent { path, first_seq, last_seq, rows, bytes, checksum };
         Ok(Made { file, intent, stamp })
     }
 }
 
-/// Makes the object of what waits.
+/// What became of the events that waited.
+struct Filled {
+    /// How many were read.
+    read: u64,
+    /// How many are in the object.
+    rows: u64,
+    /// The sequence of the first of these.
+    first_seq: u64,
+}
+
+/// Makes the object of what waits behind a sequence.
 fn fill(
     from: &Path,
     bytes: u64,
-    to: &PathBuf,
+    to: &Path,
     format: Format,
     (slice, partition): (&str, u16),
-    rows: u64,
-) -> Result<Stamp, Error> {
+    behind: u64,
+) -> Result<Filled, Error> {
     let mut chunks = Chunks::open(from, bytes).map_err(Error::Spool)?;
     let mut filling = Filling::begin(format, File::create(to)?, slice, partition)?;
-    while let Some(events) = chunks.next().map_err(Error::Spool)? {
+    let (mut read, mut first) = (0, None);
+    while let Some(mut events) = chunks.next().map_err(Error::Spool)? {
+        read += events.len() as u64;
+        events.retain(|(seq, _)| *seq > behind);
+        first = first.or(events.first().map(|(seq, _)| *seq));
         filling.add(events)?;
     }
-    let (_, found) = filling.finish()?;
-    if found != rows {
-        return Err(Error::Rows { found, rows });
-    }
-    Ok(Stamp::of(to)?)
+    let (_, rows) = filling.finish()?;
+    Ok(Filled { read, rows, first_seq: first.unwrap_or_default() })
 }

@@ -25,7 +25,6 @@ pub(super) struct Group {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) spool: Spool,
-    pub(super) first_seq: u64,
     pub(super) last_seq: u64,
     pub(super) hour: i64,
     pub(super) rows: u64,
@@ -69,6 +68,8 @@ pub(super) struct Lane {
     pub(super) closed: VecDeque<Range>,
     /// Whether the intents of earlier epochs are burnt.
     pub(super) burnt: bool,
+    /// Up to this sequence the archive has the shard, wherever its position is; known once it is burnt.
+    pub(super) covered: u64,
     /// The burning or the landing that is under way, and the bytes that it has.
     pub(super) work: Option<(AbortHandle, u64)>,
     pub(super) leaving: Option<Leaving>,
@@ -85,6 +86,7 @@ impl Lane {
             open: None,
             closed: VecDeque::new(),
             burnt: false,
+            covered: 0,
             work: None,
             leaving: None,
         }
@@ -108,14 +110,14 @@ impl Lane {
         let entries: Vec<Numbered> = entries.cloned().collect();
         let Some(last) = entries.last() else { return Ok(()) };
         let (taken, count) = (SinkPosition { seq: last.entry.seq, number: last.number }, entries.len() as u64);
-        if let Some((first_seq, last_seq, rows)) = events(&entries) {
+        if let Some((last_seq, rows)) = events(&entries) {
             let hour = group.hour.unwrap_or_default();
             if self.open.as_ref().is_some_and(|open| open.hour != hour) {
                 self.close();
             }
             let open = match &mut self.open {
                 Some(open) => open,
-                none => none.insert(Waiting { spool: shared.buffer.spool()?, first_seq, last_seq, hour, rows: 0 }),
+                none => none.insert(Waiting { spool: shared.buffer.spool()?, last_seq, hour, rows: 0 }),
             };
             open.spool.append(entries).await?;
             open.last_seq = last_seq;
@@ -156,11 +158,10 @@ impl Drop for Lane {
     }
 }
 
-/// First and last sequence of the events among these entries, and how many they are.
-fn events(entries: &[Numbered]) -> Option<(u64, u64, u64)> {
-    let mut seqs = entries.iter().filter(|numbered| numbered.entry.item.event().is_some()).map(|n| n.entry.seq);
-    let first = seqs.next()?;
-    Some(seqs.fold((first, first, 1), |(first, _, rows), seq| (first, seq, rows + 1)))
+/// Last sequence of the events among these entries, and how many they are.
+fn events(entries: &[Numbered]) -> Option<(u64, u64)> {
+    let seqs = entries.iter().filter(|numbered| numbered.entry.item.event().is_some()).map(|n| n.entry.seq);
+    seqs.fold(None, |found: Option<(u64, u64)>, seq| Some((seq, found.map_or(0, |(_, rows)| rows) + 1)))
 }
 
 /// Cuts an order by shards and hours.

@@ -5,7 +5,8 @@
 //!   and when all open ones together are too large, the largest;
 //! - intent, put, commit, in this order: the intent is durable before the object can be there, and a segment is committed
 //!   in the transaction that moves the position, under the fence. The segments of a shard commit in the order of the log;
-//! - intents of earlier epochs are burnt before the shard's first own intent;
+//! - intents of earlier epochs are burnt before the shard's first own intent; before that, what a catalog that went back
+//!   has forgotten is taken up from the store;
 //! - before the first of all this the store is asked whether it refuses to replace, and whether it is this catalog's;
 //! - what waits is in files of the buffer, bounded over all shards; at the bound no more orders are taken. Nothing in the
 //!   buffer is needed after a crash: the next owner reads the log from the position on.
@@ -14,10 +15,12 @@ mod buffer;
 mod burning;
 mod landing;
 mod lane;
+mod mending;
 mod preparing;
 mod service;
 
 pub use buffer::Error as BufferError;
+pub use mending::AskLog;
 pub use preparing::Unprepared;
 
 use super::{Format, Store};
@@ -99,6 +102,7 @@ struct Shared {
     database: Database,
     slices: Arc<Slices>,
     store: Store,
+    log: Arc<dyn AskLog>,
     buffer: Buffer,
     report: Report,
     puts: Semaphore,
@@ -112,13 +116,20 @@ impl Archive {
     ///
     /// # Errors
     /// The buffer's folder can not be written, or another process has it.
-    pub fn open(options: Options, database: Database, slices: Arc<Slices>, store: Store) -> Result<Self, BufferError> {
+    pub fn open(
+        options: Options,
+        database: Database,
+        slices: Arc<Slices>,
+        store: Store,
+        log: Arc<dyn AskLog>,
+    ) -> Result<Self, BufferError> {
         let buffer = match &options.buffer_of {
             Some(name) => Buffer::first_free(&options.buffer, name)?,
             None => Buffer::open(&options.buffer)?,
         };
         let puts = Semaphore::new(options.puts.max(1));
-        Ok(Self(Arc::new(Shared { options, database, slices, store, buffer, report: Report::default(), puts })))
+        let report = Report::default();
+        Ok(Self(Arc::new(Shared { options, database, slices, store, log, buffer, report, puts })))
     }
 
     /// Tries whether the store can be used, and is this catalog's.
@@ -149,6 +160,7 @@ pub fn spawn(
     database: Database,
     slices: Arc<Slices>,
     store: Store,
+    log: Arc<dyn AskLog>,
 ) -> Result<SinkHandle, BufferError> {
-    Ok(Archive::open(options, database, slices, store)?.start(true))
+    Ok(Archive::open(options, database, slices, store, log)?.start(true))
 }

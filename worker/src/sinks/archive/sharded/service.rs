@@ -23,7 +23,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What a task has done.
 enum Done {
     Prepared,
-    Burnt(Shard, Fence),
+    /// With the sequence up to which the archive has the shard.
+    Burnt(Shard, Fence, u64),
     Landed(Shard, Fence, Range, Outcome),
     Swept,
 }
@@ -203,8 +204,8 @@ impl Service {
             let (shared, shard, fence) = (self.shared.clone(), *shard, lane.fence.clone());
             if !lane.burnt {
                 let burning = self.work.spawn(async move {
-                    burn(shared, shard, fence.clone()).await;
-                    Done::Burnt(shard, fence)
+                    let covered = burn(shared, shard, fence.clone()).await;
+                    Done::Burnt(shard, fence, covered)
                 });
                 lane.work = Some((burning, 0));
                 continue;
@@ -215,7 +216,7 @@ impl Service {
             }
             if let Some(range) = lane.closed.pop_front() {
                 under_way += bytes;
-                let landing = Landing::new(shared, shard, fence.clone(), lane.landed, range);
+                let landing = Landing::new(shared, shard, lane, range);
                 let landing = self.work.spawn(async move {
                     let (range, outcome) = landing.run().await;
                     Done::Landed(shard, fence, range, outcome)
@@ -254,9 +255,9 @@ impl Service {
     fn done(&mut self, done: Result<(Id, Done), JoinError>) {
         match done.map(|(_, done)| done) {
             Ok(Done::Prepared) => (self.is_prepared, self.preparing) = (true, None),
-            Ok(Done::Burnt(shard, fence)) => {
+            Ok(Done::Burnt(shard, fence, covered)) => {
                 if let Some(lane) = self.lane_of(shard, &fence) {
-                    (lane.burnt, lane.work) = (true, None);
+                    (lane.burnt, lane.covered, lane.work) = (true, covered, None);
                 }
             }
             Ok(Done::Landed(shard, fence, range, outcome)) => match (self.lane_of(shard, &fence), outcome) {

@@ -1,13 +1,28 @@
 //! What the loop does after a task of its own has panicked.
 
-use super::super::Options;
 use super::super::buffer::Buffer;
+use super::super::{AskLog, Options};
 use super::*;
 use crate::sinks::archive::{Folder, Store};
 use crate::sinks::feed::{Report, SinkPosition};
 use crate::sinks::postgres::Database;
+use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use turbo_core::shard::{Slice, Slices};
+
+struct Nothing;
+
+impl AskLog for Nothing {
+    fn has_event<'a>(
+        &'a self,
+        _: &'a Slices,
+        _: Shard,
+        _: u64,
+        _: u64,
+    ) -> BoxFuture<'a, Result<bool, crate::log::nats::Error>> {
+        Box::pin(async { Ok(false) })
+    }
+}
 
 fn service(folder: &std::path::Path) -> Service {
     let options = Options::new(folder.join("buffer"));
@@ -18,6 +33,7 @@ fn service(folder: &std::path::Path) -> Service {
             Slices::new(vec![Slice { name: "all".to_owned(), collections: None, partitions: 3 }]).unwrap(),
         ),
         store: Store::Folder(Folder::open(folder).unwrap()),
+        log: Arc::new(Nothing),
         buffer: Buffer::open(&options.buffer).unwrap(),
         report: Report::default(),
         puts: Semaphore::new(1),
@@ -36,7 +52,7 @@ async fn a_task_that_panics_costs_its_own_shard_only_and_the_holder_is_told() {
     }
     let done = service
         .work
-        .spawn(async move { Done::Burnt(shard(0), Fence { slice: String::new(), partition: 0, epoch: 0 }) });
+        .spawn(async move { Done::Burnt(shard(0), Fence { slice: String::new(), partition: 0, epoch: 0 }, 0) });
     let panics = service.work.spawn(async { panic!("as a test asks it to") });
     service.lanes.get_mut(&shard(0)).unwrap().work = Some((done, 0));
     service.lanes.get_mut(&shard(1)).unwrap().work = Some((panics, 0));
