@@ -201,7 +201,7 @@ async fn a_claim_that_has_seen_more_than_the_catalog_writes_it_down_until_it_is_
     assert!(mended(&last).await);
     let watched = bench.database.watched(&[last.clone(), first], 3600.0).await.unwrap();
     assert_eq!(watched.iter().map(|one| (&one.of, one.over)).collect::<Vec<_>>(), [(&last, false)]);
-    assert!(bench.database.watched(&[last.clone()], 0.0).await.unwrap()[0].over);
+    assert!(bench.database.watched(std::slice::from_ref(&last), 0.0).await.unwrap()[0].over);
     bench.database.unwatch(&last).await.unwrap();
     assert_eq!(bench.database.watched(&[last], 0.0).await.unwrap(), []);
 }
