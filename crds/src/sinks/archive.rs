@@ -16,7 +16,7 @@ pub struct Archive {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub directory: Option<PathBuf>,
-    /// A bucket of S3, or of a store that speaks its language and honours `If-None-Match`.
+    /// A bucket of S3, or of a store that speaks its language and honours `If-None-Match`. It needs sinks.postgres.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3>,
     /// The format of the files: parquet or jsonl, both compressed with zstd. Default: parquet.

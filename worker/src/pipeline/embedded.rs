@@ -82,7 +82,7 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
     match drained {
         Some(worker) => worker.context("the worker ended unexpectedly")??,
         None if live.stats().log.entries == 0 => tracing::warn!(
-            "files of the archive were not made within spec.workers.drain; what is for them waits in SQLite for the next start"
+            "files of the archive or of windows were not made or copied within spec.workers.drain; the next start goes on with them"
         ),
         None => tracing::warn!("not everything was committed within spec.workers.drain; it is read again next time"),
     }
