@@ -13,6 +13,19 @@ pub(crate) fn computed(rule: impl Into<String>, message: impl Into<String>) -> R
     Rule::new(rule).message(Message::Expression(message.into()))
 }
 
+/// Exactly one of these fields.
+pub(crate) fn exactly_one(of: &[&str]) -> Rule {
+    let given: Vec<String> = of.iter().map(|field| format!("has(self.{field})")).collect();
+    let given = format!("[{}].filter(given, given).size()", given.join(", "));
+    let of = of.join(", ");
+    computed(
+        format!("{given} == 1"),
+        format!(
+            "{given} == 0 ? 'names none of {of}; give one of them' : 'names several of {of}; give only one of them'"
+        ),
+    )
+}
+
 /// Durations from `min` to `max`, both below a day. CEL knows no days; a text with a `d` in it is at least one.
 pub(crate) fn duration_within(min: &str, max: &str) -> Rule {
     let rule =

@@ -1,7 +1,8 @@
 //! Where a secret is to be found. The secret itself is never in the manifest.
 
 use crate::patterns;
-use kube::{KubeSchema, core::Rule};
+use crate::rules::exactly_one;
+use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// at the next connection.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = exactly_one())]
+#[x_kube(validation = exactly_one(&["secret", "env", "file"]))]
 pub struct SecretRef {
     /// One key of a Secret. On one's own machine it is the file `<name>/<key>` in the directory that `--secrets` names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,11 +23,6 @@ pub struct SecretRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub file: Option<PathBuf>,
-}
-
-fn exactly_one() -> Rule {
-    Rule::new("[has(self.secret), has(self.env), has(self.file)].filter(given, given).size() == 1")
-        .message("names none or several of secret, env, file; give exactly one")
 }
 
 /// One key of a Secret.

@@ -56,8 +56,10 @@ pub(crate) fn names_are_unique() -> Rule {
 pub(crate) fn one_takes_the_rest() -> Rule {
     rules::computed(
         "self.filter(one, !has(one.collections)).size() == 1",
-        "'%d slices are without collections; leave them out of exactly one slice, which takes the rest'\
-         .format([self.filter(one, !has(one.collections)).size()])",
+        "self.filter(one, !has(one.collections)).size() == 0 ? \
+         'every slice has collections; leave them out of one, which takes the rest' : \
+         'the slices %s have no collections; leave them out of one only, which takes the rest'\
+         .format([self.filter(one, !has(one.collections)).map(one, one.name)])",
     )
 }
 

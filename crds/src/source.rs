@@ -1,6 +1,7 @@
 //! `spec.source`: where events come from.
 
 use crate::Jetstream;
+use crate::rules::exactly_one;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,7 @@ use std::path::PathBuf;
 /// Where events come from: exactly one of `jetstream`, `recording`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.jetstream) != has(self.recording)")
-    .message("names none or several of jetstream, recording; give exactly one"))]
+#[x_kube(validation = exactly_one(&["jetstream", "recording"]))]
 pub struct Source {
     /// A Jetstream service: the events of the network as JSON over a WebSocket.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 /// Every event in files or objects, laid out as `slice=…/date=…/hour=…`: exactly one of `directory`, `s3`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.directory) != has(self.s3)")
-    .message("names none or both of directory, s3; give exactly one"))]
+#[x_kube(validation = rules::exactly_one(&["directory", "s3"]))]
 pub struct Archive {
     /// The directory, relative to the one that the process starts in. It is made when it is not there. Not for clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]

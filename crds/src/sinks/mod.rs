@@ -17,8 +17,7 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.sqlite) != has(self.postgres)")
-        .message("names none or both of sqlite, postgres; give exactly one"),
+    validation = crate::rules::exactly_one(&["sqlite", "postgres"]),
     validation = Rule::new("!has(self.archive) || !has(self.archive.directory) || !has(self.sqlite) \
                             || self.archive.directory != self.sqlite.path")
         .field_path(".archive.directory")

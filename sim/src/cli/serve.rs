@@ -50,7 +50,11 @@ fn config(args: &ServeArgs) -> anyhow::Result<NetworkConfig> {
         _ => DEFAULT_START_US,
     });
     let world = args.world.world(start_us);
-    info!("the truth: turbo-sim truth {} --events N", flags(&world));
+    let of = args
+        .replay
+        .as_ref()
+        .map_or_else(|| format!("{} --events N", flags(&world)), |path| format!("--replay {}", path.display()));
+    info!("the truth: turbo-sim truth {of}");
     Ok(NetworkConfig {
         hosts: hosts(args, pace),
         world,

@@ -32,15 +32,12 @@ pub struct Ask {
 pub async fn list(database: &Database, store: &Store, ask: Ask, out: &mut impl Write) -> anyhow::Result<()> {
     let mut listing = Listing { store, ask, scratch: Scratch::new()?, progress: Progress::new(database, ask).await? };
     let (mut totals, mut problems, mut after, mut before) = (Totals::default(), 0u64, None, None::<Segment>);
-    if !ask.json {
-        writeln!(
-            out,
-            "{}",
-            table(["STATE", "SHARD", "EPOCH", "FIRST", "LAST", "ROWS", "BYTES"], "CHECKSUM", "SINCE", "OBJECT")
-        )?;
-    }
     loop {
         let page = database.segments(after.as_ref(), PAGE).await.context("the catalog")?;
+        if after.is_none() && !ask.json {
+            let header = ["STATE", "SHARD", "EPOCH", "FIRST", "LAST", "ROWS", "BYTES"];
+            writeln!(out, "{}", table(header, "CHECKSUM", "SINCE", "OBJECT"))?;
+        }
         for segment in &page {
             before = before.filter(|before| is_same_shard(before, segment));
             let problem = listing.problem_of(segment, before.as_ref()).await?;

@@ -83,13 +83,13 @@ pub struct Log {
 /// A sink's part.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sink {
-    /// `sqlite`, `postgres`, `archive` or `enriched`.
+    /// `sqlite`, `postgres`, `archive`, `enriched`, or `windows`: what is cut off the SQLite file.
     pub name: &'static str,
     /// The last error, until the next success.
     pub error: Option<String>,
-    /// Entries committed since the start of the process.
+    /// Entries committed since the start of the process; records of windows.
     pub entries: u64,
-    /// Commits, or committed segments.
+    /// Commits, committed segments, or files of windows.
     pub commits: u64,
 }
 

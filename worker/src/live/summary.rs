@@ -68,6 +68,7 @@ fn shown(sink: &'static str) -> &'static str {
         "postgres" => "PostgreSQL",
         "archive" => "the archive",
         "enriched" => "the enriched stream",
+        "windows" => "a window",
         other => other,
     }
 }

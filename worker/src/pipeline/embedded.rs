@@ -8,6 +8,7 @@ use crate::ingest::{Ended, Ingest};
 use crate::live::Live;
 use crate::log::embedded;
 use crate::sinks::archive::{Archiver, Folder, Format, Store};
+use crate::sinks::feed::Report;
 use crate::sinks::intents::Handle;
 use crate::sinks::sqlite::rotation::Rotation;
 use crate::sinks::sqlite::segments::{Roll, Segments};
@@ -23,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::shard::Slices;
 use turbo_crds::{ArchiveFormat, TurboPipelineSpec};
+
+/// How long a bucket may take to answer before the source is read.
+const PROBE: Duration = Duration::from_secs(10);
 
 /// Runs a pipeline until its source has ended or a signal comes; then everything read is committed.
 ///
@@ -142,14 +146,14 @@ async fn windows(
 ) -> anyhow::Result<Option<Store>> {
     let Some(s3) = file.rotate.as_ref().and_then(|rotate| rotate.s3.as_ref()) else { return Ok(None) };
     let store = store::windows(s3, namespace, name, secrets)?;
-    match store.probe().await {
-        Err(error) if !error.is_outage() => Err(error).context("spec.sinks.sqlite.rotate.s3"),
-        Err(error) => {
-            tracing::warn!("spec.sinks.sqlite.rotate.s3: windows stay here for now: {error}");
-            Ok(Some(store))
-        }
-        Ok(()) => Ok(Some(store)),
-    }
+    let away = match tokio::time::timeout(PROBE, store.probe()).await {
+        Ok(Ok(())) => return Ok(Some(store)),
+        Ok(Err(error)) if !error.is_outage() => return Err(error).context("spec.sinks.sqlite.rotate.s3"),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("{} does not answer within {PROBE:?}", store.address("")),
+    };
+    tracing::warn!("spec.sinks.sqlite.rotate.s3: windows stay here for now: {away}");
+    Ok(Some(store))
 }
 
 fn directory(archive: &turbo_crds::Archive) -> anyhow::Result<&Path> {
@@ -198,7 +202,9 @@ async fn worker(
         Some(rotate) => {
             let size = rotate.size.map(|size| size.bytes());
             let age = rotate.age.map(|age| age.as_std());
-            Some(Rotation::load(database.clone(), size, age, rotate.keep, stores.windows).await?)
+            let report = Report::default();
+            live.beside("windows", report.clone());
+            Some(Rotation::load(database.clone(), size, age, rotate.keep, stores.windows, report).await?)
         }
         None => None,
     };

@@ -125,14 +125,25 @@ struct State {
     dropped: BTreeMap<Shard, u64>,
 }
 
+impl Told {
+    fn made(&mut self, entries: u64) {
+        self.entries += entries;
+        self.commits += 1;
+    }
+}
+
 impl Report {
     /// A position has moved, by so many entries; what was wrong with the shard is over.
     pub fn landed(&self, shard: Shard, position: SinkPosition, entries: u64) {
         let mut state = self.state();
         state.told.positions.insert(shard, position);
         state.errors.remove(&Some(shard));
-        state.told.entries += entries;
-        state.told.commits += 1;
+        state.told.made(entries);
+    }
+
+    /// Something of no one shard was made, with so many entries.
+    pub fn made(&self, entries: u64) {
+        self.state().told.made(entries);
     }
 
     /// A shard was claimed at this position.

@@ -101,6 +101,8 @@ pub const SEGMENTS_BURNT: &str = "turbo_archive_burnt_total";
 pub const ROTATIONS: &str = "turbo_rotations_total";
 /// Windows copied to the store.
 pub const WINDOWS_COPIED: &str = "turbo_windows_copied_total";
+/// Attempts on the files of windows that failed.
+pub const WINDOW_FAILURES: &str = "turbo_window_failures_total";
 /// Messages of the enriched stream.
 pub const ENRICHED_MESSAGES: &str = "turbo_enriched_messages_total";
 /// Attempts on the enriched stream that failed.
@@ -165,6 +167,11 @@ pub const METRICS: &[Metric] = &[
     ),
     metric(ROTATIONS, Kind::Counter, "Windows rotated out of the SQLite file."),
     metric(WINDOWS_COPIED, Kind::Counter, "Windows copied to the bucket that spec.sinks.sqlite.rotate.s3 names."),
+    metric(
+        WINDOW_FAILURES,
+        Kind::Counter,
+        "Attempts to make, copy or remove the files of windows that failed and were tried again.",
+    ),
     metric(ENRICHED_MESSAGES, Kind::Counter, "Messages stored in the enriched stream."),
     metric(ENRICHED_FAILURES, Kind::Counter, "Attempts on the enriched stream that failed and were tried again."),
     labelled(

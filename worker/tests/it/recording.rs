@@ -118,8 +118,12 @@ fn a_file_cut_inside_a_zstd_frame_lands_as_far_as_it_goes_and_the_whole_one_goes
     // Records that do not compress away, so that the frame has many blocks.
     let lines: Vec<String> = (0..20_000).map(commit).collect();
     let whole = zstd::encode_all((lines.join("\n") + "\n").as_bytes(), 1).unwrap();
-    std::fs::write(&file, &whole[..whole.len() * 2 / 3]).unwrap();
+    std::fs::write(&file, &whole[..3]).unwrap();
     let pipeline = pipeline(&file, PARQUET, "");
+    let mut process = pipeline.start();
+    assert_eq!(process.wait().code(), Some(1), "{}", process.log());
+    assert!(process.log().contains("spec.source.recording.path: "), "{}", process.log());
+    std::fs::write(&file, &whole[..whole.len() * 2 / 3]).unwrap();
     let mut landed = 0;
     for _ in 0..2 {
         let mut process = pipeline.start();

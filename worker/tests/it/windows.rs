@@ -116,7 +116,13 @@ async fn windows_are_copied_to_a_bucket_and_none_goes_before_it_is_there() {
     let mut running = pipeline.start();
     let (patience, log) = (std::time::Duration::from_secs(120), || running.log());
     eventually(patience, "two windows are cut", || cut(&pipeline).len() >= 2);
-    eventually(patience, "it is told", || log().contains("the window's file could not be copied and is tried again"));
+    eventually(patience, "it is told", || log().contains("its file can not be copied: "));
+    let told = |stats: &serde_json::Value| {
+        let windows = stats["sinks"].as_array().unwrap().iter().find(|sink| sink["name"] == "windows").unwrap().clone();
+        (windows["commits"].as_u64().unwrap(), windows["error"].as_str().unwrap_or_default().to_owned())
+    };
+    let (files, error) = told(&running.stats());
+    assert!(files >= 2 && error.starts_with("its file can not be copied: "), "{files} {error}");
     let windows = cut(&pipeline);
     assert!(windows.len() >= 2, "one may stay, and none may go that is not in the bucket");
     let made: Vec<(String, Vec<u8>)> = windows

@@ -55,6 +55,18 @@ fn log() -> Vec<(Value, &'static str)> {
 fn sinks() -> Vec<(Value, &'static str)> {
     let sink = |field: &str, value: Value| with_many(json!({ format!("spec.sinks.{field}"): value }));
     vec![
+        (
+            sink("sqlite", json!({"path": "a.sqlite"})),
+            "spec.sinks: names several of sqlite, postgres; give only one of them",
+        ),
+        (
+            sink("archive", json!({"directory": "a", "s3": {"bucket": "tea"}})),
+            "spec.sinks.archive: names several of directory, s3; give only one of them",
+        ),
+        (
+            sink("postgres.urlFrom", json!({})),
+            "spec.sinks.postgres.urlFrom: names none of secret, env, file; give one of them",
+        ),
         (sink("postgres.connections", json!(1)), "spec.sinks.postgres.connections: 1 is below 2; give 2 to 64"),
         (
             sink("postgres.projections", json!(["likes", "posts", "likes"])),

@@ -4,11 +4,8 @@ use serde_json::{Value, json};
 
 pub(super) fn sinks() -> Vec<(Value, &'static str)> {
     vec![
-        (
-            json!({"spec.sinks.archive": {}}),
-            "spec.sinks.archive: names none or both of directory, s3; give exactly one",
-        ),
-        (json!({"spec.sinks": {}}), "spec.sinks: names none or both of sqlite, postgres; give exactly one"),
+        (json!({"spec.sinks.archive": {}}), "spec.sinks.archive: names none of directory, s3; give one of them"),
+        (json!({"spec.sinks": {}}), "spec.sinks: names none of sqlite, postgres; give one of them"),
         (
             json!({"spec.sinks.sqlite": {}}),
             "spec.sinks.sqlite.path: required, but missing; \

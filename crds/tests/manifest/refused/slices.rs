@@ -24,8 +24,12 @@ pub(super) fn slices() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"spec.slices": [{"name": "a"}, {"name": "b"}]}),
-            "spec.slices: 2 slices are without collections; \
-             leave them out of exactly one slice, which takes the rest",
+            "spec.slices: the slices [\"a\", \"b\"] have no collections; \
+             leave them out of one only, which takes the rest",
+        ),
+        (
+            json!({"spec.slices": [{"name": "a", "collections": ["a.b.c"]}]}),
+            "spec.slices: every slice has collections; leave them out of one, which takes the rest",
         ),
         (
             json!({"spec.slices": [

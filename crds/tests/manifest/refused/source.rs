@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 pub(super) fn source() -> Vec<(Value, &'static str)> {
     vec![
-        (json!({"spec.source": {}}), "spec.source: names none or several of jetstream, recording; give exactly one"),
+        (json!({"spec.source": {}}), "spec.source: names none of jetstream, recording; give one of them"),
         (
             json!({"spec.source.recording": {"path": "x.jsonl"}}),
-            "spec.source: names none or several of jetstream, recording; give exactly one",
+            "spec.source: names several of jetstream, recording; give only one of them",
         ),
         (
             json!({"spec.source": {"recording": {"path": "", "pace": "slow"}}}),
@@ -111,7 +111,7 @@ pub(super) fn jetstream() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"spec.source.jetstream.caFrom": {"env": "CA", "file": "ca.pem"}}),
-            "spec.source.jetstream.caFrom: names none or several of secret, env, file; give exactly one",
+            "spec.source.jetstream.caFrom: names several of secret, env, file; give only one of them",
         ),
         (
             json!({"spec.source.jetstream.caFrom": "-----BEGIN"}),

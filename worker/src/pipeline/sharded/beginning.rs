@@ -6,10 +6,14 @@
 
 use super::open::Opened;
 use crate::log::nats::{self, Tail};
-use crate::sinks::postgres;
+use crate::sinks::postgres::{self, answered};
 use crate::telemetry::events;
+use std::time::Duration;
 use turbo_core::shard::Slices;
 use turbo_core::window::Mark;
+
+/// How long the catalog is waited for: above its own limits, which a server that is gone without a word does not keep.
+const CATALOG: Duration = Duration::from_secs(45);
 
 /// Where ingest begins.
 pub(super) enum Beginning {
@@ -34,7 +38,7 @@ pub(super) enum Error {
 /// One of them does not answer.
 pub(super) async fn beginning(opened: &Opened, slices: &Slices) -> Result<Beginning, Error> {
     let (log, database) = (&opened.log, &opened.database);
-    let highest = database.highest().await?;
+    let highest = answered(CATALOG, database.highest()).await?;
     let end = log.end().await?;
     if end.is_none_or(|end| end < highest) {
         if end.is_some() && !is_read(opened, slices).await? {
@@ -48,7 +52,7 @@ pub(super) async fn beginning(opened: &Opened, slices: &Slices) -> Result<Beginn
     log.announce_beginnings(slices).await?;
     let mut tail = log.tail(slices).await?;
     if tail.position.is_none() {
-        tail.position = database.source().await?;
+        tail.position = answered(CATALOG, database.source()).await?;
         // By its event the stream is seen to join.
         tail.window.restore(tail.position.iter().map(|at| Mark { id: at.id, key: 0, rev: 0, time_us: at.time_us }));
     }
@@ -57,7 +61,8 @@ pub(super) async fn beginning(opened: &Opened, slices: &Slices) -> Result<Beginn
 
 /// Whether every sink has what is left in the log.
 async fn is_read(opened: &Opened, slices: &Slices) -> Result<bool, Error> {
-    let (lowest, lasts) = (opened.database.lowest(slices).await?, opened.log.lasts(slices).await?);
+    let lowest = answered(CATALOG, opened.database.lowest(slices)).await?;
+    let lasts = opened.log.lasts(slices).await?;
     Ok(lasts.iter().all(|(shard, last)| lowest.get(shard).copied().unwrap_or(0) >= *last))
 }
 
@@ -65,15 +70,16 @@ async fn is_read(opened: &Opened, slices: &Slices) -> Result<bool, Error> {
 async fn lost(opened: &Opened, slices: &Slices, highest: u64, end: u64) -> Result<(), Error> {
     events::LogLost { highest, end }.emit();
     let database = &opened.database;
-    database.gap(&format!("the log ended at {end}, below the catalog's {highest}, and was begun anew")).await?;
-    for (shard, standing) in database.standing(slices).await? {
+    let reason = format!("the log ended at {end}, below the catalog's {highest}, and was begun anew");
+    answered(CATALOG, database.gap(&reason)).await?;
+    for (shard, standing) in answered(CATALOG, database.standing(slices)).await? {
         for (sink, position) in standing.sinks.iter().filter(|(_, position)| **position < standing.row.position) {
             let (slice, partition) = (slices.name(shard), shard.partition);
             let reason = format!(
                 "{sink} has {slice}.{partition} up to {position} of {}, and the log is lost",
                 standing.row.position
             );
-            database.gap(&reason).await?;
+            answered(CATALOG, database.gap(&reason)).await?;
         }
     }
     Ok(())

@@ -11,11 +11,8 @@ impl Database {
     pub async fn open_intents(&self, of: &Fence, limit: u32) -> Result<Vec<Segment>, Error> {
         let mut transaction = self.begin().await?;
         let sql = "WHERE slice = $1 AND partition = $2 AND epoch < $3 AND state = 'intent' ORDER BY id LIMIT $4";
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
-            .persistent(false)
-            .bind(of.slice.clone())
-            .bind(i32::from(of.partition))
-            .bind(of.epoch as i64)
+        let rows = of
+            .query(sqlx::AssertSqlSafe(format!("{COLUMNS} {sql}")))
             .bind(i64::from(limit))
             .fetch_all(&mut *transaction)
             .await?;

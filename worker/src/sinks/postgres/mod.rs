@@ -137,7 +137,7 @@ impl Database {
     /// The server is too old, or refuses.
     pub async fn migrate(&self) -> Result<(), Error> {
         let version = "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
-        let found = self.pool.fetch_one(sqlx::raw_sql(version)).await?;
+        let found = self.acquire().await?.fetch_one(sqlx::raw_sql(version)).await?;
         let (number, text): (i32, String) = (found.try_get(0)?, found.try_get(1)?);
         if number < OLDEST {
             return Err(Error::TooOld(text));

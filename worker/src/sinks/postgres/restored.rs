@@ -49,18 +49,15 @@ impl Database {
     /// PostgreSQL refuses.
     pub async fn recall(&self, of: &Fence) -> Result<Option<Recalled>, Error> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query(
-            "SELECT position, CASE WHEN mended_at IS NULL THEN went_back_to END AS to_mend,
+        let row = of
+            .query(
+                "SELECT position, CASE WHEN mended_at IS NULL THEN went_back_to END AS to_mend,
                coalesce((SELECT last_seq FROM segments WHERE slice = $1 AND partition = $2 AND state = 'committed'
                          ORDER BY first_seq DESC LIMIT 1), 0) AS covered
              FROM positions WHERE slice = $1 AND partition = $2 AND sink = 'archive' AND epoch = $3",
-        )
-        .persistent(false)
-        .bind(of.slice.clone())
-        .bind(i32::from(of.partition))
-        .bind(of.epoch as i64)
-        .fetch_optional(&mut *transaction)
-        .await?;
+            )
+            .fetch_optional(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(Recalled {
@@ -77,14 +74,10 @@ impl Database {
     /// PostgreSQL refuses.
     pub async fn went_back(&self, of: &Fence, had: u64) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
-        sqlx::query(
+        of.query(
             "UPDATE positions SET went_back_to = least(went_back_to, position), mended_at = NULL
              WHERE slice = $1 AND partition = $2 AND sink = 'archive' AND epoch = $3 AND position < $4",
         )
-        .persistent(false)
-        .bind(of.slice.clone())
-        .bind(i32::from(of.partition))
-        .bind(of.epoch as i64)
         .bind(had as i64)
         .execute(&mut *transaction)
         .await?;
@@ -118,16 +111,13 @@ impl Database {
     pub async fn mend(&self, of: &Fence, taken: &[Forgotten], void: &[Forgotten]) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
         sqlx::raw_sql("SET LOCAL synchronous_commit = on").execute(&mut *transaction).await?;
-        let fenced = sqlx::query(
-            "UPDATE positions SET mended_at = coalesce(mended_at, now())
+        let fenced = of
+            .query(
+                "UPDATE positions SET mended_at = coalesce(mended_at, now())
              WHERE slice = $1 AND partition = $2 AND sink = 'archive' AND epoch = $3",
-        )
-        .persistent(false)
-        .bind(of.slice.clone())
-        .bind(i32::from(of.partition))
-        .bind(of.epoch as i64)
-        .execute(&mut *transaction)
-        .await?;
+            )
+            .execute(&mut *transaction)
+            .await?;
         if fenced.rows_affected() != 1 {
             return Ok(false);
         }
@@ -178,14 +168,10 @@ impl Database {
     /// PostgreSQL refuses.
     pub async fn unwatch(&self, of: &Fence) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
-        sqlx::query(
+        of.query(
             "UPDATE positions SET went_back_to = NULL, mended_at = NULL
              WHERE slice = $1 AND partition = $2 AND sink = 'archive' AND epoch = $3 AND mended_at IS NOT NULL",
         )
-        .persistent(false)
-        .bind(of.slice.clone())
-        .bind(i32::from(of.partition))
-        .bind(of.epoch as i64)
         .execute(&mut *transaction)
         .await?;
         Ok(transaction.commit().await?)

@@ -8,8 +8,9 @@
 
 use super::{Database, Error, positions};
 use crate::sinks::feed::SinkPosition;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row as _, SqlSafeStr};
 use turbo_core::shard::{Shard, Slices};
 
 /// The sink whose position is that of the archive.
@@ -68,6 +69,13 @@ impl Fence {
     pub fn new(slices: &Slices, shard: Shard, epoch: u64) -> Self {
         Self { slice: slices.name(shard).to_owned(), partition: shard.partition, epoch }
     }
+
+    /// A statement whose `$1`, `$2` and `$3` are slice, partition and epoch of the claim. It is not kept prepared: a pooler
+    /// may put the next one elsewhere.
+    pub(super) fn query<'q>(&self, sql: impl SqlSafeStr) -> Query<'q, Postgres, PgArguments> {
+        let query = sqlx::query(sql).persistent(false);
+        query.bind(self.slice.clone()).bind(i32::from(self.partition)).bind(self.epoch as i64)
+    }
 }
 
 impl Database {
@@ -92,13 +100,9 @@ impl Database {
         // A server that is told to forget the last commits in a crash must keep this one: an object is never without it.
         sqlx::raw_sql("SET LOCAL synchronous_commit = on").execute(&mut *transaction).await?;
         // An update waits for a claim under way, and sees its epoch; a plain SELECT would not.
-        let fenced = sqlx::query(
+        let fenced = of.query(
             "UPDATE positions SET epoch = epoch WHERE slice = $1 AND partition = $2 AND sink = 'archive' AND epoch = $3",
         )
-        .persistent(false)
-        .bind(of.slice.clone())
-        .bind(i32::from(of.partition))
-        .bind(of.epoch as i64)
         .execute(&mut *transaction)
         .await?;
         if fenced.rows_affected() != 1 {
@@ -126,18 +130,15 @@ impl Database {
             return Ok(false);
         }
         if let Some(id) = segment {
-            let marked = sqlx::query(
+            let marked = of
                 // In a catalog that was restored the number of an intent that is lost is given again.
-                "UPDATE segments SET state = 'committed', changed_at = now()
-                 WHERE id = $1 AND state = 'intent' AND slice = $2 AND partition = $3 AND epoch = $4",
-            )
-            .persistent(false)
-            .bind(id)
-            .bind(of.slice.clone())
-            .bind(i32::from(of.partition))
-            .bind(of.epoch as i64)
-            .execute(&mut *transaction)
-            .await?;
+                .query(
+                    "UPDATE segments SET state = 'committed', changed_at = now()
+                     WHERE slice = $1 AND partition = $2 AND epoch = $3 AND id = $4 AND state = 'intent'",
+                )
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
             if marked.rows_affected() != 1 {
                 return Ok(false);
             }
@@ -193,27 +194,24 @@ impl Database {
 }
 
 async fn insert(connection: &mut PgConnection, of: &Fence, intent: &Intent) -> Result<Option<i64>, Error> {
-    let id = sqlx::query_scalar(
-        "INSERT INTO segments
+    let row = of
+        .query(
+            "INSERT INTO segments
            (slice, partition, epoch, path, first_seq, last_seq, rows, bytes, checksum, state, changed_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'intent', now())
          ON CONFLICT (path) DO UPDATE SET bytes = excluded.bytes, checksum = excluded.checksum
            WHERE segments.state = 'intent' AND segments.epoch = excluded.epoch AND segments.last_seq = excluded.last_seq
          RETURNING id",
-    )
-    .persistent(false)
-    .bind(of.slice.clone())
-    .bind(i32::from(of.partition))
-    .bind(of.epoch as i64)
-    .bind(intent.path.clone())
-    .bind(intent.first_seq as i64)
-    .bind(intent.last_seq as i64)
-    .bind(intent.rows as i64)
-    .bind(intent.bytes as i64)
-    .bind(intent.checksum.clone())
-    .fetch_optional(connection)
-    .await?;
-    Ok(id)
+        )
+        .bind(intent.path.clone())
+        .bind(intent.first_seq as i64)
+        .bind(intent.last_seq as i64)
+        .bind(intent.rows as i64)
+        .bind(intent.bytes as i64)
+        .bind(intent.checksum.clone())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| row.try_get("id")).transpose()?)
 }
 
 pub(super) fn segment(row: &PgRow) -> Result<Segment, Error> {

@@ -6,9 +6,12 @@
 
 use super::Database;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
+
+/// How long it is looked why there is no connection.
+const WHY: Duration = Duration::from_secs(2);
 
 /// Each statement has a limit of time, and none is worth compiling: a merge that is estimated as dear would be, anew each
 /// time, for longer than it takes.
@@ -26,9 +29,23 @@ pub(super) struct Transaction {
 impl Database {
     /// Begins a transaction.
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-        let mut transaction = Transaction { connection: self.pool.acquire().await?, ended: false };
+        let mut transaction = Transaction { connection: self.acquire().await?, ended: false };
         sqlx::raw_sql(AssertSqlSafe(begin(self.statement))).execute(&mut *transaction).await?;
         Ok(transaction)
+    }
+
+    /// A connection of the pool. The pool says only that it waited for one: why there is none is asked of the server.
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let pool = &self.pool;
+        match pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) if pool.size() < pool.options().get_max_connections() => {
+                let options = pool.connect_options();
+                let why = tokio::time::timeout(WHY, PgConnection::connect_with(&options)).await;
+                let why = why.ok().and_then(Result::err);
+                Err(why.unwrap_or(sqlx::Error::PoolTimedOut))
+            }
+            acquired => acquired,
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 use super::window_file::Windows;
 use super::{Database, Error};
 use crate::sinks::archive::Store;
+use crate::sinks::feed::Report;
 use crate::sinks::intents::Handle;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub struct Rotation {
 
 impl Rotation {
     /// A rotation by bytes of records, by age, or by what comes first; `keep` files stay, and each is copied to the store.
+    /// What becomes of the files is told to `report`.
     ///
     /// # Errors
     /// SQLite refuses.
@@ -37,6 +39,7 @@ impl Rotation {
         age: Option<Duration>,
         keep: u32,
         store: Option<Store>,
+        report: Report,
     ) -> Result<Self, Error> {
         sqlx::query(
             "INSERT INTO rotations (begun_us, first_seq, state)
@@ -51,7 +54,7 @@ impl Rotation {
         let bytes: i64 = sqlx::query_scalar("SELECT coalesce(sum(length(record)), 0) FROM record_state")
             .fetch_one(&database.write)
             .await?;
-        let files = Handle::spawn(Windows { database: database.clone(), keep, store });
+        let files = Handle::spawn(Windows { database: database.clone(), keep, store, report });
         Ok(Self { database, size, age, begun_us, bytes: bytes as u64, files })
     }
 

@@ -6,6 +6,7 @@
 use super::Database;
 use crate::sinks::archive::store::{self, Put};
 use crate::sinks::archive::{Stamp, Store};
+use crate::sinks::feed::Report;
 use crate::sinks::intents::Intents;
 use crate::telemetry::events;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -41,22 +42,27 @@ pub(super) struct Windows {
     pub(super) keep: u32,
     /// Where they are copied to.
     pub(super) store: Option<Store>,
+    /// Who is told.
+    pub(super) report: Report,
 }
 
 impl Intents for Windows {
     async fn drain(&self) -> bool {
-        let mut done = true;
-        for (what, outcome) in [("made", self.make_all().await), ("copied", self.copy_all().await)] {
+        let mut failed = None;
+        let made = ("made", self.make_all().await);
+        let copied = ("copied", self.copy_all().await);
+        for (what, outcome) in [made, copied, ("removed", self.remove_old().await)] {
             if let Err(error) = outcome {
-                tracing::error!(%error, "the window's file could not be {what} and is tried again");
-                done = false;
+                let error = format!("its file can not be {what}: {error}");
+                events::WindowFailed { error: &error }.emit();
+                failed.get_or_insert(error);
             }
         }
-        if let Err(error) = self.remove_old().await {
-            tracing::error!(%error, "a window's file could not be removed and is tried again");
-            done = false;
+        match &failed {
+            Some(error) => self.report.failed(None, error),
+            None => self.report.well(None),
         }
-        done
+        failed.is_none()
     }
 }
 
@@ -75,6 +81,7 @@ impl Windows {
             tokio::task::spawn_blocking(move || compress(&plain, &place)).await.map_err(|_| Error::Task)??;
             self.commit(id, rows).await?;
             events::Rotated { path: &path, rows }.emit();
+            self.report.made(rows);
         }
         Ok(())
     }

@@ -114,10 +114,12 @@ impl Recording {
     }
 }
 
-/// The text of a file, decompressed where it begins like a zstd frame.
+/// The text of a file, decompressed where it begins like a zstd frame, be it cut off in its first bytes.
 fn text(path: &Path, read: Arc<AtomicU64>) -> std::io::Result<Box<dyn BufRead + Send>> {
     let mut file = BufReader::new(Counted { file: File::open(path)?, read });
-    if file.fill_buf()?.starts_with(&ZSTD_MAGIC) {
+    let head = file.fill_buf()?;
+    let head = &head[..head.len().min(ZSTD_MAGIC.len())];
+    if !head.is_empty() && ZSTD_MAGIC.starts_with(head) {
         return Ok(Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(file)?)));
     }
     Ok(Box::new(file))

@@ -187,6 +187,20 @@ impl WindowCopied<'_> {
     }
 }
 
+/// The file of a window could not be made, copied or removed.
+pub struct WindowFailed<'a> {
+    /// What happened.
+    pub error: &'a str,
+}
+
+impl WindowFailed<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        error!("spec.sinks.sqlite.rotate: a window is tried again: {}", self.error);
+        counter!(m::WINDOW_FAILURES).increment(1);
+    }
+}
+
 /// The enriched stream does not take what it is sent, for now.
 pub struct EnrichedFailed<'a> {
     /// The shard's slice.
