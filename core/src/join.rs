@@ -11,12 +11,13 @@
 //!   is not surely in it (it is kept for longer than the window reaches), and neither is a commit that is known behind a
 //!   sync which this stream has not shown: it may be the same one from before that sync.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
-//!   the window. At that limit a gap is counted, and the stream goes on from there.
+//!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; for as
+//!   long as a host has sent nothing new, there is no gap to tell.
 
 use crate::event::{Body, Event};
 use crate::id::EventId;
 use crate::position::SourcePosition;
-use crate::window::{Passed, SPAN_US, Window};
+use crate::window::{Passed, Window};
 use std::fmt;
 
 /// How far before the last source time another host is asked for at first, in microseconds.
@@ -59,14 +60,17 @@ impl fmt::Display for Ask {
 /// What a host is asked for, after `rewinds` attempts by time that did not join. `sequences` is false once the host's
 /// sequences proved to be new ones. `newest_us` is a time that the last source time is not believed to be after: the
 /// reader's clock, or when the newest events were made, if that is earlier (a host whose clock leads by more than the
-/// window would make the next one be asked for its future).
+/// window would make the next one be asked for its future). `reach_us` is how far the window reaches back.
 #[must_use]
-pub fn ask(position: &SourcePosition, host: &str, sequences: bool, rewinds: u32, newest_us: i64) -> Ask {
+pub fn ask(position: &SourcePosition, host: &str, sequences: bool, rewinds: u32, newest_us: i64, reach_us: i64) -> Ask {
     match position.cursor {
         Some(cursor) if sequences && position.host == host => Ask::Sequence(cursor, position.id),
         _ => {
-            let rewind_us = (FIRST_REWIND_US << rewinds.min(16)).min(SPAN_US);
-            Ask::Time { from_us: position.time_us.min(newest_us).saturating_sub(rewind_us), last: rewind_us == SPAN_US }
+            let rewind_us = (FIRST_REWIND_US << rewinds.min(16)).min(reach_us);
+            Ask::Time {
+                from_us: position.time_us.min(newest_us).saturating_sub(rewind_us),
+                last: rewind_us == reach_us,
+            }
         }
     }
 }
@@ -96,6 +100,17 @@ pub enum Step {
     NotJoined,
     /// It does not join at the limit of the window either, and no more can be held back: [`Join::give_up`].
     Full,
+}
+
+/// What becomes of a stream that shows no known event in time.
+#[derive(Debug, PartialEq)]
+pub enum GivenUp {
+    /// It does not join: ask anew.
+    NotJoined,
+    /// At the limit of the window nothing new has come either: whether anything is missing is not known yet.
+    Waits,
+    /// At the limit of the window: there is a gap, and the stream goes on with what was held back.
+    Gap(Vec<Identified>),
 }
 
 /// Watches one connection until its stream joins.
@@ -181,15 +196,23 @@ impl Join {
         }
     }
 
-    /// No known event came in time. `Some` at the limit of the window: there is a gap, and the stream goes on with
-    /// what was held back. `None`: not joined, ask anew.
-    pub fn give_up(&mut self) -> Option<Vec<Identified>> {
-        let limit = matches!(self.ask, Ask::Time { last: true, .. });
-        limit.then(|| {
-            self.joined = true;
-            self.passed.join();
-            std::mem::take(&mut self.held)
-        })
+    /// Events that are held back.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// No known event came in time.
+    pub fn give_up(&mut self) -> GivenUp {
+        match self.ask {
+            Ask::Time { last: true, .. } if self.held.is_empty() => GivenUp::Waits,
+            Ask::Time { last: true, .. } => {
+                self.joined = true;
+                self.passed.join();
+                GivenUp::Gap(std::mem::take(&mut self.held))
+            }
+            _ => GivenUp::NotJoined,
+        }
     }
 }
 

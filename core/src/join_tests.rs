@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::{commit, sync};
+use crate::window::SPAN_US;
 
 const MINUTE: i64 = 60_000_000;
 
@@ -31,15 +32,17 @@ fn seen(key: &str, minute: i64) -> Event {
 #[test]
 fn the_same_host_is_asked_for_its_sequence_and_others_for_a_time() {
     let position = at("a", Some(9), 100 * MINUTE);
-    assert_eq!(ask(&position, "a", true, 0, i64::MAX), Ask::Sequence(9, EventId(7)));
+    assert_eq!(ask(&position, "a", true, 0, i64::MAX, SPAN_US), Ask::Sequence(9, EventId(7)));
     let by_time = |minutes: i64, last| Ask::Time { from_us: minutes * MINUTE, last };
-    assert_eq!(ask(&position, "a", false, 0, i64::MAX), by_time(98, false));
-    assert_eq!(ask(&position, "b", true, 0, i64::MAX), by_time(98, false));
-    assert_eq!(ask(&position, "b", true, 1, i64::MAX), by_time(96, false));
-    assert_eq!(ask(&position, "b", true, 3, i64::MAX), by_time(85, true));
-    assert_eq!(ask(&position, "b", true, 99, i64::MAX), by_time(85, true));
-    assert_eq!(ask(&position, "b", true, 0, 50 * MINUTE), by_time(48, false), "a time ahead of the clock");
-    assert_eq!(ask(&at("a", None, 100 * MINUTE), "a", true, 0, i64::MAX), by_time(98, false));
+    assert_eq!(ask(&position, "a", false, 0, i64::MAX, SPAN_US), by_time(98, false));
+    assert_eq!(ask(&position, "b", true, 0, i64::MAX, SPAN_US), by_time(98, false));
+    assert_eq!(ask(&position, "b", true, 1, i64::MAX, SPAN_US), by_time(96, false));
+    assert_eq!(ask(&position, "b", true, 3, i64::MAX, SPAN_US), by_time(85, true));
+    assert_eq!(ask(&position, "b", true, 99, i64::MAX, SPAN_US), by_time(85, true));
+    assert_eq!(ask(&position, "b", true, 0, 50 * MINUTE, SPAN_US), by_time(48, false), "a time ahead of the clock");
+    let reach = |rewinds| ask(&position, "b", true, rewinds, i64::MAX, 3 * MINUTE);
+    assert_eq!((reach(0), reach(1)), (by_time(98, false), by_time(97, true)), "a window that has less");
+    assert_eq!(ask(&at("a", None, 100 * MINUTE), "a", true, 0, i64::MAX, SPAN_US), by_time(98, false));
 }
 
 #[test]
@@ -95,11 +98,26 @@ fn no_known_event_means_a_further_rewind_and_a_gap_at_the_limit() {
     let event = seen("b", 101);
     let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false });
     assert_eq!(take(&mut join, &event, &window), Step::Held);
-    assert_eq!(join.give_up(), None);
+    assert_eq!(join.give_up(), GivenUp::NotJoined);
     let mut join = Join::new(Ask::Time { from_us: 85 * MINUTE, last: true });
     assert_eq!(take(&mut join, &event, &window), Step::Held);
-    assert_eq!(join.give_up(), Some(vec![with_id(&event)]));
+    assert_eq!(join.give_up(), GivenUp::Gap(vec![with_id(&event)]));
     assert!(join.joined());
+}
+
+#[test]
+fn a_host_that_has_sent_nothing_new_at_the_limit_is_no_gap_and_no_join() {
+    let window = window(&[seen("a", 90), seen("a", 100)]);
+    let mut join = Join::new(Ask::Time { from_us: 85 * MINUTE, last: true });
+    assert_eq!(join.give_up(), GivenUp::Waits);
+    // It was loading, and begins with its segment, which is older than what was asked for.
+    assert_eq!(take(&mut join, &seen("b", 80), &window), Step::Dropped);
+    assert_eq!(take(&mut join, &seen("b", 86), &window), Step::Dropped);
+    assert_eq!(join.give_up(), GivenUp::Waits);
+    let new = seen("b", 95);
+    assert_eq!(take(&mut join, &new, &window), Step::Held);
+    let joined = Step::Joined { held: vec![with_id(&new)], known: with_id(&seen("a", 100)) };
+    assert_eq!(take(&mut join, &seen("a", 100), &window), joined);
 }
 
 #[test]
@@ -118,7 +136,7 @@ fn at_the_limit_of_the_window_what_is_held_back_goes_on_behind_a_gap() {
     event.bytes = vec![0; MAX_HELD_BYTES + 1].into();
     let mut join = Join::new(Ask::Time { from_us: 0, last: true });
     assert_eq!(take(&mut join, &event, &Window::new()), Step::Full);
-    assert_eq!(join.give_up(), Some(vec![with_id(&event)]));
+    assert_eq!(join.give_up(), GivenUp::Gap(vec![with_id(&event)]));
     assert_eq!(take(&mut join, &seen("c", 102), &Window::new()), Step::Append(with_id(&seen("c", 102))));
 }
 

@@ -27,6 +27,9 @@ pub const EDGE_US: i64 = 60 * 1_000_000;
 /// How many events it holds at most; above that it reaches less far back, and says so by [`Window::span_us`].
 pub const MAX_EVENTS: usize = 500_000;
 
+/// From how many syncs on those of a stream are looked through.
+const PRUNE: usize = 1024;
+
 /// The ids themselves are hashes.
 #[derive(Default)]
 struct Unhashed(u64);
@@ -55,13 +58,15 @@ pub struct Passed {
     taken: bool,
     /// The last sync of a key.
     last: HashMap<u64, EventId>,
+    /// With how many of them those are looked for that are forgotten.
+    prune_at: usize,
 }
 
 impl Passed {
     /// A stream that has just begun. `all`: at the very last event taken.
     #[must_use]
     pub fn new(all: bool) -> Self {
-        Self { all, taken: all, last: HashMap::new() }
+        Self { all, taken: all, last: HashMap::new(), prune_at: PRUNE }
     }
 
     /// The stream was seen to join: whatever it has passed and passes is taken at once.
@@ -99,6 +104,10 @@ pub struct Window {
     now_us: i64,
     /// Window time less the time of the host that is read.
     offset_us: i64,
+    /// Whether it began in the middle of what was taken lately.
+    cut: bool,
+    /// The oldest time when syncs were looked through last.
+    swept_us: i64,
 }
 
 impl Window {
@@ -113,11 +122,17 @@ impl Window {
         marks.into_iter().for_each(|mark| self.put(mark));
     }
 
+    /// What was restored is not all that was taken lately: of what is older, nothing is known.
+    pub fn cut(&mut self) {
+        self.cut = true;
+    }
+
     /// The id that the event has in the window, on a stream that has passed these syncs; a sync is passed hereby.
     /// [`Window::contains`] says whether the event was taken before.
     pub fn id(&self, event: &Event, id: EventId, passed: &mut Passed) -> EventId {
         match &event.body {
             Body::Sync { .. } => {
+                self.prune(passed);
                 passed.last.insert(key_hash(&event.key), id);
                 id
             }
@@ -125,6 +140,16 @@ impl Window {
                 self.salted(key_hash(&event.key), id, passed)
             }
             _ => id,
+        }
+    }
+
+    /// What was taken and is forgotten since salts nothing: it need not be remembered either.
+    fn prune(&self, passed: &mut Passed) {
+        if passed.taken && passed.last.len() >= passed.prune_at {
+            passed
+                .last
+                .retain(|key, last| self.syncs.get(key).is_some_and(|known| known.iter().any(|sync| sync.id == *last)));
+            passed.prune_at = (2 * passed.last.len()).max(PRUNE);
         }
     }
 
@@ -153,7 +178,13 @@ impl Window {
 
     /// Whether the window may have forgotten something.
     fn is_cut(&self) -> bool {
-        self.span_us() >= SPAN_US - EDGE_US || self.order.len() >= MAX_EVENTS
+        self.cut || self.span_us() >= SPAN_US - EDGE_US || self.order.len() >= MAX_EVENTS
+    }
+
+    /// How far back a stream may begin and everything that was taken is known of it, in microseconds of source time.
+    #[must_use]
+    pub fn reach_us(&self) -> i64 {
+        if self.is_cut() { (self.span_us() - EDGE_US).max(0) } else { SPAN_US }
     }
 
     /// Whether an event of this id was taken before.
@@ -228,13 +259,15 @@ impl Window {
         {
             let Some(old) = self.order.pop_front() else { return };
             self.ids.remove(&old.id.0);
+        }
+        let oldest_us = self.oldest_us();
+        if oldest_us.saturating_sub(self.swept_us) >= EDGE_US {
             // A sync salts the ids behind it for as long as any of them may be here.
-            if let Some(syncs) = self.syncs.get_mut(&old.key) {
-                syncs.retain(|sync| sync.used_us >= from_us);
-                if syncs.is_empty() {
-                    self.syncs.remove(&old.key);
-                }
-            }
+            self.syncs.retain(|_, syncs| {
+                syncs.retain(|sync| sync.used_us >= oldest_us);
+                !syncs.is_empty()
+            });
+            self.swept_us = oldest_us;
         }
     }
 
@@ -262,15 +295,9 @@ impl Window {
         self.order.front().map_or(i64::MIN, |oldest| oldest.time_us)
     }
 
-    /// When the oldest commits in the window were made, by the clocks of their makers: the middle of the 65 oldest,
-    /// so that no single wrong clock moves it. `None` without commits.
-    #[must_use]
-    pub fn oldest_made_us(&self) -> Option<i64> {
-        middle_made_us(self.order.iter())
-    }
-
-    /// What was made before this and is not in the window is from before it: its oldest commits, or where it no longer has
-    /// everything, those behind its edge.
+    /// What was made before this and is not in the window is from before it: when its oldest commits were made, by the clocks
+    /// of their makers, or where it no longer has everything, those behind its edge. It is the middle of 65, so that no single
+    /// wrong clock moves it; `None` without commits.
     #[must_use]
     pub fn join_from_us(&self) -> Option<i64> {
         let edge_us = if self.is_cut() { self.oldest_us().saturating_add(EDGE_US) } else { i64::MIN };

@@ -228,11 +228,49 @@ fn a_host_with_another_clock_neither_flushes_nor_freezes_the_window() {
 #[test]
 fn one_wrong_clock_does_not_move_the_oldest() {
     let mut window = Window::new();
-    assert_eq!(window.oldest_made_us(), None);
+    assert_eq!(window.join_from_us(), None);
     for rev in [1, 100, 101, 102, 103] {
         take(&mut window, &commit("a", rev, "x", rev));
     }
-    assert_eq!((window.oldest_made_us(), window.newest_made_us()), (Some(101), Some(101)));
+    assert_eq!((window.join_from_us(), window.newest_made_us()), (Some(101), Some(101)));
+}
+
+#[test]
+fn a_window_of_a_part_says_where_all_is_known() {
+    let mut window = Window::new();
+    assert_eq!(window.reach_us(), SPAN_US, "nothing was taken before it");
+    let (leftover, last) = (commit("a", 1, "x", MINUTE), commit("b", 2, "x", 5 * MINUTE));
+    take(&mut window, &leftover);
+    take(&mut window, &last);
+    assert!(!window.is_at_edge(EventId::of(&leftover)));
+    window.cut();
+    assert_eq!(window.reach_us(), 3 * MINUTE);
+    assert!(window.is_at_edge(EventId::of(&leftover)) && !window.is_at_edge(EventId::of(&last)));
+}
+
+#[test]
+fn syncs_are_forgotten_with_what_they_salt_also_where_the_number_of_events_is_the_limit() {
+    let mut window = Window::new();
+    let mut passed = Passed::new(true);
+    let span = MAX_EVENTS as u64 + 2 * PRUNE as u64;
+    let id = |n: u64| EventId(u128::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    // 500 events of each time: all of them reach back for far less than the span.
+    for n in 0..span {
+        let time_us = 10 * MINUTE + (n / 500 * 200_000) as i64;
+        if n < 2 * PRUNE as u64 {
+            take_on(&mut window, &sync(&format!("k{n}"), 5, time_us), &mut passed);
+        } else {
+            window.put(Mark { id: id(n), key: n, rev: 0, time_us });
+        }
+    }
+    assert_eq!(passed.last.len(), 2 * PRUNE);
+    for n in span..2 * span {
+        let time_us = 10 * MINUTE + (n / 500 * 200_000) as i64;
+        window.put(Mark { id: id(n), key: n, rev: 0, time_us });
+    }
+    assert!(window.span_us() < SPAN_US && window.syncs.is_empty());
+    take_on(&mut window, &sync("last", 5, 20 * MINUTE), &mut passed);
+    assert_eq!(passed.last.len(), 1, "what the window has forgotten, the stream need not remember");
 }
 
 #[test]

@@ -114,7 +114,14 @@ impl<S: Source> Ingest<S> {
         match (&self.appending.position, self.given) {
             (Some(position), _) => {
                 let sequences = self.new_sequences.as_deref() != Some(host);
-                ask(position, host, sequences, self.rewinds, self.appending.newest_us())
+                ask(
+                    position,
+                    host,
+                    sequences,
+                    self.rewinds,
+                    self.appending.newest_us(),
+                    self.appending.window.reach_us(),
+                )
             }
             (None, Some(cursor)) => Ask::Given(cursor),
             (None, None) => Ask::Tip,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use turbo_core::event::Event;
 use turbo_core::id::EventId;
-use turbo_core::join::{Join, Step};
+use turbo_core::join::{GivenUp, Join, Step};
 
 /// Events appended together at most.
 const BATCH: usize = 256;
@@ -32,7 +32,7 @@ impl<S: Source> Ingest<S> {
             };
             let mut over = match received {
                 Some(received) => self.take(received, &mut join, host, &mut deadline),
-                None => self.gave_up(&mut join, host),
+                None => self.gave_up(&mut join, host, &mut deadline),
             };
             while over.is_none() && self.appending.len() < BATCH {
                 let Some(received) = connection.next().now_or_never() else { break };
@@ -97,7 +97,12 @@ impl<S: Source> Ingest<S> {
                 *deadline = Instant::now() + JOIN_TIMEOUT;
                 return None;
             }
-            Step::Held => return None,
+            Step::Held => {
+                if join.held() == 1 {
+                    *deadline = Instant::now() + JOIN_TIMEOUT;
+                }
+                return None;
+            }
             Step::Joined { held, known } => {
                 self.joined();
                 events::Joined { host: &self.name, held: held.len(), window: &self.appending.window }.emit();
@@ -107,7 +112,7 @@ impl<S: Source> Ingest<S> {
                 self.appending.moved(&known, host);
             }
             Step::NotJoined => return Some(Over::NotJoined),
-            Step::Full => return self.gave_up(join, host),
+            Step::Full => return self.gave_up(join, host, deadline),
         }
         self.backoff.reset();
         None
@@ -120,8 +125,15 @@ impl<S: Source> Ingest<S> {
     }
 
     /// No known event came in time.
-    fn gave_up(&mut self, join: &mut Join, host: &str) -> Option<Over> {
-        let Some(held) = join.give_up() else { return Some(Over::NotJoined) };
+    fn gave_up(&mut self, join: &mut Join, host: &str, deadline: &mut Instant) -> Option<Over> {
+        let held = match join.give_up() {
+            GivenUp::NotJoined => return Some(Over::NotJoined),
+            GivenUp::Waits => {
+                *deadline = Instant::now() + JOIN_TIMEOUT;
+                return None;
+            }
+            GivenUp::Gap(held) => held,
+        };
         let gap = Gap {
             host: host.to_owned(),
             from_us: self.appending.position.as_ref().map_or(0, |position| position.time_us),
@@ -150,6 +162,10 @@ impl<S: Source> Ingest<S> {
         None
     }
 }
+
+#[cfg(test)]
+#[path = "silent_tests.rs"]
+mod silent_tests;
 
 #[cfg(test)]
 mod tests {
