@@ -14,13 +14,13 @@ use turbo_testkit::Nats;
 use turbo_worker::log::nats::{Behind, Error, Lease, Log, Next, Options, Tail, Writer};
 use turbo_worker::log::{Content, Entry, Item};
 
-fn slices() -> Arc<Slices> {
+pub fn slices() -> Arc<Slices> {
     let posts = Slice { name: "posts".into(), collections: Some(vec!["a.b.c".into()]), partitions: 2 };
     let rest = Slice { name: "rest".into(), collections: None, partitions: 3 };
     Arc::new(Slices::new(vec![posts, rest]).unwrap())
 }
 
-fn options(url: &str) -> Options {
+pub fn options(url: &str) -> Options {
     Options {
         url: url.to_owned(),
         namespace: "test".into(),
@@ -31,12 +31,12 @@ fn options(url: &str) -> Options {
     }
 }
 
-async fn open(nats: &Nats) -> Log {
+pub async fn open(nats: &Nats) -> Log {
     Log::open(&options(&nats.url()), ConnectOptions::new()).await.unwrap()
 }
 
 /// The n-th event of writer `by`: mostly records, now and then one of the whole repository.
-fn event(by: u64, n: u64) -> Box<Event> {
+pub fn event(by: u64, n: u64) -> Box<Event> {
     let time_us = 1_783_175_888_000_000 + n as i64 * 1000;
     let rev = turbo_core::tid::encode(time_us, by as u16);
     let collection = if n.is_multiple_of(3) { "a.b.c" } else { "x.y.z" };
@@ -54,7 +54,12 @@ fn event(by: u64, n: u64) -> Box<Event> {
 }
 
 /// What an ingester does with events: entries for a writer that goes on behind `seq`.
-fn entries(slices: &Slices, window: &mut Window, events: impl Iterator<Item = Box<Event>>, mut seq: u64) -> Vec<Entry> {
+pub fn entries(
+    slices: &Slices,
+    window: &mut Window,
+    events: impl Iterator<Item = Box<Event>>,
+    mut seq: u64,
+) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut passed = Passed::new(true);
     for event in events {
@@ -156,27 +161,8 @@ async fn what_is_appended_is_read_in_order_and_the_tail_tells_it_all() {
     append(&mut writer, &slices, 0, 1500, 1510).await;
 }
 
-#[tokio::test]
-async fn the_window_is_loaded_as_far_as_it_reaches_back() {
-    let Some(nats) = Nats::start() else { return };
-    let (log, slices) = (open(&nats).await, slices());
-    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
-    // 4,000 events with a second of source time between them: 15 minutes are 900 of them.
-    let mut window = Window::new();
-    for from in (0..4_000_000u64).step_by(500_000) {
-        let events = (from..from + 500_000).step_by(1000).map(|n| event(0, n));
-        let part = entries(&slices, &mut window, events, writer.last_seq());
-        for part in part.chunks(900) {
-            writer.append(part, |why| panic!("{why}")).await.unwrap();
-        }
-    }
-    let loaded = log.tail(&slices).await.unwrap().window;
-    assert!(window.len() < 1000, "{}", window.len());
-    assert_eq!((loaded.len(), loaded.oldest_us()), (window.len(), window.oldest_us()));
-}
-
 /// Two writers that never give up: each reads the tail after a refusal. Returns what each had acknowledged.
-async fn two_writers(logs: [Log; 2], slices: Arc<Slices>, batches: u64) -> u64 {
+pub async fn two_writers(logs: [Log; 2], slices: Arc<Slices>, batches: u64) -> u64 {
     let acknowledged = Arc::new(AtomicU64::new(0));
     let tasks = logs.into_iter().zip(1u64..).map(|(log, by)| {
         let (slices, acknowledged) = (slices.clone(), acknowledged.clone());
@@ -216,7 +202,7 @@ async fn tail(log: &Log, slices: &Slices) -> Tail {
 }
 
 /// Every event of both writers once, those of one batch side by side, and nothing else.
-async fn assert_both_whole(log: &Log, slices: &Slices, acknowledged: u64) {
+pub async fn assert_both_whole(log: &Log, slices: &Slices, acknowledged: u64) {
     let all = read(log, slices, u64::MAX).await;
     assert_contiguous(&all);
     assert_eq!(all.len() as u64, acknowledged);

@@ -4,11 +4,11 @@ use super::{Error, Log, message};
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind};
+use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, RawMessageErrorKind};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::time::Duration;
-use turbo_core::position::SourcePosition;
+use turbo_core::position::{GENERATION, SourcePosition, generation};
 use turbo_core::shard::{Shard, Slices};
 use turbo_core::window::{MAX_EVENTS, SPAN_US, Window};
 
@@ -37,8 +37,8 @@ impl Log {
     /// # Errors
     /// A request fails, or a message is not ours.
     pub async fn tail(&self, slices: &Slices) -> Result<Tail, Error> {
-        let state = self.info().await?.state;
-        let last_seq = state.last_sequence;
+        let info = self.info().await?;
+        let last_seq = info.state.last_sequence;
         let last = self.last(">").await?;
         let position = match &last {
             Some(last) => message::read(last.sequence, Some(&last.headers), last.payload.clone())?.position,
@@ -50,11 +50,16 @@ impl Log {
             .try_filter_map(|(shard, last)| async move { Ok(last.map(|(_, number)| (shard, number))) })
             .try_collect()
             .await?;
-        let first = state.first_sequence.max(last_seq.saturating_sub(MAX_MESSAGES));
-        let window = match &last {
+        // What shards that lag, or are idle, have left below what was purged of others is not all that was there.
+        let purged = self.all_announced(slices).await?.values().map(|announced| announced.purged).max();
+        let first = spared(&info).max(purged.unwrap_or(0)).min(last_seq);
+        let mut window = match &last {
             Some(last) => self.window(first, last.sequence).await?,
             None => Window::new(),
         };
+        if first > generation(last_seq) * GENERATION + 1 {
+            window.cut();
+        }
         Ok(Tail { last_seq, position, numbers, window })
     }
 
@@ -95,17 +100,13 @@ impl Log {
         Ok(window)
     }
 
-    /// Where the dedup window begins now: what a purge has to spare. As many messages as [`Log::tail`] would look at, or
-    /// a quarter of the stream's bytes, are spared at most.
+    /// Where the dedup window begins now: what a purge has to spare, where there is room for it.
     ///
     /// # Errors
     /// No answer.
     pub async fn window_begins(&self) -> Result<u64, Error> {
         let info = self.info().await?;
-        let (state, max_bytes) = (info.state, u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX));
-        let (first, last) = (state.first_sequence, state.last_sequence);
-        let each = (state.bytes / state.messages.max(1)).max(1);
-        let first = first.max(last.saturating_sub(MAX_MESSAGES)).max(last.saturating_sub(max_bytes / 4 / each));
+        let (first, last) = (spared(&info), info.state.last_sequence);
         match self.window_time(last).await? {
             Some(newest_us) => self.first_from(newest_us - SPAN_US, first, last).await,
             None => Ok(first),
@@ -140,4 +141,13 @@ impl Log {
             from = message.sequence + 1;
         }
     }
+}
+
+/// From where on messages are spared at most, and the window's events are looked for: the last [`MAX_MESSAGES`], or a quarter
+/// of what the stream may hold.
+fn spared(info: &Info) -> u64 {
+    let (state, max_bytes) = (&info.state, u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX));
+    let each = (state.bytes / state.messages.max(1)).max(1);
+    let least = state.last_sequence.saturating_sub(MAX_MESSAGES.min(max_bytes / 4 / each));
+    state.first_sequence.max(least)
 }
