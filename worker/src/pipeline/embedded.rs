@@ -58,7 +58,7 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
 
     let (appender, reader) = embedded::log(max_bytes);
     let worker = worker(&spec, stores, database.clone(), &slices, &claims, reader, live.clone()).await?;
-    let background = background(database.clone(), live.clone(), metrics);
+    let background = background(database.clone(), file.rotate.is_some(), live.clone(), metrics);
     let worker = tokio::spawn(worker.run());
     let given = given(&spec);
     let read = match source {
@@ -215,10 +215,11 @@ async fn worker(
 /// What goes on beside: samples for the rates, upkeep of metrics and tables.
 fn background(
     database: Arc<Database>,
+    rotates: bool,
     live: Arc<Live>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> AbortOnDropHandle<()> {
-    let upkeep = Upkeep { database };
+    let upkeep = Upkeep { database, rotates };
     AbortOnDropHandle::new(tokio::spawn(async move {
         let sample = async {
             loop {

@@ -1,7 +1,7 @@
 //! The archive when its folder fails.
 
 use crate::harness::{PATIENCE, Pipeline, eventually};
-use crate::landed::{Db, archive, files};
+use crate::landed::{Db, archive, files, object};
 use std::fmt::Write as _;
 
 /// Records that do not compress, 2 kB each.
@@ -123,4 +123,31 @@ fn a_second_signal_exits_at_once() {
     std::fs::remove_file(pipeline.path("archive/slice=default")).unwrap();
     pipeline.run();
     assert_eq!(archive(&pipeline.path("archive")).len(), 300);
+}
+
+#[test]
+fn each_hour_has_objects_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, mut text) = (folder.path().join("events.jsonl"), String::new());
+    // 2026-07-04, from 14:38 on, an event every 10 minutes.
+    for n in 0..30u64 {
+        let time_us = 1_783_175_888_000_000 + n * 600_000_000;
+        writeln!(text, r#"{{"did":"did:plc:a","time_us":{time_us},"kind":"identity","identity":{{"time":"{n}"}}}}"#)
+            .unwrap();
+    }
+    std::fs::write(&file, text).unwrap();
+    let pipeline = Pipeline::new(&format!("{{recording: {{path: '{}'}}}}", file.display()), "");
+    pipeline.run();
+    let mut hours = std::collections::BTreeMap::new();
+    for file in files(&pipeline.path("archive")) {
+        let path = file.to_string_lossy().into_owned();
+        let Some((_, hour)) = path.split_once("date=2026-07-04/hour=") else { continue };
+        let hour: i64 = hour[..2].parse().unwrap();
+        for row in object(&file) {
+            assert_eq!(row.time_us / 3_600_000_000 % 24, hour, "{path}");
+            *hours.entry(hour).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(hours.values().sum::<i32>(), 30);
+    assert_eq!(hours.into_keys().collect::<Vec<_>>(), [14, 15, 16, 17, 18, 19]);
 }

@@ -4,6 +4,7 @@
 
 mod archive;
 mod archiving;
+mod checking;
 mod dlq;
 mod enriched;
 mod enriched_example;

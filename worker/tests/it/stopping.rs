@@ -6,6 +6,13 @@ use std::fmt::Write as _;
 
 /// A recording that takes long at its recorded pace: an event every 20 ms.
 fn slow(events: u64) -> (tempfile::TempDir, Pipeline) {
+    let folder = slow_text(events);
+    let file = folder.path().join("events.jsonl");
+    let pipeline = Pipeline::new(&format!("{{recording: {{path: '{}', pace: recorded}}}}", file.display()), "");
+    (folder, pipeline)
+}
+
+fn slow_text(events: u64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");
     let mut text = String::new();
@@ -19,8 +26,7 @@ fn slow(events: u64) -> (tempfile::TempDir, Pipeline) {
         .unwrap();
     }
     std::fs::write(&file, text).unwrap();
-    let pipeline = Pipeline::new(&format!("{{recording: {{path: '{}', pace: recorded}}}}", file.display()), "");
-    (folder, pipeline)
+    folder
 }
 
 #[test]
@@ -84,6 +90,40 @@ fn two_signals_at_once_are_one_and_a_later_one_exits_at_once() {
     assert!(db.number("SELECT count(*) FROM segments WHERE path LIKE '%.jsonl.zst'") > 0);
     // Each object is read by its name's ending; the first process's objects were removed with their folder.
     assert!(archive(&pipeline.path("archive")).len() > 5);
+}
+
+#[test]
+fn the_archive_is_closed_by_age_while_it_runs() {
+    let folder = slow_text(100_000);
+    let sinks = "{sqlite: {path: out.sqlite}, archive: {directory: archive, roll: {age: 1s}}}";
+    let source = format!("{{recording: {{path: '{}', pace: recorded}}}}", folder.path().join("events.jsonl").display());
+    let pipeline = Pipeline::with_sinks(&source, sinks, "slices: [{name: default, partitions: 1}]");
+    let mut process = pipeline.start();
+    eventually(PATIENCE, "three objects are committed", || process.stats()["sinks"][1]["commits"].as_u64() >= Some(3));
+    assert!(archive(&pipeline.path("archive")).len() > 5);
+    process.signal("TERM");
+    assert!(process.wait().success());
+}
+
+#[test]
+fn a_drain_has_a_limit() {
+    let folder = slow_text(100_000);
+    let source = format!("{{recording: {{path: '{}', pace: recorded}}}}", folder.path().join("events.jsonl").display());
+    let pipeline = Pipeline::new(&source, "workers: {drain: 1s}");
+    let mut process = pipeline.start();
+    eventually(PATIENCE, "some events are in", || process.stats()["sinks"][0]["entries"].as_u64() > Some(5));
+    std::fs::remove_dir_all(pipeline.path("archive")).unwrap();
+    std::fs::write(pipeline.path("archive"), "").unwrap();
+    process.signal("TERM");
+    assert!(process.wait().success(), "{}", process.log());
+    assert!(process.log().contains("within spec.workers.drain; the next start goes on with them"), "{}", process.log());
+    std::fs::remove_file(pipeline.path("archive")).unwrap();
+    let committed = Db::open(&pipeline.path("out.sqlite")).number("SELECT sum(entries) FROM shards");
+    let mut process = pipeline.start();
+    eventually(PATIENCE, "what waited is written", || process.stats()["sinks"][1]["entries"].as_u64() > Some(5));
+    process.signal("TERM");
+    assert!(process.wait().success(), "{}", process.log());
+    assert!(archive(&pipeline.path("archive")).len() as i64 >= committed);
 }
 
 #[test]

@@ -122,7 +122,7 @@ async fn windows_are_copied_to_a_bucket_and_none_goes_before_it_is_there() {
         (windows["commits"].as_u64().unwrap(), windows["error"].as_str().unwrap_or_default().to_owned())
     };
     let (files, error) = told(&running.stats());
-    assert!(files >= 2 && error.starts_with("its file can not be copied: "), "{files} {error}");
+    assert!(files >= 1 && error.starts_with("its file can not be copied: "), "{files} {error}");
     let windows = cut(&pipeline);
     assert!(windows.len() >= 2, "one may stay, and none may go that is not in the bucket");
     let made: Vec<(String, Vec<u8>)> = windows

@@ -40,12 +40,19 @@ impl Folder {
         }
     }
 
-    /// Writes the owner down.
+    /// Writes the owner down, whole or not at all.
     ///
     /// # Errors
     /// It can not be written.
     pub fn belongs_to(&self, owner: &str) -> io::Result<()> {
-        std::fs::write(self.root.join(OWNER), format!("{owner}\n"))
+        if self.owner()?.as_deref() == Some(owner) {
+            return Ok(());
+        }
+        let (partial, mut file) = self.begin(OWNER)?;
+        file.write_all(format!("{owner}\n").as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(partial, self.root.join(OWNER))?;
+        self.sync_folders_of(OWNER)
     }
 
     /// Where the object of this name lies.

@@ -105,7 +105,7 @@ impl Archiver {
     }
 
     async fn make(&self, intent: &Intent) -> Result<u64, Error> {
-        self.make_intents_durable().await?;
+        self.database.make_durable().await?;
         let (events, rows) = mpsc::channel(1);
         let (folder, owned) = (self.folder.clone(), intent.clone());
         let writing = tokio::task::spawn_blocking(move || write_object(&folder, &owned, rows));
@@ -117,17 +117,6 @@ impl Archiver {
         }
         self.commit(intent, &stamp).await?;
         Ok(stamp.bytes)
-    }
-
-    /// Commits are not flushed to the disk one by one, but an object must never be there without its intent, even after
-    /// a power failure.
-    async fn make_intents_durable(&self) -> Result<(), Error> {
-        let mut connection = self.database.write.acquire().await?;
-        sqlx::raw_sql("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
-        let flushed = sqlx::query("UPDATE pipeline SET one = one").execute(&mut *connection).await;
-        sqlx::raw_sql("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
-        flushed?;
-        Ok(())
     }
 
     async fn read_waiting(&self, segment: i64, to: mpsc::Sender<Vec<(u64, Event)>>) -> Result<(), Error> {

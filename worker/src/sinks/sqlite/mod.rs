@@ -129,6 +129,19 @@ impl Database {
         &self.path
     }
 
+    /// Commits are not flushed to the disk one by one; but what is told of outside must never be forgotten, even by a power
+    /// failure: a file must never be there without its intent.
+    ///
+    /// # Errors
+    /// SQLite refuses.
+    pub async fn make_durable(&self) -> Result<(), sqlx::Error> {
+        let mut connection = self.write.acquire().await?;
+        sqlx::raw_sql("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
+        let flushed = sqlx::query("UPDATE pipeline SET one = one").execute(&mut *connection).await;
+        sqlx::raw_sql("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
+        flushed.map(drop)
+    }
+
     /// Closes the connections; what is committed is in the file itself then.
     pub async fn close(&self) {
         self.read.close().await;

@@ -161,3 +161,32 @@ async fn set_aside(connection: &mut SqliteConnection, id: i64, first_seq: i64) -
 fn now_us() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_window_is_cut_at_its_age_if_there_is_anything_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(&folder.path().join("x.sqlite")).await.unwrap());
+        let load = async |age| Rotation::load(database.clone(), None, age, 3, None, Report::default()).await.unwrap();
+        let cut = async || {
+            let cut = "SELECT count(*) FROM rotations WHERE state <> 'open' AND first_seq = 1 AND last_seq = 7";
+            sqlx::query_scalar::<_, i64>(cut).fetch_one(&database.read).await.unwrap()
+        };
+        let pipeline = "INSERT INTO pipeline (one, name, slices, seq) VALUES (1, 'x', '', 0)";
+        sqlx::raw_sql(pipeline).execute(&database.write).await.unwrap();
+        load(Some(Duration::ZERO)).await.cut_if_due().await.unwrap();
+        assert_eq!(cut().await, 0, "nothing has changed");
+        sqlx::raw_sql("UPDATE pipeline SET seq = 7").execute(&database.write).await.unwrap();
+        load(None).await.cut_if_due().await.unwrap();
+        load(Some(Duration::from_secs(3600))).await.cut_if_due().await.unwrap();
+        assert_eq!(cut().await, 0, "it is not old enough");
+        let mut rotation = load(Some(Duration::ZERO)).await;
+        rotation.cut_if_due().await.unwrap();
+        rotation.finish().await;
+        assert_eq!(cut().await, 1);
+        database.close().await;
+    }
+}

@@ -1,7 +1,8 @@
 //! Files of windows: each a SQLite file by itself, compressed with zstd, put in place only when it is whole, and copied to a
 //! store where one is named.
 //!
-//! Invariant: a file goes only when the store has it.
+//! Invariants: a file goes only when the store has it; what is cut stays cut, also after a power failure, before its file is
+//! made: the same name never bears something else.
 
 use super::Database;
 use crate::sinks::archive::store::{self, Put};
@@ -71,6 +72,9 @@ impl Windows {
         let intents = sqlx::query("SELECT id, path FROM rotations WHERE state = 'intent' ORDER BY id")
             .fetch_all(&self.database.read)
             .await?;
+        if !intents.is_empty() {
+            self.database.make_durable().await?;
+        }
         for row in intents {
             let id: i64 = row.try_get("id")?;
             let place = self.place(row.try_get("path")?);
