@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +18,7 @@ pub(crate) fn find(name: &'static str, suits: fn(&Path) -> bool) -> Option<PathB
     if found.is_none() {
         let word = format!("no {name} that serves is there; scripts/tools.sh test installs it");
         assert!(std::env::var_os("CI").is_none(), "{word}");
-        eprintln!("skipped: {word}");
+        let _ = writeln!(std::io::stderr(), "skipped: {word}");
     }
     found
 }

@@ -1,6 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::io::Write as _;
 
 fn bytes(text: impl Into<String>) -> Bytes {
     Bytes::from(text.into())
@@ -17,7 +18,7 @@ fn shared(file: &str) -> Option<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/jetstream/");
     let text = std::fs::read_to_string(format!("{path}{file}")).ok();
     if text.is_none() {
-        eprintln!("skipped: {path}{file} is not there");
+        let _ = writeln!(std::io::stderr(), "skipped: {path}{file} is not there");
     }
     text
 }

@@ -3,6 +3,7 @@
 use super::client::{Client, payload};
 use super::{V1, V2};
 use crate::{Network, NetworkConfig, Pace, Recording, TimeCursors, Truth};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 fn real(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/jetstream").join(name);
     if !path.exists() {
-        println!("skipped: no {}", path.display());
+        let _ = writeln!(std::io::stderr(), "skipped: no {}", path.display());
         return None;
     }
     Some(path)

@@ -1,6 +1,7 @@
 //! The example of `docs/enriched-stream.md`, run as its reader runs it.
 
 use crate::enriched::{Found, Owner, Source, catalog, log, read, slices, stream};
+use std::io::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +14,8 @@ use turbo_worker::log::Numbered;
 fn example() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name("examples").join("consume");
     if !path.exists() {
-        eprintln!("skipped: {} is not built; run: cargo test -p turbo-worker", path.display());
+        let _ =
+            writeln!(std::io::stderr(), "skipped: {} is not built; run: cargo test -p turbo-worker", path.display());
         return None;
     }
     Some(path)

@@ -161,7 +161,7 @@ pub fn eventually(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) 
 pub fn shared(file: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(file);
     if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
+        let _ = writeln!(std::io::stderr(), "skipped: {} is not there", path.display());
         return None;
     }
     Some(path.canonicalize().unwrap())
@@ -175,7 +175,7 @@ pub fn missing(program: &str, probe: &[&str]) -> bool {
         "{program} {probe:?} does not work; scripts/tools.sh installs it"
     );
     if !there {
-        eprintln!("skipped: {program} {probe:?} does not work; scripts/tools.sh installs it");
+        let _ = writeln!(std::io::stderr(), "skipped: {program} {probe:?} does not work; scripts/tools.sh installs it");
     }
     !there
 }

@@ -4,6 +4,7 @@ use crate::expected::assert_landed;
 use crate::harness::{PATIENCE, Pipeline, eventually, shared};
 use crate::landed::Db;
 use std::io::BufRead;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use turbo_sim::{Network, NetworkConfig, Pace, WorldConfig};
@@ -16,7 +17,7 @@ impl Replay {
         let program = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name("turbo-sim");
         if !program.exists() {
             assert!(std::env::var_os("CI").is_none(), "{} is not built; run: make test", program.display());
-            eprintln!("skipped: {} is not built; run: make test", program.display());
+            let _ = writeln!(std::io::stderr(), "skipped: {} is not built; run: make test", program.display());
             return None;
         }
         let mut child = Command::new(program)

@@ -94,7 +94,11 @@ impl Log {
     pub async fn depths(&self, slices: &Slices) -> Result<BTreeMap<Shard, Depth>, Error> {
         stream::iter(slices.shards())
             .map(|shard| async move {
-                let (seq, number) = self.last_place(slices, shard).await?.unwrap_or_default();
+                let (seq, number) = match self.last_place(slices, shard).await {
+                    // Its number is not ours to read.
+                    Err(Error::Broken(_)) => return Ok((shard, Depth::default())),
+                    last => last?.unwrap_or_default(),
+                };
                 let announced = self.announced(slices, shard).await?;
                 Ok((shard, depth(number, generation(seq), announced.map(|(announced, _)| announced))))
             })

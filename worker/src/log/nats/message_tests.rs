@@ -50,6 +50,24 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Whatever stands in our headers, and in the payload: it is read or refused.
+    #[test]
+    fn no_message_panics(values in prop::collection::vec((0..7usize, "[0-9|,:a-z ]{0,40}"), 0..8), payload: Vec<u8>, seq: u64) {
+        let names = [SOURCE, AT, NUMBER, MARK, REASON, GAP, ENCODING];
+        let mut headers = HeaderMap::new();
+        for (name, value) in &values {
+            headers.append(names[*name], value.as_str());
+        }
+        let _ = marks(seq, Some(&headers));
+        if let Ok(message) = read_for_shard(seq, Some(&headers), payload.clone().into()) {
+            prop_assert_eq!(message.seq, seq);
+        }
+        headers.insert(ENCODING, "zstd");
+        let _ = read(seq, Some(&headers), payload.into());
+    }
+}
+
 #[test]
 fn a_gap_comes_back_as_it_was() {
     for to_us in [None, Some(-3)] {

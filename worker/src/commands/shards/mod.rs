@@ -1,24 +1,31 @@
 //! `turbo shards`: who owns which shard, by the catalog; who should, by the plan; how much waits; and why a shard waits.
+//!
+//! It is for when something is wrong: a part that does not answer leaves its columns empty, and is told at the end.
+
+mod why;
 
 use crate::log::nats::{Depth, Log};
 use crate::ownership::{self, Heartbeat};
-use crate::sinks::postgres::{Database, Standing};
+use crate::sinks::postgres::{Database, Standing, answered};
+use anyhow::Context;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 use turbo_core::plan::{Plan, WorkerId};
 use turbo_core::shard::{Shard, Slices};
-
-/// A heartbeat older than this is told.
-const OLD_SECONDS: f64 = 5.0;
 
 /// What is known of all shards.
 struct Seen {
     plan: Plan,
     beats: BTreeMap<WorkerId, Heartbeat>,
-    standing: BTreeMap<Shard, Standing>,
+    /// `None` where the catalog does not answer.
+    standing: Option<BTreeMap<Shard, Standing>>,
     depths: BTreeMap<Shard, Depth>,
     now_us: i64,
 }
+
+/// How long the catalog is waited for.
+const CATALOG: Duration = Duration::from_secs(5);
 
 /// Lists the shards, and the workers.
 ///
@@ -32,13 +39,12 @@ pub async fn list(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let (plan, beats) = ownership::announced(log).await?;
-    let seen = Seen {
-        plan,
-        beats,
-        standing: database.standing(slices).await?,
-        depths: log.depths(slices).await?,
-        now_us: jiff::Timestamp::now().as_microsecond(),
+    let depths = log.depths(slices).await?;
+    let (standing, away) = match answered(CATALOG, database.standing(slices)).await {
+        Ok(standing) => (Some(standing), None),
+        Err(error) => (None, Some(error)),
     };
+    let seen = Seen { plan, beats, standing, depths, now_us: jiff::Timestamp::now().as_microsecond() };
     if !json {
         workers(&seen, out)?;
         writeln!(
@@ -50,7 +56,7 @@ pub async fn list(
     for shard in slices.shards() {
         line(&seen, slices, shard, json, out)?;
     }
-    Ok(())
+    away.map_or(Ok(()), |error| Err(error).context("the catalog, which says who owns what"))
 }
 
 fn workers(seen: &Seen, out: &mut impl Write) -> std::io::Result<()> {
@@ -65,11 +71,14 @@ fn workers(seen: &Seen, out: &mut impl Write) -> std::io::Result<()> {
 }
 
 fn line(seen: &Seen, slices: &Slices, shard: Shard, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    let standing = seen.standing.get(&shard).cloned().unwrap_or_default();
+    let standing = seen.standing.as_ref().map(|all| all.get(&shard).cloned().unwrap_or_default());
     let depth = seen.depths.get(&shard).copied().unwrap_or_default();
-    let lag = standing.time_us.map(|time_us| (seen.now_us - time_us).max(0) as f64 / 1e6);
+    let why = seen.why(shard, standing.as_ref(), depth);
+    let standing = standing.unwrap_or_default();
+    // Where nothing waits the age of the last event says nothing.
+    let time_us = standing.time_us.filter(|_| depth.waiting != Some(0));
+    let lag = time_us.map(|time_us| (seen.now_us - time_us).max(0) as f64 / 1e6);
     let owner = standing.row.owner.as_ref().map(WorkerId::to_string);
-    let why = seen.why(shard, &standing, depth);
     let (slice, partition) = (slices.name(shard), shard.partition);
     if json {
         let line = serde_json::json!({
@@ -81,11 +90,7 @@ fn line(seen: &Seen, slices: &Slices, shard: Shard, json: bool, out: &mut impl W
     }
     let owner = owner.unwrap_or_else(|| "-".to_owned());
     let waiting = depth.waiting.map_or_else(|| "?".to_owned(), |waiting| waiting.to_string());
-    // Nothing waits: the age of the last event says nothing.
-    let lag = match (depth.waiting, lag) {
-        (Some(0), _) | (_, None) => "-".to_owned(),
-        (_, Some(lag)) => format!("{lag:.1} s"),
-    };
+    let lag = lag.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s"));
     let epoch = standing.row.epoch;
     let why = why.unwrap_or_default();
     Ok(writeln!(out, "{slice:<20} {partition:>5}  {owner:<28} {epoch:>6} {waiting:>10} {lag:>9}  {why}")?)
@@ -95,38 +100,4 @@ impl Seen {
     fn age(&self, beat: &Heartbeat) -> f64 {
         (self.now_us - beat.at_us).max(0) as f64 / 1e6
     }
-
-    /// Why the shard waits, where it does.
-    fn why(&self, shard: Shard, standing: &Standing, depth: Depth) -> Option<String> {
-        let planned = self.plan.owner(shard);
-        let Some(owner) = &standing.row.owner else {
-            return Some(match planned {
-                None => "no worker lives that could own it".to_owned(),
-                Some(planned) => format!("{planned} is about to claim it"),
-            });
-        };
-        match self.beats.get(owner) {
-            None => return Some(format!("its owner is gone; {} takes it over", shown(planned))),
-            Some(beat) if self.age(beat) > OLD_SECONDS => {
-                return Some(format!("its owner was not heard for {:.0} s", self.age(beat)));
-            }
-            Some(beat) => {
-                if let Some(error) = beat.says["error"].as_str() {
-                    return Some(format!("its owner is held: {error}"));
-                }
-            }
-        }
-        if planned != Some(owner) {
-            return Some(format!("it moves to {}", shown(planned)));
-        }
-        let behind = standing.sinks.iter().filter(|(_, position)| **position < standing.row.position);
-        if let Some((sink, position)) = behind.min_by_key(|(_, position)| **position) {
-            return Some(format!("{sink} is at {position}, the checkpoint at {}", standing.row.position));
-        }
-        (depth.waiting.is_none()).then(|| "nothing is announced of it, so what waits is not known".to_owned())
-    }
-}
-
-fn shown(worker: Option<&WorkerId>) -> String {
-    worker.map_or_else(|| "nobody yet".to_owned(), WorkerId::to_string)
 }
