@@ -14,7 +14,7 @@ use turbo_testkit::Nats;
 use turbo_worker::log::nats::{Behind, Error, Lease, Log, Next, Options, Tail, Writer};
 use turbo_worker::log::{Content, Entry, Item};
 
-fn slices() -> Arc<Slices> {
+pub fn slices() -> Arc<Slices> {
     let posts = Slice { name: "posts".into(), collections: Some(vec!["a.b.c".into()]), partitions: 2 };
     let rest = Slice { name: "rest".into(), collections: None, partitions: 3 };
     Arc::new(Slices::new(vec![posts, rest]).unwrap())
@@ -31,12 +31,12 @@ fn options(url: &str) -> Options {
     }
 }
 
-async fn open(nats: &Nats) -> Log {
+pub async fn open(nats: &Nats) -> Log {
     Log::open(&options(&nats.url()), ConnectOptions::new()).await.unwrap()
 }
 
 /// The n-th event of writer `by`: mostly records, now and then one of the whole repository.
-fn event(by: u64, n: u64) -> Box<Event> {
+pub fn event(by: u64, n: u64) -> Box<Event> {
     let time_us = 1_783_175_888_000_000 + n as i64 * 1000;
     let rev = turbo_core::tid::encode(time_us, by as u16);
     let collection = if n.is_multiple_of(3) { "a.b.c" } else { "x.y.z" };
@@ -54,7 +54,12 @@ fn event(by: u64, n: u64) -> Box<Event> {
 }
 
 /// What an ingester does with events: entries for a writer that goes on behind `seq`.
-fn entries(slices: &Slices, window: &mut Window, events: impl Iterator<Item = Box<Event>>, mut seq: u64) -> Vec<Entry> {
+pub fn entries(
+    slices: &Slices,
+    window: &mut Window,
+    events: impl Iterator<Item = Box<Event>>,
+    mut seq: u64,
+) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut passed = Passed::new(true);
     for event in events {
@@ -74,7 +79,7 @@ fn entries(slices: &Slices, window: &mut Window, events: impl Iterator<Item = Bo
 }
 
 /// Appends the events `from..to` of writer `by`.
-async fn append(writer: &mut Writer, slices: &Slices, by: u64, from: u64, to: u64) {
+pub async fn append(writer: &mut Writer, slices: &Slices, by: u64, from: u64, to: u64) {
     let entries = entries(slices, &mut Window::new(), (from..to).map(|n| event(by, n)), writer.last_seq());
     writer.append(&entries, |why| eprintln!("{why}")).await.unwrap();
 }
@@ -152,6 +157,7 @@ async fn what_is_appended_is_read_in_order_and_the_tail_tells_it_all() {
     }
     let tail = log.tail(&slices).await.unwrap();
     assert_eq!((tail.last_seq, tail.position.clone(), tail.window.len()), (last_seq + 2, Some(moved), 1500));
+    assert_eq!(log.info().await.unwrap().state.messages, last_seq + 1, "of markers only the last stays");
     let mut writer = Writer::new(log.clone(), slices.clone(), &tail);
     append(&mut writer, &slices, 0, 1500, 1510).await;
 }
@@ -205,7 +211,7 @@ async fn two_writers(logs: [Log; 2], slices: Arc<Slices>, batches: u64) -> u64 {
 }
 
 /// The tail, asked for until a server answers.
-async fn tail(log: &Log, slices: &Slices) -> Tail {
+pub async fn tail(log: &Log, slices: &Slices) -> Tail {
     loop {
         match log.tail(slices).await {
             Ok(tail) => return tail,
