@@ -35,7 +35,8 @@ fn the_source_is_read_up_to_the_high_water_mark_until_workers_come() {
     eventually(PATIENCE, "it is held", || {
         summary(&ingest).starts_with("held: the workers are slower than the source, ")
     });
-    assert!(network.wait_for(8_000, Duration::from_secs(120)));
+    // What is read waits in the process, which has a limit of its own.
+    eventually(PATIENCE, "all was sent", || ingest.stats()["source"]["events"] == 8_000);
     let held = waiting(&ingest);
     // A batch that has passed may be as large as the log takes.
     assert!(held > HIGH_WATER && held <= 2 * HIGH_WATER, "{held}");
@@ -52,6 +53,7 @@ fn a_worker_without_its_database_says_how_much_waits() {
     let network = network(24, 8_000, Pace::Real { speed: 3.0 });
     let pipeline = servers.pipeline(&source(&network), "");
     let (ingest, worker) = (servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work"));
+    eventually(PATIENCE, "it is ready", || worker.get("/health/ready").0 == 200);
     eventually(PATIENCE, "some of it lands", || servers.entries() > 500);
     servers.postgres.kill();
     eventually(PATIENCE, "it says so", || {
