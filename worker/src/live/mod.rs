@@ -16,7 +16,7 @@ use crate::telemetry::metrics as m;
 use landed::{Moved, Rows};
 use metrics::{counter, gauge};
 use rates::Samples;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use summary::summary;
@@ -46,6 +46,8 @@ struct State {
     archive: Option<Sink>,
     /// Sinks that tell by themselves.
     beside: Vec<(&'static str, Report)>,
+    /// Sinks that the pipeline file no longer names.
+    sinks_removed: BTreeSet<String>,
     /// Whether this process reads the source, and whether it owns shards.
     reads: bool,
     works: bool,
@@ -238,6 +240,7 @@ impl Live {
             log: state.log.clone(),
             shards: state.shards.values().cloned().collect(),
             sinks: state.sinks(),
+            sinks_removed: state.sinks_removed.clone(),
             dead_letters: state.dead_letters,
             latest: state.latest.iter().cloned().collect(),
         }

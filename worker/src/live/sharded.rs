@@ -65,7 +65,17 @@ impl Live {
         self.state().log_held = Some(why.to_owned());
     }
 
-    /// How many messages wait for the workers, and above how many the source is not read; `None`: not known.
+    /// This no longer keeps the log from taking more; something else may.
+    pub fn log_held_no_more(&self, why: &str) {
+        self.state().log_held.take_if(|held| held == why);
+    }
+
+    /// How many messages wait for the workers; `None`: not known.
+    pub fn waiting(&self, waiting: Option<u64>) {
+        self.state().log.waiting = waiting;
+    }
+
+    /// The same, and above how many of them the source is not read.
     pub fn depth(&self, waiting: Option<u64>, high_water: u64) {
         let mut state = self.state();
         state.log.waiting = waiting;
@@ -94,6 +104,11 @@ impl Live {
         let shards = &mut self.state().shards;
         shards.insert(shard, state);
         gauge!(m::SHARDS_OWNED).set(shards.len() as f64);
+    }
+
+    /// A sink that the pipeline file no longer names has lost its position in a shard.
+    pub fn sink_removed(&self, sink: &str) {
+        self.state().sinks_removed.insert(sink.to_owned());
     }
 
     /// A shard is no longer owned.

@@ -1,6 +1,7 @@
 //! The statistics: the shape of `/stats`.
 
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// How the source is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,7 +73,8 @@ pub struct Log {
     pub bytes: u64,
     /// The limit.
     pub max_bytes: u64,
-    /// Messages of the shared log that wait for the workers; absent where the log is in the process, or not known.
+    /// Messages of the shared log that wait for the workers, all of them, whoever owns their shards; absent where the log
+    /// is in the process, or where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u64>,
     /// Above how many of them the source is not read.
@@ -138,6 +140,10 @@ pub struct Stats {
     pub shards: Vec<ShardState>,
     /// Every sink.
     pub sinks: Vec<Sink>,
+    /// Sinks that the pipeline file no longer names, and whose positions this process has removed; absent where there are
+    /// none.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub sinks_removed: BTreeSet<String>,
     /// Dead letters written since the start of the process.
     pub dead_letters: u64,
     /// The newest records, newest first.

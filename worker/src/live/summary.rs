@@ -5,21 +5,27 @@ use super::stats::{Rates, Source, SourceState};
 
 /// The worst comes first.
 pub(super) fn summary(state: &State, source: &Source, rates: Rates) -> String {
-    let waiting = state.log.waiting.unwrap_or(state.log.entries);
+    let waiting = waiting(state);
     if let Some(error) = &state.database.error {
-        return format!("held: {} takes no commit, {waiting} waiting: {error}", shown(state.database.name));
+        return format!("held: {} takes no commit{waiting}: {error}", shown(state.database.name));
     }
     if let Some((name, error)) = broken_sink(state) {
         return format!("{} can not be written and is tried again: {error}", shown(name));
     }
     if let Some(why) = held(state) {
-        return format!("held: {why}, {waiting} waiting");
+        return format!("held: {why}{waiting}");
     }
     match (&state.standby, state.reads, state.works) {
         (None, true, _) => reading(source, rates),
         (Some(why), _, false) => format!("standing by: {why}"),
         _ => working(state, source, rates),
     }
+}
+
+/// How much waits. What a process that does not read the source does not know is not zero.
+fn waiting(state: &State) -> String {
+    let waiting = state.log.waiting.or(state.reads.then_some(state.log.entries));
+    waiting.map_or_else(String::new, |waiting| format!(", {waiting} waiting"))
 }
 
 /// What keeps the log or the commits from going on.

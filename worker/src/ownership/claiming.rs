@@ -57,7 +57,7 @@ impl Holder {
                 self.unsure.remove(&shard);
                 self.went_back.remove(&shard);
                 let Some(claimed) = claimed else { return Claiming::Taken };
-                self.begin(shard, claimed);
+                self.begin(shard, claimed, announced.purged);
                 Claiming::Held
             }
             Err(error) => {
@@ -87,14 +87,16 @@ impl Holder {
                 // Numbers began anew in between, so the reader can not tell what is gone.
                 let seen = seen.position;
                 let gap = format!("{slice}.{partition} went back to {position} in a log that is gone, from {seen}");
-                answered(ANSWER, parts.database.gap(&gap)).await?;
+                if answered(ANSWER, parts.database.gap(&gap)).await? {
+                    parts.live.gap();
+                }
             }
         }
         Ok(Some(claimed))
     }
 
-    /// Reads a shard from its lowest position on.
-    fn begin(&mut self, shard: Shard, claimed: Claimed) {
+    /// Reads a shard from its lowest position on. `purged`: below that its earlier owners have purged it.
+    fn begin(&mut self, shard: Shard, claimed: Claimed, purged: u64) {
         let parts = &self.parts;
         let (epoch, lowest) = (claimed.owned.epoch(), claimed.lowest());
         self.outbox.give(|sink| {
@@ -102,9 +104,14 @@ impl Holder {
             sink.report.claimed(shard, position);
             Some(Order::Claimed { shard, epoch, position })
         });
+        let (slice, partition) = (parts.slices.name(shard), shard.partition);
+        for (sink, position) in &claimed.removed {
+            events::SinkRemoved { slice, partition, sink, position: *position }.emit();
+            parts.live.sink_removed(sink);
+        }
         let position = claimed.owned.position();
         parts.live.claimed(&parts.slices, shard, epoch, position, claimed.time_us);
-        let announced = Announced { epoch, seq: position, number: claimed.number, purged: 0 };
+        let announced = Announced { epoch, seq: position, number: claimed.number, purged };
         parts.announcements.set(shard, announced);
         self.readers.insert(shard, self.read(shard, epoch, lowest));
         self.epochs.insert(shard, epoch);

@@ -4,9 +4,9 @@ use super::holder::{ANSWER, Holder, Read};
 use crate::log::nats::{Announced, Error as LogError, Message, Next};
 use crate::log::{Content, Entry, Gap, Item, Numbered};
 use crate::sinks::feed::{Entries, Order};
-use crate::sinks::postgres::{CommitError, Committed, Error, Redriven, answered};
+use crate::sinks::postgres::{CommitError, Committed, Redriven, answered};
 use crate::telemetry::events;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use turbo_core::backoff::Backoff;
@@ -42,14 +42,12 @@ impl Holder {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         while !entries.is_empty() {
             let began = Instant::now();
-            let commit = self.parts.committer.commit(&self.owned, &entries);
-            let committed = tokio::time::timeout(ANSWER, commit).await;
-            match committed.unwrap_or_else(|_| Err(CommitError::Outage(Error::NoAnswer(ANSWER)))) {
+            let shards = match self.parts.committer.commit(&self.owned, &entries).await {
                 Ok(committed) => {
                     self.landed(&entries, &committed, began.elapsed());
                     return true;
                 }
-                Err(CommitError::Fenced(shards)) => self.look_again(shards, &mut entries).await,
+                Err(CommitError::Fenced(shards)) => shards,
                 Err(CommitError::Outage(error)) => {
                     let wait = backoff.next(rand::random());
                     self.parts.live.commit_failed(&error.to_string());
@@ -60,8 +58,12 @@ impl Holder {
                     }
                     // It may have landed all the same.
                     let shards: BTreeSet<Shard> = entries.iter().map(|entry| entry.entry.shard).collect();
-                    self.look_again(shards.into_iter().collect(), &mut entries).await;
+                    shards.into_iter().collect()
                 }
+            };
+            let known = self.look_again(shards, &mut entries).await;
+            if !known.is_empty() {
+                self.landed(&known, &Committed::unanswered(&known), began.elapsed());
             }
         }
         self.parts.live.commits_again();
@@ -93,9 +95,7 @@ impl Holder {
         if self.owned.is_empty() {
             return;
         }
-        let redrive = self.parts.committer.redrive(&self.owned, REDRIVEN);
-        let redriven = tokio::time::timeout(ANSWER, redrive).await;
-        match redriven.unwrap_or_else(|_| Err(CommitError::Outage(Error::NoAnswer(ANSWER)))) {
+        match self.parts.committer.redrive(&self.owned, REDRIVEN).await {
             Ok(redriven) if redriven == Redriven::default() => {}
             Ok(Redriven { landed, superseded, failed, moved }) => {
                 tracing::info!(landed, superseded, failed, moved, "dead letters were sent again");
@@ -141,6 +141,7 @@ impl Holder {
             Ok(Next::Message(_)) => Vec::new(),
             Ok(Next::Missing { from, to }) => {
                 events::LogMissing { slice: &slice, partition, from, to }.emit();
+                self.parts.live.gap();
                 self.missing.entry(shard).or_default().push((from, to));
                 Vec::new()
             }
@@ -158,16 +159,15 @@ impl Holder {
     }
 
     /// Reads the rows of shards again, and drops of the entries what they cover; all of a shard whose claim is lost.
-    async fn look_again(&mut self, shards: Vec<Shard>, entries: &mut Vec<Numbered>) {
-        let Ok(rows) = answered(ANSWER, self.parts.database.rows(&self.parts.slices)).await else { return };
-        for shard in shards {
-            let position = match rows.get(&shard) {
-                Some(row) => self.lose_or_go_on(shard, row),
-                None => None,
-            };
-            let position = position.unwrap_or(u64::MAX);
-            entries.retain(|entry| entry.entry.shard != shard || entry.entry.seq > position);
-        }
+    /// Returns those that have landed without an answer.
+    async fn look_again(&mut self, shards: Vec<Shard>, entries: &mut Vec<Numbered>) -> Vec<Numbered> {
+        let Ok(rows) = answered(ANSWER, self.parts.database.rows(&self.parts.slices)).await else { return Vec::new() };
+        let mut position = |shard| rows.get(&shard).and_then(|row| self.lose_or_go_on(shard, row));
+        let positions: BTreeMap<Shard, Option<u64>> =
+            shards.into_iter().map(|shard| (shard, position(shard))).collect();
+        entries.retain(|Numbered { entry, .. }| positions.get(&entry.shard) != Some(&None));
+        let covers = |at: Option<&Option<u64>>, seq| at.copied().flatten().is_some_and(|position| seq <= position);
+        entries.extract_if(.., |Numbered { entry, .. }| covers(positions.get(&entry.shard), entry.seq)).collect()
     }
 }
 

@@ -32,7 +32,7 @@ const AHEAD: usize = 4096;
 const AHEAD_BYTES: usize = 32 << 20;
 /// A larger message counts as this much, so that it fits.
 pub(super) const LARGEST: u32 = 16 << 20;
-/// How long the database may take to answer, commits included, before it counts as away: it may be gone without a word.
+/// How long the database may take to answer before it counts as away: it may be gone without a word.
 pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// Entries in a commit at most.
 const MAX_ENTRIES: usize = 2048;

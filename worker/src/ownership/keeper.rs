@@ -26,9 +26,11 @@ const AGAIN: Duration = Duration::from_secs(30);
 pub struct Announcements(Arc<Mutex<BTreeMap<Shard, (Announced, bool)>>>);
 
 impl Announcements {
-    /// What is to be announced of a shard now.
+    /// What is to be announced of a shard now. Up to where it was purged is told once, by the claim, and stays.
     pub(super) fn set(&self, shard: Shard, announced: Announced) {
-        self.all().insert(shard, (announced, true));
+        let mut all = self.all();
+        let purged = all.get(&shard).map_or(0, |(before, _)| before.purged).max(announced.purged);
+        all.insert(shard, (Announced { purged, ..announced }, true));
     }
 
     /// The shard is no longer owned: what was set last is announced, and then no more.
@@ -93,7 +95,10 @@ impl Keeper {
     async fn announce(&mut self) {
         let all = self.announcements.all().clone();
         for (shard, (announced, _)) in all {
-            let announced = Announced { purged: self.purged.get(&shard).copied().unwrap_or(0), ..announced };
+            // What earlier owners have purged is gone as well as what this one has.
+            let purged = self.purged.entry(shard).or_default();
+            *purged = (*purged).max(announced.purged);
+            let announced = Announced { purged: *purged, ..announced };
             if self.put.get(&shard) == Some(&announced) {
                 self.announcements.announced(shard);
                 continue;

@@ -83,6 +83,8 @@ pub const SHARDS_OWNED: &str = "turbo_shards_owned";
 pub const CLAIMS: &str = "turbo_claims_total";
 /// Claims lost to another worker.
 pub const CLAIMS_LOST: &str = "turbo_claims_lost_total";
+/// Positions of sinks that are gone.
+pub const SINKS_REMOVED: &str = "turbo_sinks_removed_total";
 /// Claims at a catalog that went back.
 pub const CATALOG_WENT_BACK: &str = "turbo_catalog_went_back_total";
 /// Messages that wait.
@@ -146,6 +148,11 @@ pub const METRICS: &[Metric] = &[
     metric(SHARDS_OWNED, Kind::Gauge, "Shards that this process owns."),
     metric(CLAIMS, Kind::Counter, "Shards claimed."),
     metric(CLAIMS_LOST, Kind::Counter, "Claims that ended because another worker claimed the shard."),
+    metric(
+        SINKS_REMOVED,
+        Kind::Counter,
+        "Positions of sinks that the pipeline file no longer names, removed: one for each shard.",
+    ),
     metric(
         CATALOG_WENT_BACK,
         Kind::Counter,

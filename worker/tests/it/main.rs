@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
+mod announced;
 mod archive;
 mod archiving;
 mod checking;
@@ -11,9 +12,11 @@ mod enriched_example;
 mod enriched_failures;
 mod expected;
 mod faults;
+mod feeding;
 mod figures;
 mod given_up;
 mod harness;
+mod held;
 mod landed;
 mod large;
 mod membership;
@@ -35,11 +38,13 @@ mod s3_store;
 mod secured;
 mod segments;
 mod sharded;
+mod sinks_edited;
 mod sockets;
 mod spoilt;
 mod stopping;
 mod store_away;
 mod traced;
 mod truth;
+mod unanswered;
 mod upkeep;
 mod windows;

@@ -79,7 +79,7 @@ pub fn entries(
 }
 
 /// Appends the events `from..to` of writer `by`.
-async fn append(writer: &mut Writer, slices: &Slices, by: u64, from: u64, to: u64) {
+pub async fn append(writer: &mut Writer, slices: &Slices, by: u64, from: u64, to: u64) {
     let entries = entries(slices, &mut Window::new(), (from..to).map(|n| event(by, n)), writer.last_seq());
     writer.append(&entries, |why| eprintln!("{why}")).await.unwrap();
 }
@@ -157,6 +157,7 @@ async fn what_is_appended_is_read_in_order_and_the_tail_tells_it_all() {
     }
     let tail = log.tail(&slices).await.unwrap();
     assert_eq!((tail.last_seq, tail.position.clone(), tail.window.len()), (last_seq + 2, Some(moved), 1500));
+    assert_eq!(log.info().await.unwrap().state.messages, last_seq + 1, "of markers only the last stays");
     let mut writer = Writer::new(log.clone(), slices.clone(), &tail);
     append(&mut writer, &slices, 0, 1500, 1510).await;
 }
@@ -191,7 +192,7 @@ pub async fn two_writers(logs: [Log; 2], slices: Arc<Slices>, batches: u64) -> u
 }
 
 /// The tail, asked for until a server answers.
-async fn tail(log: &Log, slices: &Slices) -> Tail {
+pub async fn tail(log: &Log, slices: &Slices) -> Tail {
     loop {
         match log.tail(slices).await {
             Ok(tail) => return tail,

@@ -16,6 +16,11 @@ pub struct Proxy {
 impl Proxy {
     /// Stands before the server at this address, and loses the answer to every so many-th `COMMIT`.
     pub async fn start(server: String, every: u32) -> Self {
+        Self::losing(server, "COMMIT", every).await
+    }
+
+    /// Loses the answer to every so many-th `COMMIT` of a transaction in which this was said.
+    pub async fn losing(server: String, said: &'static str, every: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (commits, lost) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -24,7 +29,7 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let (server, commits, lost) = (server.clone(), commits.clone(), count.clone());
                 // A connection that breaks is the fault that was asked for.
-                tokio::spawn(async move { serve(client, &server, &commits, every, &lost).await.ok() });
+                tokio::spawn(async move { serve(client, &server, &commits, (said, every), &lost).await.ok() });
             }
         });
         Self { address, lost, _task: AbortOnDropHandle::new(task) }
@@ -45,17 +50,19 @@ async fn serve(
     mut client: TcpStream,
     server: &str,
     commits: &AtomicU32,
-    every: u32,
+    (of, every): (&str, u32),
     lost: &AtomicU32,
 ) -> std::io::Result<()> {
     let mut server = TcpStream::connect(server).await?;
-    let (mut asked, mut said) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let (mut asked, mut said, mut is_of) = (vec![0; 1 << 16], vec![0; 1 << 16], false);
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let asked = &asked[..read?];
                 server.write_all(asked).await?;
-                let is_commit = asked.windows(6).any(|word| word == b"COMMIT");
+                let says = |what: &str| asked.windows(what.len()).any(|word| word == what.as_bytes());
+                is_of |= says(of);
+                let is_commit = says("COMMIT") && std::mem::take(&mut is_of);
                 if asked.is_empty() {
                     return Ok(());
                 }

@@ -13,17 +13,17 @@ const SLICES: &str =
     "slices: [{name: posts, collections: [app.bsky.feed.post], partitions: 2}, {name: rest, partitions: 3}]";
 
 /// The servers of one pipeline.
-struct Servers {
+pub struct Servers {
     nats: Nats,
-    postgres: Postgres,
+    pub postgres: Postgres,
 }
 
 impl Servers {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         Some(Self { nats: Nats::start()?, postgres: Postgres::start()? })
     }
 
-    fn pipeline(&self, source: &str, more: &str) -> Pipeline {
+    pub fn pipeline(&self, source: &str, more: &str) -> Pipeline {
         self.with_sinks(source, "", more)
     }
 
@@ -38,13 +38,13 @@ impl Servers {
         let url = self.nats.url();
         let head = "apiVersion: turbopipeline.dev/v1alpha1\nkind: TurboPipeline\nmetadata: {name: test}\nspec:\n";
         let file = format!(
-            "{head}  source: {source}\n  {SLICES}\n  log: {{nats: {{url: \"{url}\"}}}}\n  \
+            "{head}  source: {source}\n  {SLICES}\n  log: {{nats: {{url: \"{url}\", stream: {{maxBytes: 1Gi}}}}}}\n  \
              workers: {{lease: 3s, drain: 20s}}\n  sinks: {{postgres: {{urlFrom: {{env: TURBO_PG}}}}{sinks}}}\n  {more}\n"
         );
         std::fs::write(pipeline.path("pipeline.yaml"), file).unwrap();
     }
 
-    fn process(&self, pipeline: &Pipeline, role: &str) -> Process {
+    pub fn process(&self, pipeline: &Pipeline, role: &str) -> Process {
         pipeline.start_as(
             role,
             &[("TURBO_PG", &self.postgres.url()), ("TURBO_BUFFER", pipeline.path("").to_str().unwrap())],
@@ -68,17 +68,17 @@ impl Servers {
         self.postgres.execute("postgres", sql).trim().parse().unwrap_or(-1)
     }
 
-    fn entries(&self) -> i64 {
+    pub fn entries(&self) -> i64 {
         self.number("SELECT sum(entries) FROM counters")
     }
 }
 
-fn network(seed: u64, events: u64, pace: Pace) -> Network {
+pub fn network(seed: u64, events: u64, pace: Pace) -> Network {
     let world = WorldConfig { accounts: 300, nasty: 0.0, resyncs: 0.002, removals: 0.002, ..WorldConfig::seeded(seed) };
     Network::start(NetworkConfig { world, pace, events: Some(events), ..NetworkConfig::default() }).unwrap()
 }
 
-fn source(network: &Network) -> String {
+pub fn source(network: &Network) -> String {
     format!("{{jetstream: {{endpoints: [\"{}\"], cursor: 0, silence: 2s}}}}", network.url(0))
 }
 
@@ -135,7 +135,7 @@ fn two_ingesters_and_three_workers_leave_every_event_once_whoever_is_killed() {
 }
 
 /// Stops processes in good order.
-fn stop(processes: impl IntoIterator<Item = Process>) {
+pub fn stop(processes: impl IntoIterator<Item = Process>) {
     for mut process in processes {
         process.signal("TERM");
         assert!(process.wait().success(), "{}", process.log());
@@ -213,7 +213,7 @@ fn sinks_that_are_added_begin_at_the_checkpoint_and_those_removed_lose_their_pos
     let before = servers.entries();
     let archive = format!(
         ", archive: {{s3: {{bucket: turbo, endpoint: \"{}\", accessKeyIdFrom: {{file: id}}, \
-         secretAccessKeyFrom: {{file: secret}}}}, roll: {{size: 64Ki, age: 1s}}}}, enriched: {{nats: {{}}}}",
+         secretAccessKeyFrom: {{file: secret}}}}, roll: {{size: 64Ki, age: 1s}}}}, enriched: {{nats: {{maxBytes: 1Gi}}}}",
         s3.url()
     );
     servers.rewrite(&pipeline, &source(&network), &archive, "");
@@ -235,11 +235,14 @@ fn sinks_that_are_added_begin_at_the_checkpoint_and_those_removed_lose_their_pos
     let (fine, text) = servers.says(&pipeline, &["dlq", "list"]);
     assert!(fine, "{text}");
     stop(second);
-    servers.rewrite(&pipeline, &source(&network), ", enriched: {nats: {}}", "");
+    servers.rewrite(&pipeline, &source(&network), ", enriched: {nats: {maxBytes: 1Gi}}", "");
     let third = both();
     let gone = "SELECT count(*) FROM positions WHERE sink = 'archive'";
     eventually(PATIENCE, "the archive's positions are gone", || servers.number(gone) == 0);
     assert_eq!(servers.number("SELECT count(*) FROM positions WHERE sink = 'enriched'"), 5);
+    assert_eq!(third[1].stats()["sinks_removed"], serde_json::json!(["archive"]), "and that is told");
+    let told = "spec.sinks.archive: is gone from the pipeline file";
+    assert_eq!(third[1].log().matches(told).count(), 5, "{}", third[1].log());
     stop(third);
 }
 
@@ -263,6 +266,7 @@ fn a_log_that_is_deleted_begins_anew_and_every_event_still_lands_once() {
     assert_landed(&servers, &truth.v2);
     assert!(servers.number("SELECT max(position) FROM positions") >= 1 << 40, "sequences only grow");
     assert_eq!(servers.number("SELECT count(*) FROM gaps WHERE reason LIKE 'the log ended at %'"), 1, "it is told");
+    assert_eq!(both[0].stats()["source"]["gaps"], 1);
     stop(both);
 }
 

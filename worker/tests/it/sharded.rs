@@ -2,7 +2,9 @@
 
 use crate::owners::eventually;
 use crate::postgres::{Logging, assert_same, event_of, open, slices, worker};
-use async_nats::ConnectOptions;
+use async_nats::{ConnectOptions, HeaderMap};
+use futures_util::TryStreamExt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -14,23 +16,23 @@ use turbo_testkit::{Nats, Postgres};
 use turbo_worker::live::Live;
 use turbo_worker::log::nats::{Log, Options, Writer};
 use turbo_worker::log::{Batch, Numbered};
-use turbo_worker::ownership::{Announcements, Holder, Member, Parts, View};
+use turbo_worker::ownership::{Announcements, Holder, Keeper, Member, Parts, View};
 use turbo_worker::sinks::feed::{Order, Report, SinkHandle};
-use turbo_worker::sinks::postgres::{Committer, Database, Wanted};
+use turbo_worker::sinks::postgres::{Committer, Database};
 use turbo_worker::sinks::sqlite;
 
 const LIMIT: Duration = Duration::from_millis(2000);
 
 /// A worker of this test; dropping its tasks is a crash.
-struct Running {
+pub struct Running {
     name: String,
     stop: CancellationToken,
-    live: Arc<Live>,
-    tasks: [JoinHandle<()>; 2],
+    pub live: Arc<Live>,
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Running {
-    async fn start(nats: &Nats, postgres: &Postgres, slices: &Arc<Slices>, name: &str) -> Self {
+    pub async fn start(nats: &Nats, postgres: &Postgres, slices: &Arc<Slices>, name: &str) -> Self {
         Self::start_with(nats, postgres, slices, name, Vec::new()).await
     }
 
@@ -41,8 +43,22 @@ impl Running {
         name: &str,
         sinks: Vec<SinkHandle>,
     ) -> Self {
+        Self::start_at(nats, &postgres.url(), slices, name, sinks).await
+    }
+
+    pub async fn start_at(
+        nats: &Nats,
+        postgres: &str,
+        slices: &Arc<Slices>,
+        name: &str,
+        sinks: Vec<SinkHandle>,
+    ) -> Self {
         let (log, me) = (log(nats).await, worker(name));
-        let database = Database::open(&postgres.url(), 2).unwrap();
+        let database = Database::open(postgres, 2).unwrap();
+        let beside = sinks.iter().map(|sink| sink.name).collect();
+        let wanted = database.introduce("test", "posts rest", slices, beside, None).await.unwrap();
+        let announcements = Announcements::default();
+        let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
         let weights = slices.shards().map(|shard| (shard, 1)).collect();
         let member = Member::new(&log, &me, weights, LIMIT, Box::new(|| bytes::Bytes::from_static(b"{}")));
         let (to, view) = watch::channel(View::default());
@@ -53,22 +69,23 @@ impl Running {
             slices: slices.clone(),
             committer: Committer::new(database.clone(), slices.clone()),
             database,
-            wanted: Wanted { sinks: sinks.iter().map(|sink| sink.name).collect(), ..Wanted::default() },
+            wanted,
             sinks,
             me,
             live: live.clone(),
-            announcements: Announcements::default(),
+            announcements,
         };
         let holder = Holder::new(parts, stop.clone());
         // The holder goes first: it releases while its worker still lives.
         let released = CancellationToken::new();
-        let after = released.clone();
+        let (after, kept) = (released.clone(), released.clone());
         let tasks = [
             tokio::spawn(async move {
                 holder.run(view).await;
                 after.cancel();
             }),
             tokio::spawn(async move { member.run(to, released).await }),
+            tokio::spawn(async move { keeper.run(kept).await }),
         ];
         Self { name: name.to_owned(), stop, live, tasks }
     }
@@ -77,7 +94,7 @@ impl Running {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.stop.cancel();
         for task in self.tasks {
             task.await.unwrap();
@@ -85,7 +102,7 @@ impl Running {
     }
 }
 
-async fn log(nats: &Nats) -> Log {
+pub async fn log(nats: &Nats) -> Log {
     let options = Options {
         url: nats.url(),
         namespace: "test".into(),
@@ -98,7 +115,7 @@ async fn log(nats: &Nats) -> Log {
 }
 
 /// Waits until every shard's position is the last message of its log.
-async fn caught_up(log: &Log, database: &Database, slices: &Slices) {
+pub async fn caught_up(log: &Log, database: &Database, slices: &Slices) {
     for shard in slices.shards() {
         let last = log.last_of(slices, shard).await.unwrap();
         let mut position = 0;
@@ -309,17 +326,37 @@ async fn a_message_of_another_program_holds_its_shard_until_somebody_removes_it(
     let shard = append(&mut writer).await.unwrap();
     let context = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
     let subject = format!("tp.test.bluesky.{}.{}", slices.name(shard), shard.partition);
-    let foreign = context.publish(subject, "hello".into()).await.unwrap().await.unwrap().sequence;
+    let last_of_shard = log.last_of(&slices, shard).await.unwrap();
+    let foreign = context.publish(subject.clone(), "hello".into()).await.unwrap().await.unwrap().sequence;
     assert!(append(&mut writer).await.is_err(), "the log has another end than the writer wrote");
     let why = log.tail(&slices).await.err().unwrap().to_string();
     assert!(
         why.starts_with(&format!("message {foreign} of the log: ")) && why.ends_with("remove it (nats stream rmm)")
     );
 
+    // What follows it is as it should be: an owner that passed over the stranger would take it.
+    let stream = context.get_stream("tp_test_bluesky").await.unwrap();
+    let last = stream.get_raw_message(last_of_shard).await.unwrap();
+    let mut headers = HeaderMap::new();
+    for (name, values) in last.headers.iter().filter(|(name, _)| name.to_string().starts_with("Turbo-")) {
+        values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+    }
+    let number: u64 = last.headers.get("Turbo-N").unwrap().as_str().parse().unwrap();
+    headers.insert("Turbo-N", (number + 1).to_string());
+    context.publish_with_headers(subject.clone(), headers, last.payload).await.unwrap().await.unwrap();
+
     let running = Running::start(&nats, &postgres, &slices, "one").await;
     let position = async || database.row(&slices, shard).await.unwrap().position;
-    eventually("the shard is read up to the message", async || position().await + 200 > foreign).await;
-    let stream = context.get_stream("tp_test_bluesky").await.unwrap();
+    eventually("the shard is read up to the message", async || position().await == last_of_shard).await;
+    let readers = async || {
+        let consumers: Vec<_> = stream.consumers().try_collect().await.unwrap();
+        let of_shard = consumers.into_iter().filter(|consumer| consumer.config.filter_subject == subject);
+        of_shard.map(|consumer| consumer.name).collect::<BTreeSet<_>>()
+    };
+    let first = readers().await;
+    eventually("it was met, and is looked at again", async || readers().await.difference(&first).next().is_some())
+        .await;
+    assert_eq!(position().await, last_of_shard, "nothing behind it is taken");
     assert!(stream.delete_message(foreign).await.unwrap());
     let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
     append(&mut writer).await.unwrap();

@@ -5,6 +5,7 @@
 //! again from the lowest position that the catalog holds. What a shard had already is left out by its owner.
 
 use super::open::Opened;
+use crate::live::Live;
 use crate::log::nats::{self, Tail};
 use crate::sinks::postgres::{self, answered};
 use crate::telemetry::events;
@@ -36,7 +37,7 @@ pub(super) enum Error {
 ///
 /// # Errors
 /// One of them does not answer.
-pub(super) async fn beginning(opened: &Opened, slices: &Slices) -> Result<Beginning, Error> {
+pub(super) async fn beginning(opened: &Opened, slices: &Slices, live: &Live) -> Result<Beginning, Error> {
     let (log, database) = (&opened.log, &opened.database);
     let highest = answered(CATALOG, database.highest()).await?;
     let end = log.end().await?;
@@ -44,7 +45,7 @@ pub(super) async fn beginning(opened: &Opened, slices: &Slices) -> Result<Beginn
         if end.is_some() && !is_read(opened, slices).await? {
             return Ok(Beginning::NotYet("the log went back, and the workers read what is left of it first"));
         }
-        lost(opened, slices, highest, end.unwrap_or(0)).await?;
+        lost(opened, slices, live, highest, end.unwrap_or(0)).await?;
         log.begin_anew(highest, end).await?;
         // Both are looked at again: another process may have done something meanwhile.
         return Ok(Beginning::NotYet("the log begins anew"));
@@ -67,19 +68,19 @@ async fn is_read(opened: &Opened, slices: &Slices) -> Result<bool, Error> {
 }
 
 /// Tells it, and writes it down; for each sink that did not have what PostgreSQL had, too.
-async fn lost(opened: &Opened, slices: &Slices, highest: u64, end: u64) -> Result<(), Error> {
+async fn lost(opened: &Opened, slices: &Slices, live: &Live, highest: u64, end: u64) -> Result<(), Error> {
     events::LogLost { highest, end }.emit();
     let database = &opened.database;
-    let reason = format!("the log ended at {end}, below the catalog's {highest}, and was begun anew");
-    answered(CATALOG, database.gap(&reason)).await?;
+    let mut reasons = vec![format!("the log ended at {end}, below the catalog's {highest}, and was begun anew")];
     for (shard, standing) in answered(CATALOG, database.standing(slices)).await? {
-        for (sink, position) in standing.sinks.iter().filter(|(_, position)| **position < standing.row.position) {
-            let (slice, partition) = (slices.name(shard), shard.partition);
-            let reason = format!(
-                "{sink} has {slice}.{partition} up to {position} of {}, and the log is lost",
-                standing.row.position
-            );
-            answered(CATALOG, database.gap(&reason)).await?;
+        let (slice, partition, had) = (slices.name(shard), shard.partition, standing.row.position);
+        for (sink, position) in standing.sinks.iter().filter(|(_, position)| **position < had) {
+            reasons.push(format!("{sink} has {slice}.{partition} up to {position} of {had}, and the log is lost"));
+        }
+    }
+    for reason in reasons {
+        if answered(CATALOG, database.gap(&reason)).await? {
+            live.gap();
         }
     }
     Ok(())

@@ -15,6 +15,8 @@ use turbo_core::shard::{Shard, Slices};
 
 /// How often the announcements and the log's end are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Why the log takes nothing while too much waits.
+const SLOWER: &str = "the workers are slower than the source";
 
 /// What the gate goes by.
 #[derive(Default)]
@@ -54,8 +56,11 @@ impl Gate {
             (seen.waiting(), seen.lost)
         };
         self.live.depth(waiting, self.high_water);
-        if waiting.is_some_and(|waiting| waiting > self.high_water) {
-            self.live.log_held("the workers are slower than the source");
+        match waiting {
+            Some(waiting) if waiting > self.high_water => self.live.log_held(SLOWER),
+            // Also where the source is quiet, and no batch comes that shows it.
+            Some(_) => self.live.log_held_no_more(SLOWER),
+            None => {}
         }
         lost || waiting.is_some_and(|waiting| waiting <= self.high_water)
     }
@@ -118,5 +123,91 @@ pub(super) async fn watch(gate: Arc<Gate>, log: Log, slices: Arc<Slices>) {
         gate.changed.notify_waiters();
         gate.is_open();
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use turbo_core::position::GENERATION;
+
+    const SHARDS: [Shard; 2] = [Shard { slice: 0, partition: 0 }, Shard { slice: 0, partition: 1 }];
+
+    fn gate() -> Gate {
+        let live = Arc::new(Live::sharded("test", true, false, 0));
+        live.active(None, &turbo_core::window::Window::new());
+        Gate { high_water: 100, seen: Mutex::default(), changed: Notify::new(), live }
+    }
+
+    fn announce(gate: &Gate, number: u64, of: &[Shard]) {
+        let announced = Announced { number, ..Announced::default() };
+        gate.seen().announced = of.iter().map(|shard| (*shard, announced)).collect();
+        gate.changed.notify_waiters();
+    }
+
+    fn written(number: u64) -> HashMap<Shard, u64> {
+        SHARDS.map(|shard| (shard, number)).into()
+    }
+
+    fn held(gate: &Gate) -> bool {
+        gate.live.stats().summary.starts_with("held: the workers are slower than the source")
+    }
+
+    #[tokio::test]
+    async fn a_batch_waits_until_the_workers_have_caught_up_to_the_mark() {
+        let gate = gate();
+        announce(&gate, 50, &SHARDS);
+        let written = written(101);
+        let mut passing = Box::pin(gate.pass(&written, 202));
+        assert!((&mut passing).now_or_never().is_none(), "102 wait");
+        assert!(held(&gate));
+        announce(&gate, 50, &SHARDS);
+        assert!((&mut passing).now_or_never().is_none(), "they still do");
+        announce(&gate, 51, &SHARDS);
+        assert!((&mut passing).now_or_never().is_some(), "a hundred may");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_known_holds() {
+        let gate = gate();
+        let written = written(1);
+        let mut passing = Box::pin(gate.pass(&written, 2));
+        assert!((&mut passing).now_or_never().is_none(), "nothing is announced");
+        announce(&gate, 1, &SHARDS[..1]);
+        assert!((&mut passing).now_or_never().is_none(), "one shard is not known");
+        announce(&gate, 1, &SHARDS);
+        assert!((&mut passing).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_log_that_has_lost_what_was_written_holds_nothing() {
+        let gate = gate();
+        let written = written(101);
+        let mut passing = Box::pin(gate.pass(&written, 202));
+        assert!((&mut passing).now_or_never().is_none());
+        gate.seen().lost = true;
+        gate.changed.notify_waiters();
+        assert!((&mut passing).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn in_a_log_that_was_begun_anew_numbers_of_the_old_one_count_for_nothing() {
+        let gate = gate();
+        announce(&gate, 1000, &SHARDS);
+        let written = written(101);
+        assert!(gate.pass(&written, GENERATION + 202).now_or_never().is_none(), "202 wait");
+    }
+
+    #[tokio::test]
+    async fn it_is_held_no_more_once_they_have_caught_up_though_nothing_comes() {
+        let gate = gate();
+        announce(&gate, 0, &SHARDS);
+        assert!(gate.pass(&written(101), 202).now_or_never().is_none());
+        assert!(held(&gate));
+        announce(&gate, 101, &SHARDS);
+        assert!(gate.is_open() && !held(&gate), "{}", gate.live.stats().summary);
+        gate.live.log_held("the log is full");
+        assert!(gate.is_open() && gate.live.stats().summary.contains("the log is full"), "that is the writer's to say");
     }
 }

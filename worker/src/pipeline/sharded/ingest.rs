@@ -97,7 +97,7 @@ async fn active(
     let (log, slices) = (&opened.log, &setting.slices);
     // To read the end of a large log takes longer than a lease lasts.
     let began = tokio::select! {
-        began = beginning::beginning(opened, slices) => began,
+        began = beginning::beginning(opened, slices, live) => began,
         why = lost(lease) => return Ok(Over::Lost(why.into())),
         () = stop.cancelled() => return Ok(Over::Stopped),
     };

@@ -3,6 +3,7 @@
 use super::open::{Opened, Setting};
 use super::sinks;
 use crate::live::Live;
+use crate::log::nats::Log;
 use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, View};
 use crate::signals::Ending;
 use crate::sinks::postgres::projections::{Backfill, BackfillOptions};
@@ -13,6 +14,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use turbo_core::shard::Slices;
+
+/// How often it is looked at what waits in the log.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Works until the token fires, then releases everything, within the drain.
 ///
@@ -77,6 +82,16 @@ fn upkeep(setting: &Setting, opened: &Opened, stop: &CancellationToken) -> [Abor
         AbortOnDropHandle::new(tokio::spawn(upkeep.run(stop.clone()))),
         AbortOnDropHandle::new(tokio::spawn(backfill.run(stop.clone()))),
     ]
+}
+
+/// Looks now and then at what waits, so that a worker that is held says how much: where the process reads the source, the
+/// gate knows it.
+pub(super) async fn waiting(log: Log, slices: Arc<Slices>, live: Arc<Live>) {
+    loop {
+        let depths = log.depths(&slices).await;
+        live.waiting(depths.ok().and_then(|depths| depths.values().map(|depth| depth.waiting).sum()));
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// What a heartbeat says of this worker, as JSON: shards owned, rate, lag, error, one sentence.

@@ -26,6 +26,8 @@ pub struct Claimed {
     pub had: Option<(String, u64)>,
     /// Where the sinks beside the database are.
     pub sinks: BTreeMap<String, SinkPosition>,
+    /// Sinks that the pipeline file no longer names: the claim has removed their positions, which were these.
+    pub removed: BTreeMap<String, u64>,
     /// Whether the row was behind what was seen elsewhere: the catalog was restored from a backup.
     pub went_back: bool,
 }
@@ -53,10 +55,8 @@ impl Claimed {
 /// Which sinks there are beside the database, by this process's pipeline file.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// Their names.
+    /// Their names: only a claim with the newest list adds or removes positions.
     pub sinks: Vec<&'static str>,
-    /// The generation of the list: only a claim with the newest one adds or removes positions.
-    pub generation: i64,
 }
 
 impl Database {
@@ -87,7 +87,7 @@ impl Database {
                 return Err(Error::OtherPipeline { field, given: given.to_owned(), made });
             }
         }
-        let generation = newest(&mut transaction, &sinks, generation).await?;
+        newest(&mut transaction, &sinks, generation).await?;
         let (names, partitions): (Vec<String>, Vec<i32>) =
             slices.shards().map(|shard| (slices.name(shard).to_owned(), i32::from(shard.partition))).unzip();
         for insert in [
@@ -101,7 +101,7 @@ impl Database {
             insert.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
-        Ok(Wanted { sinks, generation })
+        Ok(Wanted { sinks })
     }
 
     /// Claims a shard, for every sink of it at once. `gone` are the workers whose claims no longer count; the new epoch is
@@ -143,7 +143,8 @@ impl Database {
         let went_back: bool = row.try_get("went_back")?;
         // Where all of it was seen to be behind, the archive is too, wherever its position is.
         let archived = if went_back { i64::MAX } else { seen.purged as i64 };
-        let sinks = beside(&mut transaction, slices, &owned, wanted, archived).await?;
+        let removed = edit(&mut transaction, slices, shard, wanted).await?;
+        let sinks = beside(&mut transaction, slices, &owned, archived).await?;
         transaction.commit().await?;
         let place = |host: &str, cursor: &str| {
             let (host, cursor): (Option<String>, Option<i64>) = (row.try_get(host)?, row.try_get(cursor)?);
@@ -151,7 +152,7 @@ impl Database {
         };
         let (source, had) = (place("host", "cursor")?, place("had_host", "had_cursor")?);
         let (number, time_us) = (number("number")?, row.try_get("time_us")?);
-        Ok(Some(Claimed { owned, number, time_us, source, had, sinks, went_back }))
+        Ok(Some(Claimed { owned, number, time_us, source, had, sinks, removed, went_back }))
     }
 
     /// Releases a shard. Returns false where it was claimed by another since.
@@ -175,18 +176,16 @@ impl Database {
     }
 }
 
-/// Writes this process's list of sinks down where its pipeline file is the newest, and returns the file's generation. A
-/// file without one is newer than every list that differs from its own.
-async fn newest(connection: &mut PgConnection, sinks: &[&str], generation: Option<i64>) -> Result<i64, Error> {
+/// Writes this process's list of sinks down where its pipeline file is the newest, with the file's generation: also where
+/// the list is the same, or a file from in between would count as newer. A file without a generation is newer than every
+/// list that differs from its own.
+async fn newest(connection: &mut PgConnection, sinks: &[&str], generation: Option<i64>) -> Result<(), Error> {
     let (there, stored): (Vec<String>, i64) = sqlx::query_as("SELECT sinks, sinks_generation FROM pipeline FOR UPDATE")
         .persistent(false)
         .fetch_one(&mut *connection)
         .await?;
-    let generation = generation.unwrap_or(stored);
-    if there == sinks {
-        return Ok(stored);
-    }
-    if generation < stored {
+    let (generation, differs) = (generation.unwrap_or(stored), there != sinks);
+    if differs && generation < stored {
         // Of a resource that was made anew, too: its file wins once it was edited as often as the one before.
         tracing::warn!(
             generation,
@@ -195,42 +194,56 @@ async fn newest(connection: &mut PgConnection, sinks: &[&str], generation: Optio
             "the sinks of this pipeline file are not those of the newest one, {there:?}: sinks \
              that are new here get nothing, and positions of those that are gone here stay"
         );
-        return Ok(generation);
+        return Ok(());
     }
-    let next = generation.max(stored + 1);
+    let next = generation.max(stored + i64::from(differs));
+    if next == stored {
+        return Ok(());
+    }
     sqlx::query("UPDATE pipeline SET sinks = $1, sinks_generation = $2")
         .persistent(false)
         .bind(sinks.iter().map(|sink| (*sink).to_owned()).collect::<Vec<_>>())
         .bind(next)
         .execute(connection)
         .await?;
-    Ok(next)
+    Ok(())
 }
 
-/// Moves the rows of the sinks beside the database to the claim's epoch. A claim with the newest list makes rows for sinks
-/// that are new, at the checkpoint, and removes those of sinks that are gone; one with an older list leaves them alone.
-/// An archive that is below `archived` has gone back.
+/// A claim with the newest list makes rows for sinks that are new, at the checkpoint, and removes those of sinks that are
+/// gone, which it returns; one with another list leaves them alone.
+async fn edit(
+    connection: &mut PgConnection,
+    slices: &Slices,
+    shard: Shard,
+    wanted: &Wanted,
+) -> Result<BTreeMap<String, u64>, Error> {
+    let (slice, partition) = (slices.name(shard).to_owned(), i32::from(shard.partition));
+    let names: Vec<String> = wanted.sinks.iter().map(|sink| (*sink).to_owned()).collect();
+    let of = |edit| sqlx::query(edit).persistent(false).bind(&slice).bind(partition).bind(&names);
+    let add = "INSERT INTO positions (slice, partition, sink, position, number, time_us)
+         SELECT slice, partition, new, position, number, time_us
+         FROM positions, pipeline, unnest($3::text[]) AS new
+         WHERE slice = $1 AND partition = $2 AND sink = 'postgres' AND sinks = $3
+         ON CONFLICT DO NOTHING";
+    of(add).execute(&mut *connection).await?;
+    let remove = "DELETE FROM positions USING pipeline
+         WHERE slice = $1 AND partition = $2 AND sink <> 'postgres' AND sink <> ALL ($3) AND sinks = $3
+         RETURNING sink, position";
+    let mut removed = BTreeMap::new();
+    for row in of(remove).fetch_all(connection).await? {
+        removed.insert(row.try_get("sink")?, row.try_get::<i64, _>("position")? as u64);
+    }
+    Ok(removed)
+}
+
+/// Moves the rows of the sinks beside the database to the claim's epoch. An archive that is below `archived` has gone back.
 async fn beside(
     connection: &mut PgConnection,
     slices: &Slices,
     owned: &Owned,
-    wanted: &Wanted,
     archived: i64,
 ) -> Result<BTreeMap<String, SinkPosition>, Error> {
     let (slice, partition) = (slices.name(owned.shard()).to_owned(), i32::from(owned.shard().partition));
-    let names: Vec<String> = wanted.sinks.iter().map(|sink| (*sink).to_owned()).collect();
-    for edit in [
-        "INSERT INTO positions (slice, partition, sink, position, number, time_us)
-         SELECT slice, partition, new, position, number, time_us
-         FROM positions, pipeline, unnest($3::text[]) AS new
-         WHERE slice = $1 AND partition = $2 AND sink = 'postgres' AND sinks_generation = $4
-         ON CONFLICT DO NOTHING",
-        "DELETE FROM positions USING pipeline
-         WHERE slice = $1 AND partition = $2 AND sink <> 'postgres' AND sink <> ALL ($3) AND sinks_generation = $4",
-    ] {
-        let edit = sqlx::query(edit).persistent(false).bind(&slice).bind(partition).bind(&names);
-        edit.bind(wanted.generation).execute(&mut *connection).await?;
-    }
     let rows = sqlx::query(
         "UPDATE positions SET epoch = $3,
            went_back_to = CASE WHEN sink = 'archive' AND position < $4 THEN least(went_back_to, position)

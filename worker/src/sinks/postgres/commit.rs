@@ -1,5 +1,6 @@
 //! The commit: everything that a batch changes for the worker's shards, in one fenced transaction.
 
+use super::answered::getting_on;
 use super::effects::Effects;
 use super::projections::{Projections, UnknownProjection};
 use super::refused::{self, Refused};
@@ -10,12 +11,16 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use turbo_core::event::Kind;
 use turbo_core::fold::fold;
 use turbo_core::id::EventId;
 use turbo_core::ownership::Owned;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
+
+/// How long PostgreSQL may be silent in a commit before it counts as away: above what a statement may take.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// What one commit adds to a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +54,13 @@ pub struct Committed {
     pub refused: u64,
 }
 
+impl Committed {
+    /// What a commit of these entries did whose answer was lost, as far as that is known.
+    pub(crate) fn unanswered(entries: &[Numbered]) -> Self {
+        Self { shards: totals(entries, &Refused::new()), ..Self::default() }
+    }
+}
+
 /// Why a commit did not land.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
@@ -66,6 +78,7 @@ pub struct Committer {
     pub(super) database: Database,
     pub(super) slices: Arc<Slices>,
     pub(super) effects: Effects,
+    pub(super) answer: Duration,
 }
 
 impl Committer {
@@ -73,7 +86,7 @@ impl Committer {
     #[must_use]
     pub fn new(database: Database, slices: Arc<Slices>) -> Self {
         let effects = Effects::new(slices.clone());
-        Self { database, effects, slices }
+        Self { database, effects, slices, answer: ANSWER }
     }
 
     /// One that fills these projections too, in the same transaction.
@@ -85,11 +98,27 @@ impl Committer {
         Ok(self)
     }
 
-    /// Commits entries, in the order of the log, for shards of `owned`. All of it lands, or nothing.
+    /// The same, where PostgreSQL may be silent for so long.
+    #[must_use]
+    pub fn with_answers_within(mut self, limit: Duration) -> Self {
+        self.answer = limit;
+        self
+    }
+
+    /// Commits entries, in the order of the log, for shards of `owned`. All of it lands, or nothing. It may take as long as
+    /// it gets on: the deletion of an account visits all of its rows.
     ///
     /// # Errors
     /// A shard is fenced, or PostgreSQL is away.
     pub async fn commit(&self, owned: &BTreeMap<Shard, Owned>, entries: &[Numbered]) -> Result<Committed, CommitError> {
+        getting_on(self.answer, self.commit_whole(owned, entries)).await
+    }
+
+    async fn commit_whole(
+        &self,
+        owned: &BTreeMap<Shard, Owned>,
+        entries: &[Numbered],
+    ) -> Result<Committed, CommitError> {
         debug_assert!(entries.is_sorted_by_key(|entry| entry.entry.seq), "in the order of the log");
         let began = trace::now();
         let unfit = refused::unfit(refused::events(entries));
@@ -135,7 +164,8 @@ impl Committer {
     }
 
     /// Moves the positions under the fence: the epoch that was claimed, and the position that it had. Returns the shards
-    /// whose row is another.
+    /// whose row is another. The rows are locked in the order of the plan: of two owners, one of them gone, that wait for
+    /// each other the server ends one, and it looks again. To lock them in order first would double the statement's time.
     async fn fence(
         &self,
         connection: &mut PgConnection,

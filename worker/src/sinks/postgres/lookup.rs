@@ -135,13 +135,13 @@ impl Database {
         }))
     }
 
-    /// Writes down a gap; the same one once.
+    /// Writes down a gap; the same one once. Returns whether it is new.
     ///
     /// # Errors
     /// PostgreSQL refuses.
-    pub async fn gap(&self, reason: &str) -> Result<(), Error> {
+    pub async fn gap(&self, reason: &str) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
-        sqlx::query(
+        let written = sqlx::query(
             "INSERT INTO gaps (found_at, host, from_us, reason)
              SELECT now(), 'log', 0, $1 WHERE NOT EXISTS (SELECT FROM gaps WHERE reason = $1)",
         )
@@ -149,7 +149,8 @@ impl Database {
         .bind(reason.to_owned())
         .execute(&mut *transaction)
         .await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(written.rows_affected() == 1)
     }
 }
 

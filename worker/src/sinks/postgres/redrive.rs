@@ -10,6 +10,7 @@
 //! - counters say what was delivered, and a dead letter was: a redrive only adds to `redriven`.
 
 use super::Error;
+use super::answered::getting_on;
 use super::asked::{self, Asked, Outcome, asked, events};
 use super::commit::{CommitError, Committer, partitions_of};
 use super::refused::{self, Refused};
@@ -39,6 +40,10 @@ impl Committer {
     /// # Errors
     /// A shard is fenced, or PostgreSQL is away; nothing was redriven, or all of it was.
     pub async fn redrive(&self, owned: &BTreeMap<Shard, Owned>, limit: u32) -> Result<Redriven, CommitError> {
+        getting_on(self.answer, self.redrive_whole(owned, limit)).await
+    }
+
+    async fn redrive_whole(&self, owned: &BTreeMap<Shard, Owned>, limit: u32) -> Result<Redriven, CommitError> {
         let asked = asked(&self.database, &self.slices, owned, limit).await?;
         if asked.is_empty() {
             return Ok(Redriven::default());

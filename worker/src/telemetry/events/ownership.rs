@@ -22,6 +22,33 @@ impl ClaimLost<'_> {
     }
 }
 
+/// A sink that the pipeline file no longer names has lost its position in a shard.
+pub struct SinkRemoved<'a> {
+    /// Slice of the shard.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// The sink.
+    pub sink: &'a str,
+    /// Where it was.
+    pub position: u64,
+}
+
+impl SinkRemoved<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { slice, partition, sink, position } = self;
+        warn!(
+            slice,
+            partition,
+            position,
+            "spec.sinks.{sink}: is gone from the pipeline file, and so is its position; named again, it begins at the \
+             checkpoint of then"
+        );
+        counter!(m::SINKS_REMOVED).increment(1);
+    }
+}
+
 /// The catalog is behind what was announced: it was restored from a backup.
 pub struct CatalogWentBack<'a> {
     /// Slice of the shard.

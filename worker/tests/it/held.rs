@@ -1,0 +1,72 @@
+//! Back-pressure as its users see it: what waits has a limit, and whoever is held says how much waits.
+
+use crate::harness::{PATIENCE, Pipeline, Process, eventually};
+use crate::processes::{Servers, network, source, stop};
+use crate::truth::entries;
+use std::time::Duration;
+use turbo_sim::Pace;
+
+fn summary(process: &Process) -> String {
+    process.stats()["summary"].as_str().unwrap().to_owned()
+}
+
+fn waiting(process: &Process) -> u64 {
+    process.stats()["log"]["waiting"].as_u64().unwrap_or(0)
+}
+
+/// Not more than this may wait for the workers.
+const HIGH_WATER: u64 = 1000;
+
+fn limited(pipeline: &Pipeline) {
+    let path = pipeline.path("pipeline.yaml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    let (nats, limited) = ("maxBytes: 1Gi", format!("maxBytes: 1Gi, highWater: {HIGH_WATER}"));
+    assert!(file.contains(nats), "{file}");
+    std::fs::write(path, file.replace(nats, &limited)).unwrap();
+}
+
+#[test]
+fn the_source_is_read_up_to_the_high_water_mark_until_workers_come() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(23, 8_000, Pace::Real { speed: 20.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    limited(&pipeline);
+    let ingest = servers.process(&pipeline, "ingest");
+    eventually(PATIENCE, "it is held", || {
+        summary(&ingest).starts_with("held: the workers are slower than the source, ")
+    });
+    // What is read waits in the process, which has a limit of its own.
+    eventually(PATIENCE, "all was sent", || ingest.stats()["source"]["events"] == 8_000);
+    let held = waiting(&ingest);
+    // A batch that has passed may be as large as the log takes.
+    assert!(held > HIGH_WATER && held <= 2 * HIGH_WATER, "{held}");
+    let worker = servers.process(&pipeline, "work");
+    let expected = entries(&network.truth().v2, 2) as i64;
+    eventually(PATIENCE, "everything lands", || servers.entries() >= expected);
+    eventually(PATIENCE, "it is held no more", || !summary(&ingest).starts_with("held"));
+    stop([ingest, worker]);
+}
+
+#[test]
+fn a_worker_without_its_database_says_how_much_waits() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(24, 8_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let (ingest, worker) = (servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work"));
+    eventually(PATIENCE, "it is ready", || worker.get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 500);
+    servers.postgres.kill();
+    eventually(PATIENCE, "it says so", || {
+        let said = summary(&worker);
+        let rest = said.strip_prefix("held: PostgreSQL takes no commit, ");
+        let count =
+            rest.and_then(|rest| rest.split_once(" waiting: ")).and_then(|(count, _)| count.parse::<u64>().ok());
+        count.is_some_and(|count| count > 100) && waiting(&worker) > 100
+    });
+    servers.postgres.restart();
+    assert!(network.wait_for(8_000, Duration::from_secs(120)));
+    let expected = entries(&network.truth().v2, 2) as i64;
+    eventually(PATIENCE, "everything lands", || servers.entries() >= expected);
+    eventually(PATIENCE, "nothing waits", || waiting(&worker) == 0 && !summary(&worker).starts_with("held"));
+    stop([ingest, worker]);
+}
