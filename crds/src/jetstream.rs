@@ -1,7 +1,10 @@
 //! `spec.source.jetstream`: a Jetstream service.
 
 use crate::{Duration, Quantity, SecretRef, patterns, rules};
-use kube::{KubeSchema, core::Rule};
+use kube::{
+    KubeSchema,
+    core::{Message, Rule},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -14,6 +17,8 @@ use std::path::PathBuf;
     validation = no_dictionary_without_compression(),
     validation = a_dictionary_for_v1_compression(),
     validation = a_time_for_v1(),
+    validation = a_sequence_for_one_endpoint(),
+    validation = few_dids_for_v2(),
     validation = Rule::new("!has(self.caFrom) || self.endpoints.exists(endpoint, endpoint.startsWith('wss://'))")
         .field_path(".caFrom")
         .message("is given, but no endpoint is wss://; remove it, or give a wss:// endpoint")
@@ -34,13 +39,15 @@ pub struct Jetstream {
     #[schemars(length(max = 100))]
     #[schemars(inner(length(min = 1, max = 319), regex(pattern = patterns::COLLECTION_OR_PREFIX.regex)))]
     pub collections: Vec<String>,
-    /// The DIDs of the repositories to ask for. At most 10000. Default: empty, which is all.
+    /// The DIDs of the repositories to ask for. At most 10000 with v1, and 1000 with v2, where the URL bears them. Default:
+    /// empty, which is all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10_000))]
     #[schemars(inner(length(min = 1, max = 2048), regex(pattern = patterns::DID.regex)))]
     pub dids: Vec<String>,
-    /// Where a pipeline that has no position yet begins: the sequence of a v2 event, or a time in microseconds since
-    /// 1970 (values of 1000000000000000 and above). Default: absent, which is now.
+    /// Where a pipeline that has no position yet begins: a time in microseconds since 1970 (values of 1000000000000000 and
+    /// above), or the sequence of a v2 event, which counts on one service only, and so with one endpoint only. A sequence
+    /// that the service no longer has ends the process. 0 is the beginning. Default: absent, which is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991u64))]
     pub cursor: Option<u64>,
@@ -59,8 +66,9 @@ pub struct Jetstream {
     /// Certificates (PEM) to trust for wss:// beside those of the system. Default: absent, which is the system's only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_from: Option<SecretRef>,
-    /// The largest frame that is accepted, on the wire and after decompression, 64Ki to 64Mi. A larger one is an error
-    /// of the service, and the connection is made anew. Default: 4Mi.
+    /// The largest frame that is accepted, on the wire and after decompression, 64Ki to 64Mi. A larger one is asked for once
+    /// more, then it is a dead letter, without its bytes where it is too large on the wire, and the service is asked to leave
+    /// it out. Default: 4Mi.
     #[serde(default = "default_max_frame")]
     #[x_kube(validation = rules::size_within("64Ki", "64Mi"))]
     pub max_frame: Quantity,
@@ -110,6 +118,28 @@ fn a_time_for_v1() -> Rule {
     Rule::new("self.version != 'v1' || !has(self.cursor) || self.cursor == 0 || self.cursor >= 1000000000000000")
         .field_path(".cursor")
         .message("is a sequence, which v1 does not know; give a time in microseconds since 1970, or version: v2")
+}
+
+/// Another service has other events at the same number.
+fn a_sequence_for_one_endpoint() -> Rule {
+    let no_sequence = "!has(self.cursor) || self.cursor == 0 || self.cursor >= 1000000000000000";
+    Rule::new(format!("self.version == 'v1' || {no_sequence} || self.endpoints.size() == 1"))
+        .field_path(".cursor")
+        .message(
+            "is a sequence, which counts on one service only, with several endpoints; \
+             give one endpoint, or a time in microseconds since 1970",
+        )
+}
+
+/// The request of v2 has no place for more: its URL bears them all.
+fn few_dids_for_v2() -> Rule {
+    Rule::new("self.version == 'v1' || !has(self.dids) || self.dids.size() <= 1000").field_path(".dids").message(
+        Message::Expression(
+            "'%d DIDs are above 1000, which is what the URL of v2 bears; give fewer, or version: v1'\
+             .format([self.dids.size()])"
+                .into(),
+        ),
+    )
 }
 
 /// v1 compresses with a dictionary that the reader must have.

@@ -15,6 +15,10 @@ use turbo_core::window::{Mark, Window};
 /// What an entry takes in memory beside its bytes, roughly.
 const OVERHEAD: usize = 512;
 
+/// Entries appended together at most, and the bytes from which on no more are taken: only then can the log say that it is
+/// full.
+const BATCH: (usize, usize) = (256, 1 << 20);
+
 /// How long the position may move without anything to append before the log is told all the same.
 const TELL: Duration = Duration::from_secs(10);
 
@@ -48,9 +52,9 @@ impl Appending {
         Self { position, window, slices, host: "".into(), seq, batch: Batch::default(), told: Instant::now() }
     }
 
-    /// Appends a new event to the batch; one that is in the window only moves the position.
-    pub(super) fn event(&mut self, (event, id): Identified, host: &str) {
-        self.moved(&event, host);
+    /// Appends a new event to the batch; one that is in the window only moves the position. `own` is the event's own id.
+    pub(super) fn event(&mut self, (event, id): Identified, own: EventId, host: &str) {
+        self.moved(&event, own, host);
         if self.window.contains(id) {
             return;
         }
@@ -67,9 +71,8 @@ impl Appending {
         self.entries(vec![self.slices.of_unreadable()], Content::Unreadable { bytes, reason }, marks, host);
     }
 
-    /// The source was read to an event that is in the window.
-    pub(super) fn moved(&mut self, event: &Event, host: &str) {
-        let id = EventId::of(event);
+    /// The source was read to an event that is in the window; `id` is the event's own.
+    pub(super) fn moved(&mut self, event: &Event, id: EventId, host: &str) {
         match &mut self.position {
             Some(position) if position.host == host => {
                 position.cursor = event.cursor;
@@ -92,9 +95,9 @@ impl Appending {
         self.batch.gaps.push(gap);
     }
 
-    /// Entries in the batch.
-    pub(super) fn len(&self) -> usize {
-        self.batch.entries.len()
+    /// Whether the batch takes no more.
+    pub(super) fn is_full(&self) -> bool {
+        self.batch.entries.len() >= BATCH.0 || self.batch.bytes >= BATCH.1
     }
 
     /// The batch, if there is anything in it. Where only known events come, it tells the position now and then.

@@ -1,6 +1,7 @@
 //! The reader: connects, joins, appends, and goes on after a loss.
 
 use super::appending::{Appending, Start};
+use super::unreadable::Held;
 use crate::live::Live;
 use crate::log::embedded::{Appender, Closed};
 use crate::sources::{ConnectError, Lost, Source};
@@ -37,6 +38,8 @@ pub(super) enum Over {
     NotJoined,
     /// What came is no event; it is asked for once more.
     Garbled(EventId, String),
+    /// What this connection leaves out is behind.
+    Passed,
     Ended(Ended),
 }
 
@@ -58,20 +61,27 @@ pub struct Ingest<S: Source> {
     pub(super) last: Option<EventId>,
     /// What was no event when it came first.
     pub(super) garbled: Option<EventId>,
-    /// Where a frame was too large.
-    oversized: Option<EventId>,
+    /// What is no event, and came before the join was seen.
+    pub(super) held: Held,
+    /// The largest frame that the next connection is to send, in bytes: a larger one was met, and is given up.
+    pub(super) at_most: Option<usize>,
+    /// The same of the open connection.
+    pub(super) left_out: Option<usize>,
 }
 
 impl<S: Source> Ingest<S> {
     /// A reader that goes on where `start` ends. `given` is the cursor for a source without a position.
     pub fn new(
-        source: S,
+        mut source: S,
         start: Start,
         slices: Arc<Slices>,
         log: Appender,
         live: Arc<Live>,
         given: Option<u64>,
     ) -> Self {
+        if let Some(position) = &start.position {
+            source.begin_with(&position.host);
+        }
         Self {
             source,
             appending: Appending::new(start, slices),
@@ -84,7 +94,9 @@ impl<S: Source> Ingest<S> {
             new_sequences: None,
             last: None,
             garbled: None,
-            oversized: None,
+            held: Held::default(),
+            at_most: None,
+            left_out: None,
         }
     }
 
@@ -94,9 +106,10 @@ impl<S: Source> Ingest<S> {
             let host = self.source.host().to_owned();
             self.name = self.source.name();
             let ask = self.ask(&host);
-            let over = match self.source.connect(ask).await {
+            let over = match self.source.connect(ask, self.at_most).await {
                 Ok(connection) => {
                     self.live.connected(&self.name, ask);
+                    self.left_out = self.at_most.take();
                     self.read(connection, Join::new(ask), &host).await
                 }
                 Err(error) => match self.refused(error, ask, &host).await {
@@ -130,11 +143,19 @@ impl<S: Source> Ingest<S> {
 
     async fn refused(&mut self, error: ConnectError, ask: Ask, host: &str) -> Option<Ended> {
         self.live.disconnected(&self.name, &error.to_string());
-        match error {
-            ConnectError::OtherSource(why) => return Some(Ended::OtherSource(why)),
-            ConnectError::CursorTooOld(_) => self.not_joined(ask, host),
-            ConnectError::NotReady(_) | ConnectError::Refused { .. } | ConnectError::Unreachable(_) => {
-                self.source.next_host();
+        match (&error, ask) {
+            (ConnectError::OtherSource(why), _) => return Some(Ended::OtherSource(why.clone())),
+            // Nothing was read yet, so there is nothing to go back to by time.
+            (ConnectError::CursorTooOld(why), Ask::Given(cursor)) => {
+                return Some(Ended::Broken(format!(
+                    "spec.source.jetstream.cursor: {cursor} is older than what {} has: {why}; \
+                     give a later one, or a time in microseconds since 1970",
+                    self.name
+                )));
+            }
+            (ConnectError::CursorTooOld(_), _) => self.not_joined(ask, host),
+            (ConnectError::NotReady(_) | ConnectError::Refused { .. } | ConnectError::Unreachable(_), _) => {
+                self.next_host();
             }
         }
         self.wait(&error).await;
@@ -145,6 +166,7 @@ impl<S: Source> Ingest<S> {
     async fn after(&mut self, over: Over, ask: Ask, host: &str) -> Option<Ended> {
         match over {
             Over::Ended(ended) => return Some(ended),
+            Over::Passed => {}
             Over::NotJoined => {
                 events::NotJoined { host: &self.name, ask }.emit();
                 self.not_joined(ask, host);
@@ -157,11 +179,8 @@ impl<S: Source> Ingest<S> {
             Over::Lost(Lost::Broken(why)) => return Some(Ended::Broken(why)),
             Over::Lost(lost) => {
                 self.live.disconnected(&self.name, &lost.to_string());
-                if let Lost::Oversized { size, limit } = lost {
-                    self.oversized(size, limit, host);
-                }
-                if lost.blames_host() || self.backoff.failures() > 0 {
-                    self.source.next_host();
+                if lost.blames_host() || self.ignored(&lost) || self.backoff.failures() > 0 {
+                    self.next_host();
                 }
                 events::ConnectionLost { host: &self.name, reason: lost.reason(), error: &lost.to_string() }.emit();
                 self.wait(&lost).await;
@@ -177,21 +196,21 @@ impl<S: Source> Ingest<S> {
     }
 
     fn not_joined(&mut self, ask: Ask, host: &str) {
+        self.held = Held::default();
         match ask {
             Ask::Time { .. } => self.rewinds += 1,
             _ => self.new_sequences = Some(host.to_owned()),
         }
     }
 
-    /// The second time at the same place, the frame is given up: a dead letter without bytes.
-    fn oversized(&mut self, size: usize, limit: usize, host: &str) {
-        let place = self.appending.position.as_ref().map_or_else(|| host.to_owned(), ToString::to_string);
-        let reason = format!("a frame of {size} bytes behind {place} is above the limit of {limit} bytes");
-        let id = EventId::of_bytes(self.last, reason.as_bytes());
-        if self.oversized.replace(id) != Some(id) {
-            return;
-        }
-        self.appending.unreadable(id, bytes::Bytes::new(), reason, host);
-        self.source.skip_oversized();
+    /// What was held back of a host says nothing of the next one.
+    fn next_host(&mut self) {
+        self.held = Held::default();
+        self.source.next_host();
+    }
+
+    /// Whether the host sends what it was asked to leave out.
+    fn ignored(&self, lost: &Lost) -> bool {
+        matches!((lost, self.left_out), (Lost::Oversized { size, .. }, Some(at_most)) if *size > at_most)
     }
 }

@@ -10,10 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use turbo_core::event::Event;
 use turbo_core::id::EventId;
-use turbo_core::join::{GivenUp, Join, Step};
+use turbo_core::join::{GivenUp, Identified, Join, Step};
 
-/// Events appended together at most.
-const BATCH: usize = 256;
 /// How long a stream may take to show a known event.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -34,7 +32,7 @@ impl<S: Source> Ingest<S> {
                 Some(received) => self.take(received, &mut join, host, &mut deadline),
                 None => self.gave_up(&mut join, host, &mut deadline),
             };
-            while over.is_none() && self.appending.len() < BATCH {
+            while over.is_none() && !self.appending.is_full() {
                 let Some(received) = connection.next().now_or_never() else { break };
                 over = self.take(received, &mut join, host, &mut deadline);
             }
@@ -64,14 +62,19 @@ impl<S: Source> Ingest<S> {
         deadline: &mut Instant,
     ) -> Option<Over> {
         match received {
-            Err(lost) => Some(Over::Lost(lost)),
+            Err(lost) => {
+                if let Lost::Oversized { size, limit } = lost {
+                    self.oversized(size, limit, join, host);
+                }
+                Some(Over::Lost(lost))
+            }
             Ok(Received::End) if !join.joined() => Some(Over::Ended(Ended::OtherSource(format!(
                 "spec.source.recording.path: the file ends before the position, {}; give the file that the position is of",
                 self.appending.position.as_ref().map(ToString::to_string).unwrap_or_default()
             )))),
             Ok(Received::End) => Some(Over::Ended(Ended::Source)),
             Ok(Received::Event(event)) => self.event(event, join, host, deadline),
-            Ok(Received::Unreadable { bytes, reason }) => self.unreadable(bytes, reason, host),
+            Ok(Received::Unreadable { bytes, reason }) => self.unreadable(bytes, reason, join, host),
             Ok(Received::Unknown(kind)) => {
                 events::UnknownKind { host: &self.name, kind: &kind }.emit();
                 None
@@ -87,11 +90,15 @@ impl<S: Source> Ingest<S> {
     fn event(&mut self, event: Box<Event>, join: &mut Join, host: &str, deadline: &mut Instant) -> Option<Over> {
         let id = EventId::of(&event);
         self.last = Some(id);
-        match join.take(event, id, &self.appending.window) {
-            Step::Append(event) => self.appending.event(event, host),
+        let numbered = event.cursor.is_some();
+        let step = join.take(event, id, &self.appending.window);
+        // What was left out is behind, and this event can be gone on from exactly: now with everything.
+        let passed = self.left_out.is_some() && numbered && matches!(step, Step::Append(_) | Step::Known(_));
+        match step {
+            Step::Append(event) => self.appending.event(event, id, host),
             Step::Known((event, _)) => {
                 self.live.known();
-                self.appending.moved(&event, host);
+                self.appending.moved(&event, id, host);
             }
             Step::Dropped => {
                 *deadline = Instant::now() + JOIN_TIMEOUT;
@@ -106,16 +113,17 @@ impl<S: Source> Ingest<S> {
             Step::Joined { held, known } => {
                 self.joined();
                 events::Joined { host: &self.name, held: held.len(), window: &self.appending.window }.emit();
-                let (known, id) = known;
-                self.appending.window.align(id, known.time_us);
-                held.into_iter().for_each(|event| self.appending.event(event, host));
-                self.appending.moved(&known, host);
+                let (known, in_window) = known;
+                self.appending.window.align(in_window, known.time_us);
+                self.append_held(held, host);
+                self.release(host);
+                self.appending.moved(&known, id, host);
             }
             Step::NotJoined => return Some(Over::NotJoined),
             Step::Full => return self.gave_up(join, host, deadline),
         }
         self.backoff.reset();
-        None
+        passed.then_some(Over::Passed)
     }
 
     fn joined(&mut self) {
@@ -144,22 +152,16 @@ impl<S: Source> Ingest<S> {
         self.live.gap();
         self.appending.gap(gap);
         self.joined();
-        held.into_iter().for_each(|event| self.appending.event(event, host));
+        self.append_held(held, host);
+        self.release(host);
         None
     }
 
-    fn unreadable(&mut self, bytes: bytes::Bytes, reason: String, host: &str) -> Option<Over> {
-        let id = EventId::of_bytes(self.last, &bytes);
-        self.last = Some(id);
-        if self.appending.window.contains(id) {
-            return None;
+    fn append_held(&mut self, held: Vec<Identified>, host: &str) {
+        for event in held {
+            let own = EventId::of(&event.0);
+            self.appending.event(event, own, host);
         }
-        if S::MAY_GARBLE && self.garbled != Some(id) {
-            return Some(Over::Garbled(id, reason));
-        }
-        events::Unreadable { reason: &reason, bytes: bytes.len() }.emit();
-        self.appending.unreadable(id, bytes, reason, host);
-        None
     }
 }
 
@@ -168,59 +170,5 @@ impl<S: Source> Ingest<S> {
 mod silent_tests;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ingest::Start;
-    use crate::live::Live;
-    use crate::log::embedded;
-    use crate::sinks::sqlite::Loaded;
-    use crate::sources::ConnectError;
-    use std::sync::Arc;
-    use turbo_core::join::Ask;
-    use turbo_core::shard::{Slice, Slices};
-
-    /// A host that sends the same garbage twice whenever it is asked, and then ends.
-    struct Garbage;
-
-    struct Frames(u32);
-
-    impl Source for Garbage {
-        type Connection = Frames;
-        const MAY_GARBLE: bool = true;
-        fn host(&self) -> &str {
-            "garbage"
-        }
-        fn next_host(&mut self) {}
-        fn skip_oversized(&mut self) {}
-        async fn connect(&mut self, _: Ask) -> Result<Frames, ConnectError> {
-            Ok(Frames(2))
-        }
-    }
-
-    impl Connection for Frames {
-        async fn next(&mut self) -> Result<Received, Lost> {
-            if self.0 == 0 {
-                return Ok(Received::End);
-            }
-            self.0 -= 1;
-            Ok(Received::Unreadable { bytes: bytes::Bytes::from_static(b"garbage"), reason: "garbage".into() })
-        }
-    }
-
-    #[tokio::test]
-    async fn garbage_that_a_stream_begins_with_is_given_up_each_time() {
-        let slices = Slices::new(vec![Slice { name: "default".into(), collections: None, partitions: 1 }]);
-        let slices = Arc::new(slices.unwrap());
-        let loaded = Loaded { start: Start::default(), claims: Vec::new() };
-        let live = Arc::new(Live::new("test", &slices, &loaded, 1 << 20, false));
-        let (appender, mut reader) = embedded::log(1 << 20);
-        let ingest = Ingest::new(Garbage, Start::default(), slices, appender, live, Some(1));
-        let ended = tokio::time::timeout(Duration::from_secs(60), ingest.run()).await.expect("it ends");
-        assert!(matches!(ended, Ended::Source), "{ended:?}");
-        let mut dead_letters = 0;
-        while let Some((batch, _)) = reader.next(100).await {
-            dead_letters += batch.entries.len();
-        }
-        assert_eq!(dead_letters, 2, "each of the two, once");
-    }
-}
+#[path = "receiving_tests.rs"]
+mod tests;

@@ -35,8 +35,8 @@ impl Source for Loading {
         "loading"
     }
     fn next_host(&mut self) {}
-    fn skip_oversized(&mut self) {}
-    async fn connect(&mut self, ask: Ask) -> Result<Loads, ConnectError> {
+    fn begin_with(&mut self, _: &str) {}
+    async fn connect(&mut self, ask: Ask, _: Option<usize>) -> Result<Loads, ConnectError> {
         let mut asked = self.asked.lock().unwrap();
         asked.push(ask);
         let silent = if asked.len() <= 3 { 100 * JOIN_TIMEOUT } else { JOIN_TIMEOUT + Duration::from_secs(2) };

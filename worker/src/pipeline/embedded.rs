@@ -62,10 +62,7 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
     let worker = tokio::spawn(worker.run());
     let given = given(&spec);
     let read = match source {
-        OpenSource::Jetstream(mut source) => {
-            if let Some(position) = &start.position {
-                source.begin_with(&position.host);
-            }
+        OpenSource::Jetstream(source) => {
             let _shown = AbortOnDropHandle::new(tokio::spawn(progress::show(live.clone(), None)));
             read(Ingest::new(*source, start, slices, appender, live.clone(), given), &stop).await
         }

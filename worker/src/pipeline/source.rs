@@ -82,7 +82,7 @@ fn jetstream_source(
         quiet: if filtered { QUIET_FILTERED } else { QUIET },
         silent: options.silence.as_std(),
     };
-    Ok(Jetstream::new(options, tls, dictionaries))
+    Ok(Jetstream::new(options, tls, dictionaries)?)
 }
 
 /// Where fetched dictionaries are kept: beside the SQLite file, or where temporary files go.

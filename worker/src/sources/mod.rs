@@ -31,11 +31,15 @@ pub trait Source: Send + 'static {
     /// Chooses the next host. A source with one host stays there.
     fn next_host(&mut self);
 
-    /// Opens the stream at what is asked for.
-    fn connect(&mut self, ask: Ask) -> impl Future<Output = Result<Self::Connection, ConnectError>> + Send;
+    /// Goes on with the host of a position, where it has it.
+    fn begin_with(&mut self, host: &str);
 
-    /// A frame was larger than the limit again at the same place: leave such frames out from now on.
-    fn skip_oversized(&mut self);
+    /// Opens the stream at what is asked for. `at_most`: the largest frame that the host is asked to send, in bytes.
+    fn connect(
+        &mut self,
+        ask: Ask,
+        at_most: Option<usize>,
+    ) -> impl Future<Output = Result<Self::Connection, ConnectError>> + Send;
 }
 
 /// An open stream of a source.

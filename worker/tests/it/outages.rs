@@ -67,6 +67,19 @@ fn outage(keep: usize) {
 }
 
 #[test]
+fn a_sequence_that_the_host_no_longer_has_ends_the_process_and_names_the_field() {
+    let network = stepped(HostConfig { segment_us: 1_000_000, lookback_us: 10_000_000, ..HostConfig::default() });
+    network.step(20_000);
+    let source = format!("{{jetstream: {{endpoints: ['{}'], cursor: 5, compression: none}}}}", network.url(0));
+    let pipeline = Pipeline::with_sinks(&source, "{sqlite: {path: out.sqlite}}", "");
+    let mut process = pipeline.start();
+    assert_eq!(process.wait().code(), Some(1));
+    let log = process.log();
+    let said = format!("spec.source.jetstream.cursor: 5 is older than what {} has: ", network.addr(0));
+    assert!(log.contains(&said) && log.contains("; give a later one, or a time in microseconds since 1970"), "{log}");
+}
+
+#[test]
 fn a_cached_dictionary_of_another_host_is_fetched_anew() {
     let source = |network: &Network| format!("{{jetstream: {{endpoints: ['{}'], cursor: {FROM}}}}}", network.url(0));
     let world = |seed| WorldConfig { accounts: 100, ..WorldConfig::seeded(seed) };

@@ -206,6 +206,18 @@ fn a_small_recording_grows_and_goes_on() {
 }
 
 #[test]
+fn a_single_line_without_an_end_grows_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let pipeline = pipeline(&file, PARQUET, "");
+    for (text, records) in [(commit(1), 1), (commit(1) + "\n", 1), (commit(1) + "\n" + &commit(2), 2)] {
+        std::fs::write(&file, text).unwrap();
+        pipeline.run();
+        assert_eq!(Db::open(&pipeline.path("out.sqlite")).number("SELECT sum(entries) FROM shards"), records);
+    }
+}
+
+#[test]
 fn times_at_the_ends_of_what_a_number_holds_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");

@@ -84,8 +84,8 @@ fn filters_reach_the_server_also_those_too_long_for_a_url() {
     let truth = network.truth();
     let wanted: Vec<&str> =
         truth.v1.repos.keys().map(|did| &**did).filter(|did| did.starts_with("did:plc:")).take(5).collect();
-    // 300 more that do not exist make the filter too long for a URL.
-    let others = (0..300).map(|n| format!("did:plc:{n:0>24}"));
+    // More that do not exist, up to what v2 may be asked for, make the filter too long for the URL of v1.
+    let others = (wanted.len()..1000).map(|n| format!("did:plc:{n:0>24}"));
     let dids: Vec<String> = wanted.iter().map(ToString::to_string).chain(others).collect();
     let events: usize = wanted.iter().map(|did| truth.v1.repos[*did].events.len()).sum();
     for (version, events) in [("v1", events), ("v2", wanted.iter().map(|did| truth.v2.repos[*did].events.len()).sum())]
@@ -104,4 +104,15 @@ fn filters_reach_the_server_also_those_too_long_for_a_url() {
         ));
         assert_eq!(other, 0, "{version}");
     }
+}
+
+#[test]
+fn filters_that_no_url_bears_are_refused_at_the_start() {
+    let dids: Vec<String> = (0..40).map(|n| format!("did:web:{}.{n}.example.org", "a".repeat(1900))).collect();
+    let source = format!("{{jetstream: {{endpoints: ['ws://127.0.0.1:9'], dids: {dids:?}}}}}");
+    let pipeline = Pipeline::new(&source, "");
+    let mut process = pipeline.start();
+    assert_eq!(process.wait().code(), Some(1));
+    let said = "spec.source.jetstream.dids: with the collections they make a URL of 7";
+    assert!(process.log().contains(said), "{}", process.log());
 }

@@ -248,7 +248,7 @@ async fn embedded_pipeline(events: u64) -> u64 {
         quiet: Duration::from_secs(60),
         silent: Duration::from_secs(60),
     };
-    let source = Jetstream::new(options, client_config(None).unwrap(), None);
+    let source = Jetstream::new(options, client_config(None).unwrap(), None).unwrap();
     let ingest = Ingest::new(source, start, slices, appender, live.clone(), Some(1_000_000_000_000_000));
     let reading = async {
         while live.stats().source.events < events {

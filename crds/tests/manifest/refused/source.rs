@@ -96,6 +96,16 @@ pub(super) fn jetstream() -> Vec<(Value, &'static str)> {
              give a time in microseconds since 1970, or version: v2",
         ),
         (
+            json!({"spec.source.jetstream.cursor": 5, "spec.source.jetstream.endpoints": ["wss://a", "wss://b"]}),
+            "spec.source.jetstream.cursor: 5 is a sequence, which counts on one service only, with several endpoints; \
+             give one endpoint, or a time in microseconds since 1970",
+        ),
+        (
+            json!({"spec.source.jetstream.dids": vec!["did:plc:a"; 1001]}),
+            "spec.source.jetstream.dids: 1001 DIDs are above 1000, which is what the URL of v2 bears; \
+             give fewer, or version: v1",
+        ),
+        (
             json!({"spec.source.jetstream.version": "v1", "spec.source.jetstream.dictionary": "zdict"}),
             "spec.source.jetstream.dictionary: \"zdict\" is given without compression; \
              set compression: zstd, or remove it",

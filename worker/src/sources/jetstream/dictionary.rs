@@ -1,7 +1,8 @@
 //! zstd dictionaries: v1's comes from a file, v2's from `network.bsky.jetstream.getZstdDictionary`, cached by id.
 //!
 //! A dictionary is immutable for its id; a server may retire one, and then refuses the subscription with
-//! `UnknownZstdDictionary`. A dictionary that can not be had is no reason not to read: frames then come as plain text. One
+//! `UnknownZstdDictionary`. What is fetched is always the current one, so without an id, as the lexicon asks of a client
+//! whose id is retired: a server gives out no other (it answers `DictionaryNotFound`). A dictionary that can not be had is no reason not to read: frames then come as plain text. One
 //! with which a connection's first frame can not be read is doubted: a cached one is fetched anew, any other is given up.
 
 use rustls::ClientConfig;

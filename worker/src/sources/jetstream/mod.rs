@@ -9,7 +9,7 @@ mod tls;
 
 pub use connection::Socket;
 pub use dictionary::Dictionaries;
-pub use request::{Filters, Version};
+pub use request::{Filters, FiltersTooLong, Version};
 pub use tls::client_config;
 
 use crate::sources::{ConnectError, Source};
@@ -54,24 +54,27 @@ pub struct Jetstream {
 
 impl Jetstream {
     /// A source that begins with the first endpoint. Without `dictionaries` frames are asked for as plain text.
-    #[must_use]
-    pub fn new(options: Options, tls: Arc<ClientConfig>, dictionaries: Option<Dictionaries>) -> Self {
+    ///
+    /// # Errors
+    /// The filters are too long to be asked for.
+    pub fn new(
+        options: Options,
+        tls: Arc<ClientConfig>,
+        dictionaries: Option<Dictionaries>,
+    ) -> Result<Self, FiltersTooLong> {
+        options.endpoints.iter().try_for_each(|endpoint| request::check(&options, endpoint))?;
         let hosts = options.endpoints.iter().map(host_of).collect();
-        Self { options, tls, dictionaries, hosts, at: 0 }
+        Ok(Self { options, tls, dictionaries, hosts, at: 0 })
     }
 
-    /// Begins with the host of a position, where it is still among the endpoints.
-    pub fn begin_with(&mut self, host: &str) {
-        self.at = self.hosts.iter().position(|known| known == host).unwrap_or(0);
-    }
-
-    async fn open(&mut self, ask: Ask) -> Result<Socket, ConnectError> {
+    async fn open(&mut self, ask: Ask, at_most: Option<usize>) -> Result<Socket, ConnectError> {
         let endpoint = self.options.endpoints[self.at].clone();
         let dictionary = match &mut self.dictionaries {
             Some(dictionaries) => dictionaries.current(&endpoint).await,
             None => None,
         };
-        let request = request::build(&self.options, &endpoint, ask, dictionary.as_deref())
+        let at_most = at_most.map(|bytes| bytes as u64).into_iter().chain(self.options.filters.max_message_size).min();
+        let request = request::build(&self.options, &endpoint, ask, dictionary.as_deref(), at_most)
             .map_err(|e| ConnectError::Unreachable(e.to_string()))?;
         let limits = WebSocketConfig::default()
             .max_message_size(Some(self.options.max_frame))
@@ -104,14 +107,13 @@ impl Source for Jetstream {
         self.at = (self.at + 1) % self.hosts.len();
     }
 
-    fn skip_oversized(&mut self) {
-        let limit = self.options.max_frame as u64;
-        let asked = self.options.filters.max_message_size.unwrap_or(limit);
-        self.options.filters.max_message_size = Some(asked.min(limit));
+    /// Begins with the first endpoint, where the host is no longer among them.
+    fn begin_with(&mut self, host: &str) {
+        self.at = self.hosts.iter().position(|known| known == host).unwrap_or(0);
     }
 
-    async fn connect(&mut self, ask: Ask) -> Result<Socket, ConnectError> {
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open(ask)).await;
+    async fn connect(&mut self, ask: Ask, at_most: Option<usize>) -> Result<Socket, ConnectError> {
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open(ask, at_most)).await;
         let opened = opened.unwrap_or_else(|_| {
             Err(ConnectError::Unreachable(format!("the host did not open the stream within {CONNECT_TIMEOUT:?}")))
         });

@@ -11,6 +11,8 @@ use url::Url;
 
 /// The longest query that every proxy passes; longer filters go to a v1 host by `options_update`.
 const MAX_QUERY: usize = 4096;
+/// The longest URL without what each connection adds: 65,534 bytes are what a request can bear.
+const MAX_URL: usize = 65_000;
 
 /// The two protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,15 @@ pub struct Filters {
     pub max_message_size: Option<u64>,
 }
 
+/// Filters that no URL bears.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "spec.source.jetstream.dids: with the collections they make a URL of {0} bytes, above {max}; \
+     give fewer, or version: v1, which takes them in a message",
+    max = MAX_URL
+)]
+pub struct FiltersTooLong(usize);
+
 /// What opens a stream.
 pub(super) struct Opening {
     /// The upgrade.
@@ -63,7 +74,7 @@ struct Payload<'a> {
     max_message_size_bytes: u64,
 }
 
-/// The request for `ask` at an endpoint.
+/// The request for `ask` at an endpoint, and for events of at most so many bytes.
 ///
 /// # Errors
 /// The endpoint's URL can not be requested.
@@ -72,14 +83,9 @@ pub(super) fn build(
     endpoint: &Url,
     ask: Ask,
     dictionary: Option<&Vec<u8>>,
+    at_most: Option<u64>,
 ) -> Result<Opening, WsError> {
-    let mut url = endpoint.clone();
-    url.set_path(&format!("{}/{}", endpoint.path().trim_end_matches('/'), options.version.path()));
-    add_filters(&mut url, options);
-    let hello = (options.version == Version::V1 && url.query().unwrap_or_default().len() > MAX_QUERY).then(|| {
-        url.set_query(Some("requireHello=true"));
-        options_update(&options.filters)
-    });
+    let (mut url, hello) = filtered(options, endpoint, at_most);
     add_cursor_and_compression(&mut url, options.version, ask, dictionary);
     let mut upgrade = url.as_str().into_client_request()?;
     if options.version == Version::V2 {
@@ -88,7 +94,28 @@ pub(super) fn build(
     Ok(Opening { upgrade, hello })
 }
 
-fn add_filters(url: &mut Url, options: &Options) {
+/// Whether the filters can be asked for.
+///
+/// # Errors
+/// They do not fit a URL, and the protocol has no other place for them.
+pub(super) fn check(options: &Options, endpoint: &Url) -> Result<(), FiltersTooLong> {
+    let length = filtered(options, endpoint, options.filters.max_message_size).0.as_str().len();
+    if length > MAX_URL { Err(FiltersTooLong(length)) } else { Ok(()) }
+}
+
+/// The URL with the filters, or with a word that they follow in a message.
+fn filtered(options: &Options, endpoint: &Url, at_most: Option<u64>) -> (Url, Option<String>) {
+    let mut url = endpoint.clone();
+    url.set_path(&format!("{}/{}", endpoint.path().trim_end_matches('/'), options.version.path()));
+    add_filters(&mut url, options, at_most);
+    let hello = (options.version == Version::V1 && url.query().unwrap_or_default().len() > MAX_QUERY).then(|| {
+        url.set_query(Some("requireHello=true"));
+        options_update(&options.filters, at_most)
+    });
+    (url, hello)
+}
+
+fn add_filters(url: &mut Url, options: &Options, at_most: Option<u64>) {
     let (collections, dids) = match options.version {
         Version::V1 => ("wantedCollections", "wantedDids"),
         Version::V2 => ("collections", "dids"),
@@ -101,7 +128,7 @@ fn add_filters(url: &mut Url, options: &Options) {
     for did in &options.filters.dids {
         query.append_pair(dids, did);
     }
-    if let Some(size) = options.filters.max_message_size {
+    if let Some(size) = at_most {
         query.append_pair("maxMessageSizeBytes", &size.to_string());
     }
 }
@@ -127,11 +154,11 @@ fn add_cursor_and_compression(url: &mut Url, version: Version, ask: Ask, diction
     }
 }
 
-fn options_update(filters: &Filters) -> String {
+fn options_update(filters: &Filters, at_most: Option<u64>) -> String {
     let payload = Payload {
         wanted_collections: &filters.collections,
         wanted_dids: &filters.dids,
-        max_message_size_bytes: filters.max_message_size.unwrap_or(0),
+        max_message_size_bytes: at_most.unwrap_or(0),
     };
     serde_json::to_string(&OptionsUpdate { r#type: "options_update", payload }).unwrap_or_default()
 }

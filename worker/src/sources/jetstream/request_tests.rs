@@ -8,7 +8,8 @@ fn options(version: Version, filters: Filters) -> Options {
 }
 
 fn url(version: Version, endpoint: &str, filters: Filters, ask: Ask) -> (String, Opening) {
-    let opening = build(&options(version, filters), &endpoint.parse().unwrap(), ask, None).unwrap();
+    let (at_most, endpoint) = (filters.max_message_size, endpoint.parse().unwrap());
+    let opening = build(&options(version, filters), &endpoint, ask, None, at_most).unwrap();
     (opening.upgrade.uri().to_string(), opening)
 }
 
@@ -49,4 +50,24 @@ fn filters_too_long_for_a_url_go_by_options_update() {
     // v2 takes no message from a client: there the URL has to bear it.
     let (v2, opening) = url(Version::V2, "ws://h", filters(), Ask::Given(7));
     assert!(v2.len() > 30_000 && opening.hello.is_none());
+}
+
+#[test]
+fn filters_that_no_url_bears_are_refused_before_any_request() {
+    let endpoint: Url = "wss://h".parse().unwrap();
+    let of = |version, dids: u64| {
+        let dids = (0..dids).map(|n| format!("did:plc:{n:024}")).collect();
+        options(version, Filters { dids, ..Filters::default() })
+    };
+    let most = (1..).take_while(|dids| check(&of(Version::V2, *dids), &endpoint).is_ok()).last().unwrap();
+    assert!(most > 1500, "{most}");
+    // What just fits can be asked for with all that a connection adds, and what is refused could not.
+    let dictionary = [&[0x37, 0xa4, 0x30, 0xec][..], &[0xff; 8]].concat();
+    let ask = Ask::Given(u64::MAX);
+    let built = |dids| build(&of(Version::V2, dids), &endpoint, ask, Some(&dictionary), Some(u64::MAX));
+    assert!(built(most).unwrap().upgrade.uri().to_string().contains("&zstdDictionary=4294967295"));
+    assert!(built(most + 20).is_err());
+    let refused = check(&of(Version::V2, most + 1), &endpoint).unwrap_err().to_string();
+    assert!(refused.starts_with("spec.source.jetstream.dids: with the collections they make a URL of 65"), "{refused}");
+    assert!(check(&of(Version::V1, 10_000), &endpoint).is_ok(), "they go in a message");
 }

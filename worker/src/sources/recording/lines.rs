@@ -3,8 +3,13 @@
 use super::Options;
 use bytes::Bytes;
 use std::io::{BufRead, Read};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+/// Lines on their way from the file to the reader, and their bytes; a longer line goes alone.
+const AHEAD: usize = 256;
+const AHEAD_BYTES: usize = 4 << 20;
 /// What is kept of a line that is too long, in bytes.
 const KEPT: usize = 1 << 20;
 
@@ -20,8 +25,52 @@ pub(super) enum Line {
     Broken(String),
 }
 
+/// Where lines go.
+pub(super) struct Sender {
+    to: mpsc::Sender<(Line, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+}
+
+/// Where they come from; a line's bytes count until it is taken.
+pub(super) struct Receiver(mpsc::Receiver<(Line, OwnedSemaphorePermit)>);
+
+/// A channel that is bounded by lines and by bytes.
+pub(super) fn channel() -> (Sender, Receiver) {
+    let (to, from) = mpsc::channel(AHEAD);
+    (Sender { to, room: Arc::new(Semaphore::new(AHEAD_BYTES)) }, Receiver(from))
+}
+
+impl Sender {
+    /// Waits for room. False where nobody listens.
+    fn send(&self, line: Line) -> bool {
+        let bytes = line.len().min(AHEAD_BYTES) as u32;
+        let room = match self.room.clone().try_acquire_many_owned(bytes) {
+            Ok(room) => Ok(room),
+            // The other side gives back what it has not taken when it goes.
+            Err(_) => Handle::current().block_on(self.room.clone().acquire_many_owned(bytes)),
+        };
+        room.is_ok_and(|room| self.to.blocking_send((line, room)).is_ok())
+    }
+}
+
+impl Receiver {
+    /// The next line; `None` at the end. Safe to cancel.
+    pub(super) async fn next(&mut self) -> Option<Line> {
+        self.0.recv().await.map(|(line, _)| line)
+    }
+}
+
+impl Line {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(_, bytes) | Self::Unended(_, bytes) | Self::TooLong(_, bytes, _) => bytes.len(),
+            Self::Broken(reason) => reason.len(),
+        }
+    }
+}
+
 /// Sends the lines from number `from` on, until the end or until nobody listens.
-pub(super) fn read_lines(mut file: Box<dyn BufRead + Send>, from: u64, options: &Options, to: &mpsc::Sender<Line>) {
+pub(super) fn read_lines(mut file: Box<dyn BufRead + Send>, from: u64, options: &Options, to: &Sender) {
     let mut number = 0;
     loop {
         number += 1;
@@ -37,7 +86,7 @@ pub(super) fn read_lines(mut file: Box<dyn BufRead + Send>, from: u64, options: 
             )),
         };
         let broken = matches!(line, Line::Broken(_));
-        if to.blocking_send(line).is_err() || broken {
+        if !to.send(line) || broken {
             return;
         }
     }
@@ -103,6 +152,40 @@ mod tests {
         assert_eq!(all(text, 5), expected);
         assert_eq!(all(b"1234567", 5), [long(1, 7)]);
         assert_eq!(all(b"", 5), []);
+    }
+
+    #[tokio::test]
+    async fn the_bytes_on_their_way_are_bounded_also_where_lines_are_large() {
+        const LINES: usize = 20;
+        let text = vec![b'x'; 1 << 20];
+        let file = std::io::Cursor::new([text, b"\n".to_vec()].concat().repeat(LINES));
+        let (send, mut lines) = channel();
+        let room = send.room.clone();
+        let options = Options { path: "x".into(), recorded_pace: false, max_frame: 2 << 20 };
+        let reading = tokio::task::spawn_blocking(move || read_lines(Box::new(file), 1, &options, &send));
+        while room.available_permits() > 0 && !reading.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lines.0.len(), AHEAD_BYTES >> 20, "and no more is on its way");
+        assert!(!reading.is_finished());
+        let mut read = 0;
+        while let Some(line) = lines.next().await {
+            read += 1;
+            assert_eq!(line.len(), 1 << 20);
+        }
+        assert_eq!(read, LINES);
+        reading.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_reading_ends_when_nobody_listens() {
+        let file = std::io::Cursor::new([vec![b'x'; 3 << 20], b"\n".to_vec()].concat().repeat(9));
+        let (send, mut lines) = channel();
+        let options = Options { path: "x".into(), recorded_pace: false, max_frame: 4 << 20 };
+        let reading = tokio::task::spawn_blocking(move || read_lines(Box::new(file), 1, &options, &send));
+        assert!(lines.next().await.is_some());
+        drop(lines);
+        reading.await.unwrap();
     }
 
     #[test]

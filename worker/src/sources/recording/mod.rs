@@ -1,7 +1,7 @@
 //! A recording: JSON lines, plain or zstd (`.zst`), v1 or v2, at full speed or at the recorded pace.
 //!
-//! Its position is a line number, counted from 1, and the identity of the file: a hash of its first line, so that a file
-//! that has grown is the same one. A resumed recording is read from its beginning up to the position, where the very
+//! Its position is a line number, counted from 1, and the identity of the file: a hash of its first line without its end,
+//! so that a file that has grown is the same one. A resumed recording is read from its beginning up to the position, where the very
 //! event of the position must stand; another file is refused.
 
 mod lines;
@@ -9,7 +9,7 @@ mod pace;
 
 use crate::sources::{ConnectError, Connection, Lost, Received, Source};
 use bytes::Bytes;
-use lines::{Line, read_lines};
+use lines::{Line, channel, read_lines};
 use pace::Pace;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -17,14 +17,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::mpsc;
 use turbo_core::join::Ask;
 use turbo_core::wire::{Frame, decode};
 
 /// Bytes of the first line that make the file's identity, at most.
 const HEAD: u64 = 64 * 1024;
-/// Lines on their way from the file to the reader.
-const AHEAD: usize = 256;
 /// The longest line in bytes.
 pub const MAX_LINE: usize = 64 << 20;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -44,6 +41,8 @@ pub struct Options {
 pub struct Recording {
     options: Options,
     identity: String,
+    /// What older versions called a file whose first line has an end: the end was in the hash.
+    old_identity: String,
     progress: Progress,
 }
 
@@ -103,8 +102,15 @@ impl Recording {
         };
         let (head, size) =
             read_head().map_err(|source| OpenError { path: options.path.display().to_string(), source })?;
-        let identity = format!("recording:{:016x}", xxhash_rust::xxh3::xxh3_64(&head));
-        Ok(Self { options, identity, progress: Progress { read: Arc::default(), size } })
+        let identity_of = |head| format!("recording:{:016x}", xxhash_rust::xxh3::xxh3_64(head));
+        let line = head.strip_suffix(b"\n").unwrap_or(&head);
+        let identity = identity_of(line.strip_suffix(b"\r").unwrap_or(line));
+        Ok(Self {
+            options,
+            identity,
+            old_identity: identity_of(&head),
+            progress: Progress { read: Arc::default(), size },
+        })
     }
 
     /// How far it was read, now and later.
@@ -140,9 +146,14 @@ impl Source for Recording {
 
     fn next_host(&mut self) {}
 
-    fn skip_oversized(&mut self) {}
+    /// The name that the position has for this file stays.
+    fn begin_with(&mut self, host: &str) {
+        if host == self.old_identity {
+            self.identity.clone_from(&self.old_identity);
+        }
+    }
 
-    async fn connect(&mut self, ask: Ask) -> Result<Lines, ConnectError> {
+    async fn connect(&mut self, ask: Ask, _: Option<usize>) -> Result<Lines, ConnectError> {
         let from = match ask {
             Ask::Sequence(line, _) | Ask::Given(line) => line,
             Ask::Tip => 1,
@@ -153,7 +164,7 @@ impl Source for Recording {
                 )));
             }
         };
-        let (send, lines) = mpsc::channel(AHEAD);
+        let (send, lines) = channel();
         let options = self.options.clone();
         self.progress.read.store(0, Ordering::Relaxed);
         let file =
@@ -165,7 +176,7 @@ impl Source for Recording {
 
 /// The lines of a recording, decoded.
 pub struct Lines {
-    lines: mpsc::Receiver<Line>,
+    lines: lines::Receiver,
     pace: Option<Pace>,
     held: Option<(Instant, Received)>,
 }
@@ -173,7 +184,7 @@ pub struct Lines {
 impl Connection for Lines {
     async fn next(&mut self) -> Result<Received, Lost> {
         if self.held.is_none() {
-            let received = match self.lines.recv().await {
+            let received = match self.lines.next().await {
                 None => Received::End,
                 Some(Line::Broken(reason)) => return Err(Lost::Broken(reason)),
                 Some(Line::Text(number, bytes)) => decoded(number, bytes),
@@ -212,5 +223,39 @@ fn decoded(number: u64, bytes: Bytes) -> Received {
         Ok(Frame::Info(name, message) | Frame::Error(name, message)) => Received::Info(name, message),
         Ok(Frame::Unknown(kind)) => Received::Unknown(kind),
         Err(error) => Received::Unreadable { bytes, reason: format!("line {number}: {error}") },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(text: &[u8]) -> Recording {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Recording::open(Options { path: file.path().into(), recorded_pace: false, max_frame: 1000 }).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_the_same_one_however_its_first_line_ends() {
+        let name = opened(b"{}").host().to_owned();
+        for text in [&b"{}\n"[..], b"{}\r\n", b"{}\r", b"{}\n{}\n"] {
+            assert_eq!(opened(text).host(), name);
+        }
+        assert_ne!(opened(b"{ }\n").host(), name);
+    }
+
+    #[test]
+    fn a_position_that_bears_a_name_of_before_is_still_of_its_file() {
+        for text in [&b"{}\n"[..], b"{}\r\n", b"{}\n{}\n"] {
+            let end = text.iter().position(|byte| *byte == b'\n').unwrap();
+            let before = format!("recording:{:016x}", xxhash_rust::xxh3::xxh3_64(&text[..=end]));
+            let mut recording = opened(text);
+            recording.begin_with(&before);
+            assert_eq!(recording.host(), before);
+            let mut another = opened(b"[]\n");
+            another.begin_with(&before);
+            assert_ne!(another.host(), before);
+        }
     }
 }
