@@ -14,10 +14,13 @@ use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Slice, Slices};
 use turbo_core::window::Window;
 
+/// What a host was asked for, and the largest frame that it was to send.
+type Asked = Vec<(Ask, Option<usize>)>;
+
 /// A host whose connections give these, one after the other, and then end the source.
 struct Host {
     connections: VecDeque<Vec<Result<Received, Lost>>>,
-    asked: Arc<Mutex<Vec<(Ask, Option<usize>)>>>,
+    asked: Arc<Mutex<Asked>>,
 }
 
 struct Frames(VecDeque<Result<Received, Lost>>);
@@ -45,7 +48,7 @@ impl Connection for Frames {
 /// What a run appended, batch by batch, and what the host was asked for.
 struct Ran {
     batches: Vec<Batch>,
-    asked: Vec<(Ask, Option<usize>)>,
+    asked: Asked,
 }
 
 impl Ran {

@@ -32,7 +32,7 @@ async fn until(holds: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    waited.await.expect("it comes about");
+    waited.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

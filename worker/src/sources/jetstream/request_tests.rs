@@ -59,7 +59,7 @@ fn filters_that_no_url_bears_are_refused_before_any_request() {
         let dids = (0..dids).map(|n| format!("did:plc:{n:024}")).collect();
         options(version, Filters { dids, ..Filters::default() })
     };
-    let most = (1..).take_while(|dids| check(&of(Version::V2, *dids), &endpoint).is_ok()).last().unwrap();
+    let most = (1..2000).take_while(|dids| check(&of(Version::V2, *dids), &endpoint).is_ok()).last().unwrap();
     assert!(most > 1500, "{most}");
     // What just fits can be asked for with all that a connection adds, and what is refused could not.
     let dictionary = [&[0x37, 0xa4, 0x30, 0xec][..], &[0xff; 8]].concat();
