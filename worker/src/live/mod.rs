@@ -55,6 +55,12 @@ struct State {
     standby: Option<String>,
     /// Why the log takes nothing now.
     log_held: Option<String>,
+    /// What is not there yet at the start.
+    starting: Option<String>,
+    /// Why the log does not answer.
+    log_away: Option<String>,
+    /// What is wrong with a shard's log.
+    unreadable: BTreeMap<Shard, String>,
     dead_letters: u64,
     latest: VecDeque<Latest>,
     samples: Samples,
@@ -237,7 +243,7 @@ impl Live {
             uptime_seconds: self.began.elapsed().as_secs_f64(),
             rates,
             source,
-            log: state.log.clone(),
+            log: Log { error: state.log_error(), ..state.log.clone() },
             shards: state.shards.values().cloned().collect(),
             sinks: state.sinks(),
             sinks_removed: state.sinks_removed.clone(),
@@ -254,6 +260,14 @@ impl State {
         newest.extend(std::mem::take(&mut self.latest));
         newest.truncate(LATEST);
         self.latest = newest;
+    }
+
+    fn log_error(&self) -> Option<String> {
+        let shard = |(shard, error): (&Shard, &String)| {
+            let named = self.shards.get(shard).map(|state| format!("{}/{}", state.slice, state.partition));
+            format!("the shard {} can not be read on: {error}", named.unwrap_or_default())
+        };
+        self.log_away.clone().or_else(|| self.unreadable.iter().next().map(shard))
     }
 
     fn sinks(&self) -> Vec<Sink> {

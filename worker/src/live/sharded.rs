@@ -6,7 +6,7 @@ use crate::log::Numbered;
 use crate::sinks::feed::Report;
 use crate::sinks::postgres::Committed;
 use crate::telemetry::metrics as m;
-use metrics::{counter, gauge};
+use metrics::gauge;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use turbo_core::position::SourcePosition;
@@ -85,9 +85,24 @@ impl Live {
         }
     }
 
+    /// Something that the process needs is not there yet; `None`: everything is.
+    pub fn starting(&self, waits_for: Option<String>) {
+        self.state().starting = waits_for;
+    }
+
     /// The process has begun to do what it is for.
     pub fn began(&self) {
         self.state().ready = true;
+    }
+
+    /// The log does not answer, and why; `None`: it does.
+    pub fn log_away(&self, why: Option<String>) {
+        self.state().log_away = why;
+    }
+
+    /// A shard of one's own can not be read on.
+    pub fn unreadable(&self, shard: Shard, error: &str) {
+        self.state().unreadable.insert(shard, error.to_owned());
     }
 
     /// A shard was claimed.
@@ -100,7 +115,6 @@ impl Live {
             entries: 0,
             time_us,
         };
-        counter!(m::CLAIMS).increment(1);
         let shards = &mut self.state().shards;
         shards.insert(shard, state);
         gauge!(m::SHARDS_OWNED).set(shards.len() as f64);
@@ -113,7 +127,9 @@ impl Live {
 
     /// A shard is no longer owned.
     pub fn gone(&self, shard: Shard) {
-        let shards = &mut self.state().shards;
+        let mut state = self.state();
+        state.unreadable.remove(&shard);
+        let shards = &mut state.shards;
         shards.remove(&shard);
         gauge!(m::SHARDS_OWNED).set(shards.len() as f64);
     }

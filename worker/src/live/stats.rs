@@ -80,6 +80,9 @@ pub struct Log {
     /// Above how many of them the source is not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub high_water: Option<u64>,
+    /// Why the shared log, or a shard of it, can not be read or written, until it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A sink's part.

@@ -5,18 +5,24 @@ use super::stats::{Rates, Source, SourceState};
 
 /// The worst comes first.
 pub(super) fn summary(state: &State, source: &Source, rates: Rates) -> String {
+    if let Some(waits_for) = &state.starting {
+        return format!("starting: waiting for {waits_for}");
+    }
     let waiting = waiting(state);
+    if let Some(error) = &state.log_away {
+        return format!("held: NATS does not answer{waiting}: {error}");
+    }
     if let Some(error) = &state.database.error {
         return format!("held: {} takes no commit{waiting}: {error}", shown(state.database.name));
     }
     if let Some((name, error)) = broken_sink(state) {
         return format!("{} can not be written and is tried again: {error}", shown(name));
     }
-    if let Some(why) = held(state) {
+    if let Some(why) = held(state).or_else(|| state.log_error()) {
         return format!("held: {why}{waiting}");
     }
     match (&state.standby, state.reads, state.works) {
-        (None, true, _) => reading(source, rates),
+        (None, true, _) => reading(state, source, rates),
         (Some(why), _, false) => format!("standing by: {why}"),
         _ => working(state, source, rates),
     }
@@ -44,14 +50,14 @@ fn broken_sink(state: &State) -> Option<(&'static str, String)> {
     state.sinks().into_iter().skip(usize::from(state.works)).find_map(|sink| Some((sink.name, sink.error?)))
 }
 
-fn reading(source: &Source, rates: Rates) -> String {
+fn reading(state: &State, source: &Source, rates: Rates) -> String {
     match (source.state, &source.error) {
         (SourceState::Waiting, Some(error)) => format!("connecting again to {}: {error}", source.host),
         (SourceState::Waiting, None) => "connecting to the source".into(),
         (SourceState::Joining, _) => format!("connected to {}, looking for the last known event", source.host),
         (SourceState::Ended, _) => "the source was read to its end".into(),
         (SourceState::Reading, _) => {
-            format!("reading {}, {:.0} events/s, {}", source.host, rates.read, behind(source))
+            format!("reading {}, {:.0} events/s, {}", source.host, rates.read, behind(state, source, rates.read))
         }
     }
 }
@@ -61,11 +67,17 @@ fn working(state: &State, source: &Source, rates: Rates) -> String {
     if owned == 0 {
         return "owns no shard: the plan gives it none yet".into();
     }
-    format!("owns {owned} shards, {:.0} events/s, {}", rates.committed, behind(source))
+    format!("owns {owned} shards, {:.0} events/s, {}", rates.committed, behind(state, source, rates.committed))
 }
 
-fn behind(source: &Source) -> String {
-    source.lag_seconds.map_or_else(|| "no event yet".into(), |lag| format!("{lag:.1} s behind"))
+/// The age of the last event is a lag only while events come, or wait.
+fn behind(state: &State, source: &Source, rate: f64) -> String {
+    let waits = state.log.waiting.unwrap_or(state.log.entries) > 0;
+    match source.lag_seconds {
+        None => "no event yet".into(),
+        Some(lag) if rate < 0.5 && !waits => format!("nothing waits, the last event was {lag:.1} s ago"),
+        Some(lag) => format!("{lag:.1} s behind"),
+    }
 }
 
 fn shown(sink: &'static str) -> &'static str {

@@ -110,6 +110,7 @@ impl Holder {
             parts.live.sink_removed(sink);
         }
         let position = claimed.owned.position();
+        events::ShardClaimed { slice, partition, epoch, position }.emit();
         parts.live.claimed(&parts.slices, shard, epoch, position, claimed.time_us);
         let announced = Announced { epoch, seq: position, number: claimed.number, purged };
         parts.announcements.set(shard, announced);
@@ -178,6 +179,7 @@ impl Holder {
         self.readers.remove(&shard);
         self.missing.remove(&shard);
         self.covered.remove(&shard);
+        events::ShardGone { slice: self.parts.slices.name(shard), partition: shard.partition }.emit();
         self.parts.live.gone(shard);
         self.parts.announcements.forget(shard);
         for sink in self.outbox.sinks() {

@@ -146,7 +146,9 @@ impl Holder {
                 Vec::new()
             }
             Err(error) => {
-                events::ShardUnreadable { slice: &slice, partition, error: &error.to_string() }.emit();
+                let error = error.to_string();
+                events::ShardUnreadable { slice: &slice, partition, error: &error }.emit();
+                self.parts.live.unreadable(shard, &error);
                 Vec::new()
             }
         }

@@ -70,3 +70,27 @@ fn a_worker_without_its_database_says_how_much_waits() {
     eventually(PATIENCE, "nothing waits", || waiting(&worker) == 0 && !summary(&worker).starts_with("held"));
     stop([ingest, worker]);
 }
+
+#[test]
+fn a_log_that_is_away_is_told_by_both_and_both_go_on() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(25, 8_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let (ingest, worker) = (servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work"));
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 500);
+    servers.nats.kill();
+    for process in [&ingest, &worker] {
+        eventually(PATIENCE, "it says so", || {
+            let error = process.stats()["log"]["error"].is_string();
+            error && summary(process).starts_with("held: NATS does not answer")
+        });
+    }
+    servers.nats.restart();
+    assert!(network.wait_for(8_000, Duration::from_secs(120)));
+    let expected = entries(&network.truth().v2, 2) as i64;
+    eventually(PATIENCE, "everything lands", || servers.entries() >= expected);
+    for process in [&ingest, &worker] {
+        eventually(PATIENCE, "it is over", || !summary(process).contains("does not answer"));
+    }
+    stop([ingest, worker]);
+}

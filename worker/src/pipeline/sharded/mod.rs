@@ -34,8 +34,8 @@ pub(super) async fn run(begun: Begun, role: Role) -> anyhow::Result<()> {
     let setting = open::Setting { name, namespace, generation, spec, slices, secrets };
     let Some(opened) = Opened::open(&setting, &stop).await? else { return Ok(()) };
     let _background = background(live.clone(), metrics);
-    let waiting = work::waiting(opened.log.clone(), setting.slices.clone(), live.clone());
-    let _waiting = (!role.reads()).then(|| AbortOnDropHandle::new(tokio::spawn(waiting)));
+    let watching = work::watch_log(opened.log.clone(), setting.slices.clone(), role.reads(), live.clone());
+    let _watching = AbortOnDropHandle::new(tokio::spawn(watching));
     let _shown = AbortOnDropHandle::new(tokio::spawn(progress::show(live.clone(), None)));
 
     // What was read is committed, for as long as the signal's limit allows.

@@ -84,12 +84,16 @@ fn upkeep(setting: &Setting, opened: &Opened, stop: &CancellationToken) -> [Abor
     ]
 }
 
-/// Looks now and then at what waits, so that a worker that is held says how much: where the process reads the source, the
-/// gate knows it.
-pub(super) async fn waiting(log: Log, slices: Arc<Slices>, live: Arc<Live>) {
+/// Looks now and then whether the log answers, and at what waits, so that a worker that is held says how much: where the
+/// process reads the source, the gate knows it.
+pub(super) async fn watch_log(log: Log, slices: Arc<Slices>, reads: bool, live: Arc<Live>) {
     loop {
-        let depths = log.depths(&slices).await;
-        live.waiting(depths.ok().and_then(|depths| depths.values().map(|depth| depth.waiting).sum()));
+        let answer = if reads {
+            log.end().await.map(drop)
+        } else {
+            log.depths(&slices).await.map(|depths| live.waiting(depths.values().map(|depth| depth.waiting).sum()))
+        };
+        live.log_away(answer.err().map(|error| error.to_string()));
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -102,7 +106,7 @@ fn report(live: Arc<Live>) -> Box<dyn Fn() -> Bytes + Send> {
             "shards": stats.shards.len(),
             "committed_per_second": stats.rates.committed,
             "lag_seconds": stats.source.lag_seconds,
-            "error": stats.sinks.iter().find_map(|sink| sink.error.clone()),
+            "error": stats.sinks.iter().find_map(|sink| sink.error.clone()).or(stats.log.error),
             "summary": stats.summary,
         });
         report.to_string().into()

@@ -92,7 +92,7 @@ impl Publisher {
             Row::Lost => Err(Stop::Lost),
             Row::Unknown(why) => {
                 self.unsure = true;
-                self.failed(&why);
+                self.failed(&format!("its position can not be saved: {why}"));
                 Ok(())
             }
         }

@@ -107,6 +107,42 @@ impl LogLost {
     }
 }
 
+/// A shard is this worker's.
+pub struct ShardClaimed<'a> {
+    /// Slice of the shard.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// The epoch of the claim.
+    pub epoch: u64,
+    /// Where the checkpoint is.
+    pub position: u64,
+}
+
+impl ShardClaimed<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { slice, partition, epoch, position } = self;
+        info!(slice, partition, epoch, position, "shard claimed");
+        counter!(m::CLAIMS).increment(1);
+    }
+}
+
+/// A shard is no longer this worker's: it was released, or another has claimed it.
+pub struct ShardGone<'a> {
+    /// Slice of the shard.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+}
+
+impl ShardGone<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(slice = self.slice, partition = self.partition, "shard given up");
+    }
+}
+
 /// A shard can not be read on.
 pub struct ShardUnreadable<'a> {
     /// Slice of the shard.
