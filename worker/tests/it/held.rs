@@ -77,6 +77,7 @@ fn a_log_that_is_away_is_told_by_both_and_both_go_on() {
     let network = network(25, 8_000, Pace::Real { speed: 3.0 });
     let pipeline = servers.pipeline(&source(&network), "");
     let (ingest, worker) = (servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work"));
+    eventually(PATIENCE, "it is ready", || worker.get("/health/ready").0 == 200);
     eventually(PATIENCE, "some of it lands", || servers.entries() > 500);
     servers.nats.kill();
     for process in [&ingest, &worker] {

@@ -14,7 +14,7 @@ const SLICES: &str =
 
 /// The servers of one pipeline.
 pub struct Servers {
-    nats: Nats,
+    pub nats: Nats,
     pub postgres: Postgres,
 }
 
