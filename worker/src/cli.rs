@@ -164,6 +164,9 @@ pub enum DlqAction {
         /// Which; nothing means all.
         #[command(flatten)]
         which: Which,
+        /// It is certain. Needed where nothing says which.
+        #[arg(long)]
+        yes: bool,
     },
     /// Drops them for good.
     Drop {
@@ -181,8 +184,8 @@ pub enum DlqAction {
 pub struct Which {
     /// Their ids.
     pub ids: Vec<i64>,
-    /// Of this reason: Unreadable, Refused, Misplaced.
-    #[arg(long)]
+    /// Of this reason.
+    #[arg(long, value_parser = ["Unreadable", "Refused", "Misplaced"])]
     pub reason: Option<String>,
     /// Of this slice.
     #[arg(long)]
@@ -190,10 +193,10 @@ pub struct Which {
     /// Of this account.
     #[arg(long)]
     pub did: Option<String>,
-    /// Given up longer ago than this: 30s, 10m, 1h, 7d.
+    /// Given up for the first time longer ago than this: 30s, 10m, 1h, 7d.
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub older: Option<std::time::Duration>,
-    /// Given up within this time.
+    /// Given up for the first time within this time: a redrive that fails changes TRIES alone.
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub younger: Option<std::time::Duration>,
 }

@@ -1,17 +1,21 @@
 //! The commands: what each prints, and how it ends.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the edge to the terminal")]
+#![allow(clippy::print_stderr, reason = "this is the edge to the terminal")]
 
 pub mod dlq;
 pub mod segments;
 pub mod shards;
+mod terminal;
 
 use crate::cli::{Check, Dlq, DlqAction, Listing, Page, Run, Segments, Which};
 use crate::pipeline::{self, Looked, Role};
 use crate::sinks::postgres::Filter;
 use anyhow::Context;
 use std::future::Future;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use terminal::Terminal;
+use turbo_core::shard::Slices;
 use turbo_crds::TurboPipeline;
 
 /// `turbo run`, `turbo ingest`, `turbo work`.
@@ -24,34 +28,41 @@ pub fn run(options: &Run, role: Role) -> anyhow::Result<()> {
 pub fn shards(options: &Listing) -> anyhow::Result<()> {
     block_on(async {
         let looked = Looked::open(&options.looked)?;
-        let (database, log) = (looked.database()?, looked.log().await?);
-        shards::list(&database, &log, &looked.slices, options.json, &mut std::io::stdout()).await
+        let (database, log) = (looked.database().await?, looked.log().await?);
+        shards::list(&database, &log, &looked.slices, options.json, &mut Terminal::new()).await
     })
 }
 
 /// `turbo dlq`.
 pub fn dlq(options: Dlq) -> anyhow::Result<()> {
     block_on(async {
-        let database = Looked::open(&options.looked)?.database()?;
-        let out = &mut std::io::stdout();
+        let looked = Looked::open(&options.looked)?;
+        let filter = |which| filter(which, &looked.slices);
+        let (database, out) = (looked.database().await?, &mut Terminal::new());
         match options.action {
             DlqAction::List { which, limit, json } => {
-                dlq::list(&database, &dlq::List { filter: filter(which), limit, json }, out).await
+                dlq::list(&database, &dlq::List { filter: filter(which)?, limit, json }, out).await
             }
             DlqAction::Show { id, out: file, json } => {
                 dlq::show(&database, &dlq::Show { id, out: file, json }, out).await
             }
-            DlqAction::Redrive { which } => dlq::redrive(&database, &dlq::Redrive { filter: filter(which) }, out).await,
+            DlqAction::Redrive { which, yes } => {
+                dlq::redrive(&database, &dlq::Redrive { filter: filter(which)?, yes }, out).await
+            }
             DlqAction::Drop { which, yes } => {
-                dlq::drop(&database, &dlq::Drop { filter: filter(which), yes }, out).await
+                dlq::drop(&database, &dlq::Drop { filter: filter(which)?, yes }, out).await
             }
         }
     })
 }
 
-fn filter(which: Which) -> Filter {
+fn filter(which: Which, slices: &Slices) -> anyhow::Result<Filter> {
     let Which { ids, reason, slice, did, older, younger } = which;
-    Filter { ids, reason, slice, did, older, younger }
+    if let Some(slice) = slice.as_deref().filter(|slice| slices.list().iter().all(|one| one.name != *slice)) {
+        let names: Vec<&str> = slices.list().iter().map(|slice| &*slice.name).collect();
+        anyhow::bail!("--slice: there is no slice {slice}; give one of {}", names.join(", "));
+    }
+    Ok(Filter { ids, reason, slice, did, older, younger })
 }
 
 /// `turbo segments`.
@@ -59,7 +70,7 @@ pub fn segments(options: &Segments) -> anyhow::Result<()> {
     block_on(async {
         let looked = Looked::open(&options.looked)?;
         let ask = segments::Ask { verify: options.verify, json: options.json };
-        segments::list(&looked.database()?, &looked.store()?, ask, &mut std::io::stdout()).await
+        segments::list(&looked.database().await?, &looked.store()?, ask, &mut Terminal::new()).await
     })
 }
 
@@ -82,27 +93,30 @@ pub fn check(options: &Check) -> anyhow::Result<()> {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::bail!("{}: not for clusters:\n{}", options.file.display(), lines.join("\n"));
     }
-    println!("{}: {} is a valid pipeline", options.file.display(), manifest.metadata.name.unwrap_or_default());
-    Ok(())
+    let name = manifest.metadata.name.unwrap_or_default();
+    Ok(writeln!(Terminal::new(), "{}: {name} is a valid pipeline", options.file.display())?)
 }
 
 /// `turbo schema`.
 pub fn schema() -> anyhow::Result<()> {
-    print!("{}", turbo_crds::crd_yaml()?);
-    Ok(())
+    Ok(write!(Terminal::new(), "{}", turbo_crds::crd_yaml()?)?)
 }
 
 /// `turbo reference`.
 pub fn reference(page: Page) -> anyhow::Result<()> {
-    match page {
-        Page::Metrics => print!("{}", crate::telemetry::metrics::reference()),
-        Page::PipelineFile => print!("{}", crate::reference::pipeline_file()?),
-    }
-    Ok(())
+    let text = match page {
+        Page::Metrics => crate::telemetry::metrics::reference(),
+        Page::PipelineFile => crate::reference::pipeline_file()?,
+    };
+    Ok(write!(Terminal::new(), "{text}")?)
 }
 
-/// Says what went wrong, cause by cause; a cause that the text before it holds already is not said again.
+/// Says what went wrong, cause by cause; a cause that the text before it holds already is not said again. That nobody reads
+/// the output any more is nothing wrong.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
+    if terminal::is_unread(error) {
+        return ExitCode::SUCCESS;
+    }
     let text = error
         .chain()
         .map(ToString::to_string)

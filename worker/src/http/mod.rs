@@ -7,15 +7,28 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Stands for an address that the system does not tell.
 const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
+/// Whether everything that the process needs was opened. A copy tells the same.
+#[derive(Clone, Debug, Default)]
+pub struct Startup(Arc<AtomicBool>);
+
+impl Startup {
+    /// It is; `/health/startup` says yes from now on.
+    pub fn done(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What the handlers need.
 struct Context {
     live: Arc<Live>,
+    startup: Startup,
     metrics: PrometheusHandle,
     stop: CancellationToken,
 }
@@ -56,11 +69,12 @@ impl Server {
     pub fn start(
         Port(listener): Port,
         live: Arc<Live>,
+        startup: Startup,
         metrics: PrometheusHandle,
         stop: CancellationToken,
     ) -> Result<Self, ListenError> {
         let address = listener.local_addr().map_err(|source| ListenError { address: UNKNOWN, source })?;
-        let context = web::Data::new(Context { live, metrics, stop });
+        let context = web::Data::new(Context { live, startup, metrics, stop });
         let server = HttpServer::new(move || App::new().app_data(context.clone()).configure(routes))
             .workers(1)
             .disable_signals()
@@ -91,7 +105,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics))
         .route("/health", web::get().to(live))
         .route("/health/live", web::get().to(live))
-        .route("/health/startup", web::get().to(live))
+        .route("/health/startup", web::get().to(startup))
         .route("/health/ready", web::get().to(ready))
         .route("/ready", web::get().to(ready));
 }
@@ -111,8 +125,16 @@ async fn metrics(context: web::Data<Context>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(context.metrics.render())
 }
 
-/// The process answers. The shards are claimed before the server listens, so this is start-up's answer too.
+/// The process answers.
 async fn live() -> HttpResponse {
+    HttpResponse::Ok().body("ok\n")
+}
+
+/// The servers were reached, and what the pipeline file says can be had.
+async fn startup(context: web::Data<Context>) -> HttpResponse {
+    if !context.startup.0.load(Ordering::Relaxed) {
+        return HttpResponse::ServiceUnavailable().body("starting\n");
+    }
     HttpResponse::Ok().body("ok\n")
 }
 

@@ -53,7 +53,9 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
     let max_bytes = spec.log_max_bytes().bytes();
     let live = Arc::new(Live::new(&name, &slices, &loaded, max_bytes, spec.sinks.archive.is_some()));
     let Loaded { start, claims } = loaded;
-    let server = http::Server::start(port, live.clone(), metrics.clone(), stop.clone())?;
+    let startup = http::Startup::default();
+    startup.done();
+    let server = http::Server::start(port, live.clone(), startup, metrics.clone(), stop.clone())?;
     tracing::info!(pipeline = name, shards = claims.len(), "listening on http://{}", server.address());
 
     let (appender, reader) = embedded::log(max_bytes);

@@ -7,12 +7,16 @@ use crate::commands;
 use crate::log::nats::{Log, Options};
 use crate::secrets;
 use crate::sinks::archive::Store;
-use crate::sinks::postgres::Database;
+use crate::sinks::postgres::{Database, answered};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use turbo_core::shard::Slices;
 use turbo_crds::TurboPipeline;
+
+/// How long the database may take to say whose it is.
+const LOOK: Duration = Duration::from_secs(45);
 
 /// What a command looks at.
 pub(crate) struct Looked {
@@ -29,24 +33,35 @@ impl Looked {
         Ok(Self { manifest, secrets: options.secrets.clone(), slices })
     }
 
-    /// The database.
-    pub(crate) fn database(&self) -> anyhow::Result<Database> {
+    /// The database, which is seen to be this pipeline's.
+    pub(crate) async fn database(&self) -> anyhow::Result<Database> {
         let missing = "spec.sinks.postgres: is missing; this command looks at pipelines over PostgreSQL";
         let postgres = self.manifest.spec.sinks.postgres.as_ref().context(missing)?;
-        let url = secrets::read("spec.sinks.postgres.urlFrom", &postgres.url_from, self.secrets.as_deref())?;
+        let url = secrets::read(open::URL, &postgres.url_from, self.secrets.as_deref())?;
         let url = String::from_utf8(url).context("spec.sinks.postgres.urlFrom: is no text; give postgres://…")?;
-        Ok(Database::open(url.trim(), 2)?)
+        let database = Database::open(url.trim(), 2)?;
+        let (owner, described) = (format!("{}/{}", self.namespace(), self.name()?), open::described(&self.slices));
+        let ours = answered(LOOK, database.belongs_to(&owner, &described)).await;
+        ours.map_err(|error| database.named(error, open::URL))?;
+        Ok(database)
+    }
+
+    fn namespace(&self) -> &str {
+        self.manifest.metadata.namespace.as_deref().unwrap_or("default")
+    }
+
+    fn name(&self) -> anyhow::Result<&str> {
+        self.manifest.metadata.name.as_deref().context("metadata.name: is missing")
     }
 
     /// The log; it is not made where it is not there.
     pub(crate) async fn log(&self) -> anyhow::Result<Log> {
         let missing = "spec.log.nats: is missing; this command looks at pipelines over NATS";
         let nats = self.manifest.spec.log.as_ref().and_then(|log| log.nats.as_ref()).context(missing)?;
-        let metadata = &self.manifest.metadata;
         let options = Options {
             url: nats.url.clone(),
-            namespace: metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
-            pipeline: metadata.name.clone().context("metadata.name: is missing")?,
+            namespace: self.namespace().to_owned(),
+            pipeline: self.name()?.to_owned(),
             slices: open::described(&self.slices),
             replicas: usize::from(nats.stream.replicas),
             max_bytes: nats.stream.max_bytes.bytes(),
@@ -57,8 +72,6 @@ impl Looked {
     /// Where the archive's objects are.
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
         let archive = self.manifest.spec.sinks.archive.as_ref().context("spec.sinks.archive: is missing")?;
-        let metadata = &self.manifest.metadata;
-        let namespace = metadata.namespace.as_deref().unwrap_or("default");
-        store::archive(archive, namespace, metadata.name.as_deref().unwrap_or_default(), self.secrets.as_deref())
+        store::archive(archive, self.namespace(), self.name()?, self.secrets.as_deref())
     }
 }

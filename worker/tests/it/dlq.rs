@@ -248,10 +248,10 @@ async fn the_commands_list_show_redrive_and_drop() {
 
     let mut out = Vec::new();
     let by_id = Filter { ids: vec![ids[0], ids[1]], ..Filter::default() };
-    dlq::redrive(database, &dlq::Redrive { filter: by_id.clone() }, &mut out).await.unwrap();
+    dlq::redrive(database, &dlq::Redrive { filter: by_id.clone(), yes: false }, &mut out).await.unwrap();
     assert!(out.starts_with(b"2 asked for again"));
     assert!(list(dlq::List { limit: 100, ..dlq::List::default() }).await.contains("Refused, asked for"));
-    let nothing = dlq::Redrive { filter: Filter { ids: vec![1_000_000], ..Filter::default() } };
+    let nothing = dlq::Redrive { filter: Filter { ids: vec![1_000_000], ..Filter::default() }, yes: false };
     assert!(dlq::redrive(database, &nothing, &mut out).await.is_err());
 
     let refused = dlq::drop(database, &dlq::Drop { filter: of_a.clone(), yes: false }, &mut out).await.unwrap_err();

@@ -1,10 +1,10 @@
 //! The connection: made, and told of when it is made anew.
 
 use super::stream::Options;
-use super::{Error, Names, said};
+use super::{Error, Names, refusal};
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -22,7 +22,6 @@ pub(super) async fn connect(
     options: &Options,
     connection: ConnectOptions,
 ) -> Result<(Client, Context, Connected), Error> {
-    let unreachable = |error: &dyn std::error::Error| Error::Unreachable { url: shown(&options.url), why: said(error) };
     let (count, connected) = watch::channel(0);
     let connection = connection.name(names.stream()).ping_interval(PING).request_timeout(Some(TIMEOUT)).event_callback(
         move |event| {
@@ -40,18 +39,14 @@ pub(super) async fn connect(
         },
     );
     let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
-    let client = connection.connect(servers).await.map_err(|error| match error.kind() {
-        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-            Error::Credentials { url: shown(&options.url), why: said(&error) }
-        }
-        _ => unreachable(&error),
-    })?;
-    let version = client.server_info().version;
+    let client = connection.connect(servers).await;
+    let client = client.map_err(|error| refusal::connection(&error, shown(&options.url)))?;
+    let server = client.server_info();
     if !client.is_server_compatible(2, 12, 0) {
-        return Err(Error::TooOld(version));
+        return Err(Error::TooOld(server.version));
     }
     let context = context(&client);
-    context.query_account().await.map_err(|error| Error::NoJetStream(said(&error)))?;
+    context.query_account().await.map_err(|error| refusal::account(&error, server.jetstream))?;
     Ok((client, context, connected))
 }
 

@@ -36,7 +36,7 @@ const GAP: &str = "Turbo-Gap";
 const ENCODING: &str = "Turbo-Encoding";
 /// Bytes of headers that are reckoned beside a payload.
 const HEADERS: usize = 4 << 10;
-/// Characters of a reason that are kept.
+/// Bytes of a reason that are kept.
 const MAX_REASON: usize = 1000;
 /// The largest payload after decompression; above the largest frame that a source may send.
 const MAX_PAYLOAD: u64 = 65 << 20;
@@ -250,7 +250,8 @@ fn inflate(payload: &[u8]) -> std::io::Result<Bytes> {
 
 /// A text as it can stand in a header.
 fn line(text: &str) -> String {
-    text.chars().take(MAX_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let text = text.get(..text.floor_char_boundary(MAX_REASON)).unwrap_or_default();
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

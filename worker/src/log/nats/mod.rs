@@ -18,6 +18,7 @@ mod message;
 mod names;
 mod purge;
 mod reader;
+mod refusal;
 pub(crate) mod stream;
 mod tail;
 mod writer;
@@ -32,6 +33,8 @@ pub use reader::{Behind, Next, ShardReader};
 pub use stream::{Log, Options};
 pub use tail::Tail;
 pub use writer::{Refused, Writer};
+
+use turbo_crds::Quantity;
 
 /// Why the log does not work.
 #[derive(Debug, thiserror::Error)]
@@ -62,12 +65,55 @@ pub enum Error {
     /// The server or the account has no JetStream.
     #[error("spec.log.nats.url: JetStream is off: {0}; switch it on for the server and the account")]
     NoJetStream(String),
+    /// TLS fails for what one side does not trust in the other.
+    #[error("{field}: {url}: {why}; {mend}")]
+    Tls {
+        /// The field of the pipeline file.
+        field: &'static str,
+        /// The address, without what may be secret in it.
+        url: String,
+        /// What TLS says.
+        why: String,
+        /// What to do.
+        mend: &'static str,
+    },
     /// The stream is not of this pipeline.
-    #[error("stream {stream}: {why}; remove it, or give the pipeline another name")]
+    #[error(
+        "metadata.name: {pipeline}: the stream {stream} {whose}; give the pipeline another name or namespace, or another \
+         account of NATS, or remove the stream where nobody needs it"
+    )]
     Foreign {
+        /// Namespace and name.
+        pipeline: String,
         /// The stream.
         stream: String,
-        /// What is not ours in it.
+        /// Whose it is.
+        whose: String,
+    },
+    /// The stream was made with other slices.
+    #[error(
+        "spec.slices: {given} does not fit the stream {stream}, which was made with {made}; give that, or the pipeline \
+         another name"
+    )]
+    OtherSlices {
+        /// The stream.
+        stream: String,
+        /// What the pipeline file says.
+        given: String,
+        /// What the stream was made with.
+        made: String,
+    },
+    /// There is no room for the stream.
+    #[error(
+        "{field}.maxBytes: {value} is more than NATS has room for: {why}; give less, or more to the server (max_file_store) \
+         or the account"
+    )]
+    Room {
+        /// What the pipeline file calls the stream.
+        field: &'static str,
+        /// What it asks for.
+        value: Quantity,
+        /// What the server says.
         why: String,
     },
     /// The stream or the bucket can not be made as the spec says.
@@ -102,6 +148,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it may pass by itself: a server that is not there, or that does not answer.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Request { .. })
+    }
+
     pub(crate) fn request(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Self {
         move |error| Self::Request { what, why: said(error) }
     }

@@ -1,9 +1,10 @@
 //! The stream and the bucket: made and kept as the spec says.
 
 use super::connection::{Connected, connect, context};
+use super::refusal::{self, OWNER, SLICES, foreign};
 use super::{Error, Names, said};
 use async_nats::jetstream::context::{
-    CreateKeyValueErrorKind, CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
+    CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
 };
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, Stream};
@@ -12,10 +13,6 @@ use async_nats::{Client, ConnectOptions};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Where a stream says which pipeline it is of.
-const OWNER: &str = "turbopipeline.dev/pipeline";
-/// Where it says how its subjects are divided.
-const SLICES: &str = "turbopipeline.dev/slices";
 /// What the pipeline file calls the stream.
 const FIELD: &str = "spec.log.nats.stream";
 /// No message id is used; the server's table of them stays empty.
@@ -67,8 +64,7 @@ impl Log {
     pub async fn open(options: &Options, connection: ConnectOptions) -> Result<Self, Error> {
         let names = Names::new(&options.namespace, &options.pipeline);
         let (client, context, connected) = connect(&names, options, connection).await?;
-        let owner = format!("{}/{}", options.namespace, options.pipeline);
-        let labels = HashMap::from([(OWNER.to_owned(), owner), (SLICES.to_owned(), options.slices.clone())]);
+        let labels = labels(options);
         let config = wanted(&names, options, &labels);
         let stream = keep(&context, FIELD, config.clone(), |now, wanted| {
             (now.max_bytes, now.num_replicas) = (wanted.max_bytes, wanted.num_replicas);
@@ -95,10 +91,16 @@ impl Log {
     pub async fn look(options: &Options, connection: ConnectOptions) -> Result<Self, Error> {
         let names = Names::new(&options.namespace, &options.pipeline);
         let (client, context, connected) = connect(&names, options, connection).await?;
-        let not_there =
-            |error: &dyn std::error::Error| Error::NotThere { stream: names.stream().to_owned(), why: said(error) };
-        let stream = context.get_stream(names.stream()).await.map_err(|error| not_there(&error))?;
-        let bucket = context.get_key_value(names.bucket()).await.map_err(|error| not_there(&error))?;
+        let failed = |error: &GetStreamError| match is_missing(error) {
+            true => Error::NotThere { stream: names.stream().to_owned(), why: said(error) },
+            false => Error::request("the stream")(error),
+        };
+        let stream = context.get_stream(names.stream()).await.map_err(|error| failed(&error))?;
+        refusal::ours(&stream.cached_info().config, &labels(options))?;
+        let bucket = context.get_key_value(names.bucket()).await.map_err(|error| {
+            let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+            cause.map_or_else(|| Error::request("the bucket")(&error), failed)
+        })?;
         Ok(Self { client, stream, bucket, names, labels: HashMap::new(), connected, config: None, bucket_config: None })
     }
 
@@ -154,22 +156,11 @@ pub(crate) async fn keep(
     wanted: Config,
     limits: impl FnOnce(&mut Config, &Config),
 ) -> Result<Stream, Error> {
-    // No answer is no refusal: a cluster may be choosing its leaders.
-    let refused = |error: &CreateStreamError| match error.kind() {
-        CreateStreamErrorKind::TimedOut => Error::request("the stream")(error),
-        _ => Error::Limits { field, stream: wanted.name.clone(), why: said(error) },
-    };
-    let foreign = |why: String| Error::Foreign { stream: wanted.name.clone(), why };
+    let refused = |error: &CreateStreamError| refusal::not_made(error, field, &wanted.name, wanted.max_bytes);
     match context.get_stream(&wanted.name).await {
         Ok(stream) => {
             let found = &stream.cached_info().config;
-            for key in [OWNER, SLICES] {
-                let (found, wanted) = (found.metadata.get(key), wanted.metadata.get(key));
-                if found != wanted {
-                    let text = |value: Option<&String>| value.map_or("nothing", String::as_str).to_owned();
-                    return Err(foreign(format!("its {key} is {}, not {}", text(found), text(wanted))));
-                }
-            }
+            refusal::ours(found, &wanted.metadata)?;
             let mut now = found.clone();
             limits(&mut now, &wanted);
             if now != *found {
@@ -177,20 +168,24 @@ pub(crate) async fn keep(
             }
             Ok(stream)
         }
-        Err(error) => match error.kind() {
-            GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                context.create_stream(wanted.clone()).await.map_err(|error| match error.kind() {
-                    CreateStreamErrorKind::JetStream(said)
-                        if said.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP =>
-                    {
-                        foreign("another stream takes its subjects".into())
-                    }
-                    _ => refused(&error),
-                })
+        Err(error) if !is_missing(&error) => Err(Error::request("the stream")(&error)),
+        Err(_) => context.create_stream(wanted.clone()).await.map_err(|error| match error.kind() {
+            CreateStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP => {
+                foreign(&wanted.name, &wanted.metadata, "can not be made: another stream takes its subjects".to_owned())
             }
-            _ => Err(Error::request("the stream")(&error)),
-        },
+            _ => refused(&error),
+        }),
     }
+}
+
+fn is_missing(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// What every stream of the pipeline bears.
+fn labels(options: &Options) -> HashMap<String, String> {
+    let owner = format!("{}/{}", options.namespace, options.pipeline);
+    HashMap::from([(OWNER.to_owned(), owner), (SLICES.to_owned(), options.slices.clone())])
 }
 
 fn bucket_config(names: &Names, options: &Options) -> kv::Config {
@@ -207,8 +202,5 @@ fn bucket_config(names: &Names, options: &Options) -> kv::Config {
 async fn bucket(context: &Context, wanted: kv::Config) -> Result<kv::Store, Error> {
     let name = wanted.bucket.clone();
     let made = context.create_or_update_key_value(wanted).await;
-    made.map_err(|error| match error.kind() {
-        CreateKeyValueErrorKind::TimedOut => Error::request("the bucket")(&error),
-        _ => Error::Limits { field: FIELD, stream: name, why: said(&error) },
-    })
+    made.map_err(|error| refusal::not_made(&error, FIELD, &name, -1))
 }

@@ -14,7 +14,7 @@ use turbo_core::shard::Slices;
 use turbo_core::window::Mark;
 
 /// How long the catalog is waited for: above its own limits, which a server that is gone without a word does not keep.
-const CATALOG: Duration = Duration::from_secs(45);
+pub(super) const CATALOG: Duration = Duration::from_secs(45);
 
 /// Where ingest begins.
 pub(super) enum Beginning {

@@ -5,6 +5,7 @@ pub(super) mod connection;
 mod gate;
 mod ingest;
 pub(super) mod open;
+mod patience;
 pub(super) mod sinks;
 mod work;
 
@@ -29,10 +30,14 @@ pub(super) async fn run(begun: Begun, role: Role) -> anyhow::Result<()> {
     let Begun { name, namespace, generation, spec, slices, secrets, stop, metrics, port } = begun;
     let max_bytes = spec.log_max_bytes().bytes();
     let live = Arc::new(Live::sharded(&name, role.reads(), role.works(), max_bytes));
-    let server = http::Server::start(port, live.clone(), metrics.clone(), stop.clone())?;
+    let startup = http::Startup::default();
+    let server = http::Server::start(port, live.clone(), startup.clone(), metrics.clone(), stop.clone())?;
     tracing::info!(pipeline = name, "listening on http://{}", server.address());
     let setting = open::Setting { name, namespace, generation, spec, slices, secrets };
     let Some(opened) = Opened::open(&setting, &stop).await? else { return Ok(()) };
+    if !role.works() {
+        startup.done();
+    }
     let _background = background(live.clone(), metrics);
     let watching = work::watch_log(opened.log.clone(), setting.slices.clone(), role.reads(), live.clone());
     let _watching = AbortOnDropHandle::new(tokio::spawn(watching));
@@ -53,7 +58,7 @@ pub(super) async fn run(begun: Begun, role: Role) -> anyhow::Result<()> {
     };
     let worked = async {
         let worked = match role.works() {
-            true => work::run(&setting, &opened, &live, &ending, &done).await,
+            true => work::run(&setting, &opened, &live, &startup, &ending, &done).await,
             false => Ok(()),
         };
         if worked.is_err() {

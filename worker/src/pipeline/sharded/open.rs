@@ -1,26 +1,30 @@
 //! What a process of a sharded pipeline opens first: the database with its schema, the log with its bucket.
 
+use super::beginning::CATALOG;
 use super::connection;
+use super::patience::patiently;
 use super::sinks::projections;
 use crate::log::nats::{self, Log};
 use crate::secrets;
-use crate::sinks::postgres::{Database, Error, Wanted};
+use crate::sinks::postgres::{Database, Error, Wanted, answered};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::plan::WorkerId;
 use turbo_core::shard::Slices;
-use turbo_crds::{Nats, Postgres, TurboPipelineSpec};
+use turbo_crds::{Nats, Postgres, SecretRef, TurboPipelineSpec};
 
-/// How long servers that are not there yet are waited for at the start: they may be starting too.
-const START: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_secs(2);
+/// How long the schema may take to be made, or to be waited for while another process makes it.
+const MIGRATION: Duration = Duration::from_secs(600);
 /// How often a secret is read again.
 const REREAD: Duration = Duration::from_secs(10);
+/// How long the goodbye to a server may take.
+const CLOSE: Duration = Duration::from_secs(5);
+pub(in crate::pipeline) const URL: &str = "spec.sinks.postgres.urlFrom";
+const DIRECT_URL: &str = "spec.sinks.postgres.directUrlFrom";
 
 /// What the pipeline file and the command line say.
 pub(super) struct Setting {
@@ -30,6 +34,13 @@ pub(super) struct Setting {
     pub(super) spec: TurboPipelineSpec,
     pub(super) slices: Arc<Slices>,
     pub(super) secrets: Option<PathBuf>,
+}
+
+impl Setting {
+    /// Whose the database and the log are.
+    fn owner(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
 }
 
 /// What is open.
@@ -57,9 +68,12 @@ impl Opened {
         let postgres = spec.sinks.postgres.as_ref().context("spec.sinks.postgres: is missing")?;
         let nats = spec.log.as_ref().and_then(|log| log.nats.as_ref()).context("spec.log.nats: is missing")?;
         let opened = async {
-            let (database, urls) = open_database(postgres, setting).await?;
-            let wanted = prepare(&database, postgres, setting).await?;
+            let (database, urls) = open_database(postgres, setting)?;
+            // What can be refused is refused before the database is this pipeline's.
+            check(&database, setting).await?;
+            migrate(postgres, setting).await?;
             let log = open_log(nats, setting).await?;
+            let wanted = introduce(&database, setting).await?;
             let me = WorkerId::from(me());
             anyhow::Ok(Self { log, database, wanted, me, _urls: urls })
         };
@@ -72,7 +86,8 @@ impl Opened {
     /// Waits until every sink has everything that is in the log, or the token fires.
     pub(super) async fn all_is_committed(&self, slices: &Slices, stop: &CancellationToken) {
         loop {
-            if let (Ok(lowest), Ok(depths)) = (self.database.lowest(slices).await, self.log.lasts(slices).await)
+            let lowest = answered(CATALOG, self.database.lowest(slices));
+            if let (Ok(lowest), Ok(depths)) = (lowest.await, self.log.lasts(slices).await)
                 && depths.iter().all(|(shard, last)| lowest.get(shard).copied().unwrap_or(0) >= *last)
             {
                 return;
@@ -92,70 +107,77 @@ fn me() -> String {
     format!("{}-{:08x}", if host.is_empty() { "turbo" } else { &host }, rand::random::<u32>())
 }
 
-async fn open_database(postgres: &Postgres, setting: &Setting) -> anyhow::Result<(Database, AbortOnDropHandle<()>)> {
-    let url = move |reference: &turbo_crds::SecretRef| {
-        let bytes = secrets::read("spec.sinks.postgres.urlFrom", reference, setting.secrets.as_deref())?;
-        String::from_utf8(bytes).context("spec.sinks.postgres.urlFrom: is no text; give postgres://…")
-    };
-    let mut known = url(&postgres.url_from)?;
-    let database = Database::open(known.trim(), u32::from(postgres.connections))?;
+fn open_database(postgres: &Postgres, setting: &Setting) -> anyhow::Result<(Database, AbortOnDropHandle<()>)> {
+    let mut known = url(URL, &postgres.url_from, setting)?;
+    let database = Database::open(&known, u32::from(postgres.connections))?;
     let (again, reference, folder) = (database.clone(), postgres.url_from.clone(), setting.secrets.clone());
     let watching = tokio::spawn(async move {
         loop {
             tokio::time::sleep(REREAD).await;
-            let read = secrets::read("spec.sinks.postgres.urlFrom", &reference, folder.as_deref());
+            let read = secrets::read(URL, &reference, folder.as_deref());
             let Some(url) = read.ok().and_then(|bytes| String::from_utf8(bytes).ok()) else { continue };
-            if url != known && again.connect_to(url.trim()).is_ok() {
-                tracing::info!("spec.sinks.postgres.urlFrom has changed; new connections use it");
-                known = url;
+            if url.trim() != known && again.connect_to(url.trim()).is_ok() {
+                tracing::info!("{URL} has changed; new connections use it");
+                known = url.trim().to_owned();
             }
         }
     });
     Ok((database, AbortOnDropHandle::new(watching)))
 }
 
-/// Brings the schema up to date, by the direct address where there is one, and says what the pipeline file wants.
-async fn prepare(database: &Database, postgres: &Postgres, setting: &Setting) -> anyhow::Result<Wanted> {
-    let direct = match &postgres.direct_url_from {
-        Some(reference) => {
-            let bytes = secrets::read("spec.sinks.postgres.directUrlFrom", reference, setting.secrets.as_deref())?;
-            let url = String::from_utf8(bytes).context("spec.sinks.postgres.directUrlFrom: is no text")?;
-            let opened = Database::open(url.trim(), 1).map_err(|error| match error {
-                Error::Url(why) => anyhow::anyhow!(
-                    "spec.sinks.postgres.directUrlFrom: it is no address of a database: {why}; give \
-                     postgres://user:password@host/database"
-                ),
-                error => error.into(),
-            });
-            Some(opened?)
+fn url(field: &str, reference: &SecretRef, setting: &Setting) -> anyhow::Result<String> {
+    let bytes = secrets::read(field, reference, setting.secrets.as_deref())?;
+    let url = String::from_utf8(bytes).ok().with_context(|| format!("{field}: is no text; give postgres://…"))?;
+    Ok(url.trim().to_owned())
+}
+
+/// Checks that the database is this pipeline's, or nobody's yet.
+async fn check(database: &Database, setting: &Setting) -> anyhow::Result<()> {
+    let (owner, described) = (setting.owner(), described(&setting.slices));
+    patiently(&format!("PostgreSQL at {}", database.address()), async || {
+        match answered(CATALOG, database.belongs_to(&owner, &described)).await {
+            Ok(()) | Err(Error::NotPrepared(_)) => Ok(()),
+            Err(error) => Err(database.named(error, URL).into()),
         }
-        None => None,
+    })
+    .await
+    .context("spec.sinks.postgres")
+}
+
+/// Brings the schema up to date, by the direct address where there is one.
+async fn migrate(postgres: &Postgres, setting: &Setting) -> anyhow::Result<()> {
+    let (field, reference) = match &postgres.direct_url_from {
+        Some(reference) => (DIRECT_URL, reference),
+        None => (URL, &postgres.url_from),
     };
-    let began = Instant::now();
-    let name = format!("{}/{}", setting.namespace, setting.name);
-    loop {
-        let prepared = async {
-            direct.as_ref().unwrap_or(database).migrate().await?;
-            let described = described(&setting.slices);
-            let beside = sinks(&setting.spec);
-            let wanted = database.introduce(&name, &described, &setting.slices, beside, setting.generation).await?;
-            database.project(&projections(&setting.spec), setting.generation).await?;
-            Ok(wanted)
-        };
-        match prepared.await {
-            Err(error @ (Error::Sql(_) | Error::Migrate(_))) if began.elapsed() < START => {
-                tracing::warn!("waiting for PostgreSQL: {error}");
-                tokio::time::sleep(AGAIN).await;
-            }
-            Err(error) => return Err(error).context("spec.sinks.postgres"),
-            Ok(wanted) => {
-                if let Some(direct) = direct {
-                    direct.close().await;
-                }
-                return Ok(wanted);
-            }
-        }
-    }
+    patiently("PostgreSQL, to make its schema", async || {
+        // A connection of its own: one that is given up in the middle is not used again.
+        let database = Database::open(&url(field, reference, setting)?, 1).map_err(|error| match error {
+            Error::Url(why) => anyhow::anyhow!(
+                "{field}: it is no address of a database: {why}; give postgres://user:password@host/database"
+            ),
+            error => error.into(),
+        })?;
+        answered(MIGRATION, database.migrate()).await.map_err(|error| database.named(error, field))?;
+        let _ = tokio::time::timeout(CLOSE, database.close()).await;
+        Ok(())
+    })
+    .await
+    .context("spec.sinks.postgres")
+}
+
+/// Makes the database this pipeline's, and says what the pipeline file wants.
+async fn introduce(database: &Database, setting: &Setting) -> anyhow::Result<Wanted> {
+    let (owner, described, generation) = (setting.owner(), described(&setting.slices), setting.generation);
+    patiently(&format!("PostgreSQL at {}", database.address()), async || {
+        let beside = sinks(&setting.spec);
+        let wanted = database.introduce(&owner, &described, &setting.slices, beside, generation);
+        let wanted = answered(CATALOG, wanted).await?;
+        answered(CATALOG, database.project(&projections(&setting.spec), generation)).await?;
+        Ok(wanted)
+    })
+    .await
+    .context("spec.sinks.postgres")
 }
 
 async fn open_log(nats: &Nats, setting: &Setting) -> anyhow::Result<Log> {
@@ -167,17 +189,11 @@ async fn open_log(nats: &Nats, setting: &Setting) -> anyhow::Result<Log> {
         replicas: usize::from(nats.stream.replicas),
         max_bytes: nats.stream.max_bytes.bytes(),
     };
-    let began = Instant::now();
-    loop {
+    patiently("NATS", async || {
         let connection = connection::options(nats, setting.secrets.as_deref())?;
-        match Log::open(&options, connection).await {
-            Err(error @ (nats::Error::Unreachable { .. } | nats::Error::Request { .. })) if began.elapsed() < START => {
-                tracing::warn!("waiting for NATS: {error}");
-                tokio::time::sleep(AGAIN).await;
-            }
-            opened => return Ok(opened?),
-        }
-    }
+        Ok(Log::open(&options, connection).await?)
+    })
+    .await
 }
 
 /// The slices as one line: what may never change.

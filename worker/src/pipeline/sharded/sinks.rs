@@ -1,6 +1,7 @@
 //! The sinks beside the database, as the pipeline file names them.
 
 use super::open::{Opened, Setting};
+use super::patience::{START, patiently};
 use crate::live::Live;
 use crate::pipeline::store;
 use crate::sinks::archive::{Format, sharded};
@@ -16,8 +17,6 @@ use turbo_crds::{Archive, ArchiveFormat, TurboPipelineSpec};
 /// Where workers keep the open segments of the archive: each in a folder of its own in it.
 const BUFFER: &str = "TURBO_BUFFER";
 
-/// How long a store that is away is waited for at the start.
-const START: Duration = Duration::from_secs(60);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// The tables with typed columns that the file names.
@@ -26,7 +25,7 @@ pub(in crate::pipeline) fn projections(spec: &TurboPipelineSpec) -> Vec<String> 
     postgres.flat_map(|postgres| &postgres.projections).map(|one| one.table().to_owned()).collect()
 }
 
-/// Starts them. What can not work is refused here.
+/// Starts them. What can not work is refused here; servers that are away are waited for. `None`: the token fired first.
 ///
 /// # Errors
 /// A store or a stream can not be used.
@@ -35,7 +34,7 @@ pub(super) async fn start(
     opened: &Opened,
     live: &Live,
     stop: &CancellationToken,
-) -> anyhow::Result<Vec<SinkHandle>> {
+) -> anyhow::Result<Option<Vec<SinkHandle>>> {
     let mut sinks = Vec::new();
     if let Some(archive) = &setting.spec.sinks.archive {
         let store = store::archive(archive, &setting.namespace, &setting.name, setting.secrets.as_deref())?;
@@ -52,13 +51,19 @@ pub(super) async fn start(
             max_age: enriched.nats.max_age.map(|age| age.as_std()),
             replicas: usize::from(replicas),
         };
-        let database = opened.database.clone();
-        sinks.push(enriched::spawn(&options, &opened.log, database, setting.slices.clone()).await?);
+        let spawned = patiently("NATS", async || {
+            let (database, slices) = (opened.database.clone(), setting.slices.clone());
+            Ok(enriched::spawn(&options, &opened.log, database, slices).await?)
+        });
+        tokio::select! {
+            spawned = spawned => sinks.push(spawned?),
+            () = stop.cancelled() => return Ok(None),
+        }
     }
     for sink in &sinks {
         live.beside(sink.name, sink.report.clone());
     }
-    Ok(sinks)
+    Ok(Some(sinks))
 }
 
 /// Waits a while for a store that is away. False: it is still away, or the token has fired; the archive goes on asking, and

@@ -2,6 +2,7 @@
 
 use super::open::{Opened, Setting};
 use super::sinks;
+use crate::http::Startup;
 use crate::live::Live;
 use crate::log::nats::Log;
 use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, View};
@@ -27,6 +28,7 @@ pub(super) async fn run(
     setting: &Setting,
     opened: &Opened,
     live: &Arc<Live>,
+    startup: &Startup,
     ending: &Ending,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -39,13 +41,14 @@ pub(super) async fn run(
     let _upkeep = upkeep(setting, opened, stop);
     let announcements = Announcements::default();
     let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
+    let Some(sinks) = sinks::start(setting, opened, live, stop).await? else { return Ok(()) };
     let parts = Parts {
         log: log.clone(),
         slices: slices.clone(),
         database: database.clone(),
         committer: Committer::new(database.clone(), slices.clone()).with_projections(&projections)?,
         wanted: opened.wanted.clone(),
-        sinks: sinks::start(setting, opened, live, stop).await?,
+        sinks,
         me: opened.me.clone(),
         live: live.clone(),
         announcements,
@@ -56,6 +59,7 @@ pub(super) async fn run(
     let member = tokio::spawn(member.run(to, released.clone()));
     let keeper = tokio::spawn(keeper.run(released.clone()));
     live.began();
+    startup.done();
     let holder = AbortOnDropHandle::new(tokio::spawn(Holder::new(parts, stop.clone()).run(view)));
     let held = tokio::select! {
         held = holder => held,

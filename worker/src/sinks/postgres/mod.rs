@@ -17,6 +17,7 @@ mod dead_letters;
 mod effects;
 mod lookup;
 mod merge;
+mod opening;
 mod positions;
 pub mod projections;
 mod redrive;
@@ -38,15 +39,13 @@ pub use segments::{ARCHIVE, Fence, Intent, Segment};
 pub use upkeep::{Removed, Retention, Upkeep, UpkeepOptions};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool, Row as _};
+use sqlx::{ConnectOptions, PgPool};
 use std::time::Duration;
 
 /// How long a connection may be waited for.
 const ACQUIRE: Duration = Duration::from_secs(10);
 /// How long a statement may take.
 const STATEMENT: Duration = Duration::from_secs(30);
-/// The oldest server that is supported: 14.
-const OLDEST: i32 = 140_000;
 
 /// Why the Postgres sink does not work.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +71,24 @@ pub enum Error {
     /// The pipeline file names a projection that there is not.
     #[error(transparent)]
     Projection(#[from] projections::UnknownProjection),
+    /// The server refuses this address, or who comes by it.
+    #[error("{field}: {at}: {why}; {mend}")]
+    Address {
+        /// The field of the pipeline file.
+        field: &'static str,
+        /// Host and port.
+        at: String,
+        /// What the server says.
+        why: String,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// There are no tables yet, or they are nobody's.
+    #[error(
+        "spec.sinks.postgres: no worker has prepared the database {0} yet; start one with `turbo work` or `turbo run`, or give \
+         the pipeline's own database"
+    )]
+    NotPrepared(String),
     /// The schema can not be brought up to date.
     #[error("PostgreSQL schema: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -110,8 +127,8 @@ impl Database {
     /// The address can not be read.
     pub fn open(url: &str, connections: u32) -> Result<Self, Error> {
         let options = options(url)?;
-        let pool =
-            PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE).connect_lazy_with(options);
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
+        let pool = pool.acquire_slow_threshold(ACQUIRE).connect_lazy_with(options);
         Ok(Self { pool, statement: STATEMENT })
     }
 
@@ -131,20 +148,6 @@ impl Database {
         Ok(())
     }
 
-    /// Brings the schema up to date. Several may do so at once: they wait for each other.
-    ///
-    /// # Errors
-    /// The server is too old, or refuses.
-    pub async fn migrate(&self) -> Result<(), Error> {
-        let version = "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
-        let found = self.acquire().await?.fetch_one(sqlx::raw_sql(version)).await?;
-        let (number, text): (i32, String) = (found.try_get(0)?, found.try_get(1)?);
-        if number < OLDEST {
-            return Err(Error::TooOld(text));
-        }
-        Ok(sqlx::migrate!("migrations/postgres").run(&self.pool).await?)
-    }
-
     /// Ends all connections.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -152,6 +155,11 @@ impl Database {
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, Error> {
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(Error::Url("it begins with neither postgres:// nor postgresql://".to_owned()));
+    }
     let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| Error::Url(error.to_string()))?;
-    Ok(options.application_name("turbo").extra_float_digits(None).statement_cache_capacity(0))
+    let options = options.application_name("turbo").extra_float_digits(None).statement_cache_capacity(0);
+    // What is slow shows in our own lines and metrics.
+    Ok(options.disable_statement_logging())
 }

@@ -55,8 +55,9 @@ pub struct SegmentFailed<'a> {
 impl SegmentFailed<'_> {
     /// Tells it.
     pub fn emit(self) {
+        // Before it is written down it has no path.
         error!(
-            path = self.path,
+            path = (!self.path.is_empty()).then_some(self.path),
             "spec.sinks.archive: the segment could not be written and is tried again: {}", self.error
         );
         counter!(m::SEGMENT_FAILURES).increment(1);
