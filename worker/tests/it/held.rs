@@ -95,3 +95,22 @@ fn a_log_that_is_away_is_told_by_both_and_both_go_on() {
     }
     stop([ingest, worker]);
 }
+
+#[test]
+fn a_start_says_what_it_waits_for() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(26, 1_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    servers.postgres.kill();
+    let processes = ["ingest", "work"].map(|role| servers.process(&pipeline, role));
+    for process in &processes {
+        eventually(PATIENCE, "it says so", || summary(process).starts_with("starting: waiting for PostgreSQL at "));
+        assert_eq!(process.get("/health/startup").0, 503);
+    }
+    servers.postgres.restart();
+    for process in &processes {
+        eventually(PATIENCE, "it has begun", || process.get("/health/startup").0 == 200);
+        assert!(!summary(process).starts_with("starting"));
+    }
+    stop(processes);
+}

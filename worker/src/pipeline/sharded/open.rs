@@ -4,6 +4,7 @@ use super::beginning::CATALOG;
 use super::connection;
 use super::patience::patiently;
 use super::sinks::projections;
+use crate::live::Live;
 use crate::log::nats::{self, Log};
 use crate::secrets;
 use crate::sinks::postgres::{Database, Error, Wanted, answered};
@@ -63,17 +64,17 @@ impl Opened {
     ///
     /// # Errors
     /// What the file says can not be had, or a server is not there.
-    pub(super) async fn open(setting: &Setting, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
+    pub(super) async fn open(setting: &Setting, live: &Live, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
         let spec = &setting.spec;
         let postgres = spec.sinks.postgres.as_ref().context("spec.sinks.postgres: is missing")?;
         let nats = spec.log.as_ref().and_then(|log| log.nats.as_ref()).context("spec.log.nats: is missing")?;
         let opened = async {
             let (database, urls) = open_database(postgres, setting)?;
             // What can be refused is refused before the database is this pipeline's.
-            check(&database, setting).await?;
-            migrate(postgres, setting).await?;
-            let log = open_log(nats, setting).await?;
-            let wanted = introduce(&database, setting).await?;
+            check(&database, setting, live).await?;
+            migrate(postgres, setting, live).await?;
+            let log = open_log(nats, setting, live).await?;
+            let wanted = introduce(&database, setting, live).await?;
             let me = WorkerId::from(me());
             anyhow::Ok(Self { log, database, wanted, me, _urls: urls })
         };
@@ -132,9 +133,9 @@ fn url(field: &str, reference: &SecretRef, setting: &Setting) -> anyhow::Result<
 }
 
 /// Checks that the database is this pipeline's, or nobody's yet.
-async fn check(database: &Database, setting: &Setting) -> anyhow::Result<()> {
+async fn check(database: &Database, setting: &Setting, live: &Live) -> anyhow::Result<()> {
     let (owner, described) = (setting.owner(), described(&setting.slices));
-    patiently(&format!("PostgreSQL at {}", database.address()), async || {
+    patiently(live, &format!("PostgreSQL at {}", database.address()), async || {
         match answered(CATALOG, database.belongs_to(&owner, &described)).await {
             Ok(()) | Err(Error::NotPrepared(_)) => Ok(()),
             Err(error) => Err(database.named(error, URL).into()),
@@ -145,12 +146,12 @@ async fn check(database: &Database, setting: &Setting) -> anyhow::Result<()> {
 }
 
 /// Brings the schema up to date, by the direct address where there is one.
-async fn migrate(postgres: &Postgres, setting: &Setting) -> anyhow::Result<()> {
+async fn migrate(postgres: &Postgres, setting: &Setting, live: &Live) -> anyhow::Result<()> {
     let (field, reference) = match &postgres.direct_url_from {
         Some(reference) => (DIRECT_URL, reference),
         None => (URL, &postgres.url_from),
     };
-    patiently("PostgreSQL, to make its schema", async || {
+    patiently(live, "PostgreSQL, to make its schema", async || {
         // A connection of its own: one that is given up in the middle is not used again.
         let database = Database::open(&url(field, reference, setting)?, 1).map_err(|error| match error {
             Error::Url(why) => anyhow::anyhow!(
@@ -167,9 +168,9 @@ async fn migrate(postgres: &Postgres, setting: &Setting) -> anyhow::Result<()> {
 }
 
 /// Makes the database this pipeline's, and says what the pipeline file wants.
-async fn introduce(database: &Database, setting: &Setting) -> anyhow::Result<Wanted> {
+async fn introduce(database: &Database, setting: &Setting, live: &Live) -> anyhow::Result<Wanted> {
     let (owner, described, generation) = (setting.owner(), described(&setting.slices), setting.generation);
-    patiently(&format!("PostgreSQL at {}", database.address()), async || {
+    patiently(live, &format!("PostgreSQL at {}", database.address()), async || {
         let beside = sinks(&setting.spec);
         let wanted = database.introduce(&owner, &described, &setting.slices, beside, generation);
         let wanted = answered(CATALOG, wanted).await?;
@@ -180,7 +181,7 @@ async fn introduce(database: &Database, setting: &Setting) -> anyhow::Result<Wan
     .context("spec.sinks.postgres")
 }
 
-async fn open_log(nats: &Nats, setting: &Setting) -> anyhow::Result<Log> {
+async fn open_log(nats: &Nats, setting: &Setting, live: &Live) -> anyhow::Result<Log> {
     let options = nats::Options {
         url: nats.url.clone(),
         namespace: setting.namespace.clone(),
@@ -189,7 +190,7 @@ async fn open_log(nats: &Nats, setting: &Setting) -> anyhow::Result<Log> {
         replicas: usize::from(nats.stream.replicas),
         max_bytes: nats.stream.max_bytes.bytes(),
     };
-    patiently("NATS", async || {
+    patiently(live, "NATS", async || {
         let connection = connection::options(nats, setting.secrets.as_deref())?;
         Ok(Log::open(&options, connection).await?)
     })

@@ -1,5 +1,6 @@
 //! Servers that are not there at the start: they may be starting too.
 
+use crate::live::Live;
 use crate::log::nats;
 use crate::sinks::postgres;
 use std::time::Duration;
@@ -9,19 +10,27 @@ use tokio::time::Instant;
 pub(super) const START: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Tries until it works, or fails for something that does not pass by itself.
+/// Tries until it works, or fails for something that does not pass by itself; `live` tells what is waited for.
 ///
 /// # Errors
 /// What an attempt says last.
-pub(super) async fn patiently<T>(what: &str, mut attempt: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub(super) async fn patiently<T>(
+    live: &Live,
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let began = Instant::now();
     loop {
         match attempt().await {
             Err(error) if is_outage(&error) && began.elapsed() < START => {
                 tracing::warn!("waiting for {what}: {error:#}");
+                live.starting(Some(format!("{what}: {error:#}")));
                 tokio::time::sleep(AGAIN).await;
             }
-            outcome => return outcome,
+            outcome => {
+                live.starting(None);
+                return outcome;
+            }
         }
     }
 }

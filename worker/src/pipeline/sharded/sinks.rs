@@ -41,7 +41,7 @@ pub(super) async fn start(
         let options = options(archive, setting);
         let (database, slices) = (opened.database.clone(), setting.slices.clone());
         let archive = sharded::Archive::open(options, database, slices, store, Arc::new(opened.log.clone()))?;
-        let is_prepared = prepared(&archive, stop).await.context("spec.sinks.archive")?;
+        let is_prepared = prepared(&archive, live, stop).await.context("spec.sinks.archive")?;
         sinks.push(archive.start(is_prepared));
     }
     if let Some(enriched) = &setting.spec.sinks.enriched {
@@ -51,7 +51,7 @@ pub(super) async fn start(
             max_age: enriched.nats.max_age.map(|age| age.as_std()),
             replicas: usize::from(replicas),
         };
-        let spawned = patiently("NATS", async || {
+        let spawned = patiently(live, "NATS", async || {
             let (database, slices) = (opened.database.clone(), setting.slices.clone());
             Ok(enriched::spawn(&options, &opened.log, database, slices).await?)
         });
@@ -71,22 +71,31 @@ pub(super) async fn start(
 ///
 /// # Errors
 /// The store can not be used as it is.
-async fn prepared(archive: &sharded::Archive, stop: &CancellationToken) -> Result<bool, sharded::Unprepared> {
+async fn prepared(
+    archive: &sharded::Archive,
+    live: &Live,
+    stop: &CancellationToken,
+) -> Result<bool, sharded::Unprepared> {
     let prepare = async {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         loop {
             match archive.prepare().await {
-                Err(error) if error.is_outage() => tracing::warn!("waiting for the archive's store: {error}"),
+                Err(error) if error.is_outage() => {
+                    tracing::warn!("waiting for the archive's store: {error}");
+                    live.starting(Some(format!("the archive's store: {error}")));
+                }
                 outcome => return outcome.map(|()| true),
             }
             tokio::time::sleep(backoff.next(rand::random())).await;
         }
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = prepare => outcome,
         () = tokio::time::sleep(START) => Ok(false),
         () = stop.cancelled() => Ok(false),
-    }
+    };
+    live.starting(None);
+    outcome
 }
 
 fn options(archive: &Archive, setting: &Setting) -> sharded::Options {
