@@ -159,12 +159,7 @@ async fn finished(
 async fn read_source(setting: &Setting, start: Start, log: Appender, live: Arc<Live>) -> anyhow::Result<Ended> {
     let (slices, given) = (setting.slices.clone(), given(&setting.spec));
     Ok(match OpenSource::open(&setting.spec, setting.secrets.as_deref())? {
-        OpenSource::Jetstream(mut source) => {
-            if let Some(position) = &start.position {
-                source.begin_with(&position.host);
-            }
-            ingest(*source, start, slices, log, live, given).await
-        }
+        OpenSource::Jetstream(source) => ingest(*source, start, slices, log, live, given).await,
         OpenSource::Recording(source) => ingest(source, start, slices, log, live, given).await,
     })
 }
