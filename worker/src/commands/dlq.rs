@@ -117,7 +117,10 @@ pub async fn show(database: &Database, options: &Show, out: &mut impl Write) -> 
 /// It is not certain; there is no such letter; the database or the output refuses.
 pub async fn redrive(database: &Database, options: &Redrive, out: &mut impl Write) -> anyhow::Result<()> {
     let certain = options.yes || options.filter != Filter::default();
-    ensure!(certain, "all letters would be asked for; look at them with `turbo dlq list`, then choose some, or give --yes");
+    ensure!(
+        certain,
+        "all letters would be asked for; look at them with `turbo dlq list`, then choose some, or give --yes"
+    );
     let count = database.ask_again(&options.filter).await?;
     ensure!(count > 0 || !options.filter.by_id(), "there is no such dead letter");
     writeln!(out, "{count} asked for again; a running worker takes them up. What fails again stays in the list.")?;

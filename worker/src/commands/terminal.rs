@@ -36,6 +36,7 @@ fn told(error: io::Error) -> io::Error {
 
 /// Whether a command has ended because nobody reads what it says. A server that hangs up is something else.
 pub(super) fn is_unread(error: &anyhow::Error) -> bool {
-    let is_it = |error: &io::Error| error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NobodyReads>);
+    let is_it =
+        |error: &io::Error| error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NobodyReads>);
     error.chain().any(|cause| cause.downcast_ref().is_some_and(is_it))
 }

@@ -36,6 +36,7 @@ mod segments;
 mod sharded;
 mod sockets;
 mod spoilt;
+mod startup;
 mod stopping;
 mod store_away;
 mod traced;

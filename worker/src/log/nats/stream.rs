@@ -3,9 +3,7 @@
 use super::connection::{Connected, connect, context};
 use super::refusal::{self, OWNER, SLICES, foreign};
 use super::{Error, Names, said};
-use async_nats::jetstream::context::{
-    CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
-};
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, Stream};
 use async_nats::jetstream::{Context, ErrorCode};

@@ -83,9 +83,8 @@ impl Error {
 
     fn sql(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Sql(error) | Self::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-                Some(error)
-            }
+            Self::Sql(error)
+            | Self::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Some(error),
             _ => None,
         }
     }
