@@ -37,12 +37,27 @@ pub(crate) const LABEL: Pattern = pattern(
     "use a to z, 0 to 9 and -, begin with a letter and end with a letter or digit",
 );
 
-/// Scheme, host (a name or an address), port up to 65535, path.
+/// A colon and a port, up to 65535.
+macro_rules! port {
+    () => {
+        ":([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+    };
+}
+
+/// A name or an address.
+macro_rules! host {
+    () => {
+        r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)"
+    };
+}
+
+/// Scheme, host, port, path.
 pub(crate) const ENDPOINT: Pattern = pattern(
     concat!(
         r"^wss?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)",
-        "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
-        "(/[A-Za-z0-9._~/-]*)?$",
+        "(",
+        port!(),
+        ")?(/[A-Za-z0-9._~/-]*)?$",
     ),
     "is not a WebSocket address",
     "give ws:// or wss:// with host and, if need be, port and path; no user, query or fragment",
@@ -81,22 +96,19 @@ pub(crate) const DID: Pattern = pattern(
 
 /// Addresses of one cluster, separated by commas.
 pub(crate) const NATS: Pattern = pattern(
-    concat!(
-        r"^(nats|tls)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[1-9][0-9]{0,4})?",
-        r"(,(nats|tls)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[1-9][0-9]{0,4})?){0,15}$",
-    ),
+    concat!("^(nats|tls)://", host!(), port!(), "(,(nats|tls)://", host!(), port!(), "){0,15}$"),
     "is not the address of a NATS server",
     "give nats:// or tls:// with host and port, several separated by commas; no user and no password",
 );
 
 pub(crate) const HTTP: Pattern = pattern(
-    r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$",
+    concat!("^https?://", host!(), "(", port!(), ")?(/[A-Za-z0-9._~/-]*)?$"),
     "is not a web address",
     "give http:// or https:// with host and, if need be, port and path; no user, query or fragment",
 );
 
 pub(crate) const COLLECTOR: Pattern = pattern(
-    r"^http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[1-9][0-9]{0,4})?$",
+    concat!("^http://", host!(), "(", port!(), ")?$"),
     "is not the address of a collector",
     "give http:// with host and port, as http://collector:4317",
 );

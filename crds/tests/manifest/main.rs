@@ -35,7 +35,7 @@ fn with(changes: &Value) -> Value {
 /// Changes that make the smallest manifest one for many processes, and these.
 fn many(changes: Value) -> Value {
     let sinks = json!({ "postgres": { "urlFrom": { "env": "PG" } } });
-    let mut all = json!({ "spec.log": { "nats": { "url": "nats://a" } }, "spec.sinks": sinks });
+    let mut all = json!({ "spec.log": { "nats": { "url": "nats://a:4222" } }, "spec.sinks": sinks });
     let more = changes.as_object().expect("an object of changes").clone();
     all.as_object_mut().expect("an object").extend(more);
     all

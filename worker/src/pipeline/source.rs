@@ -4,7 +4,7 @@ use crate::secrets;
 use crate::sources::jetstream::{self, Dictionaries, Filters, Jetstream, Version, client_config};
 use crate::sources::recording::{self, Recording};
 use anyhow::{Context, anyhow};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use turbo_crds::{Compression, JetstreamVersion, Pace, SourceChoice, TurboPipelineSpec};
 
@@ -22,7 +22,7 @@ impl OpenSource {
     pub(super) fn open(spec: &TurboPipelineSpec, secrets: Option<&Path>) -> anyhow::Result<Self> {
         match spec.source.choice() {
             Some(SourceChoice::Jetstream(options)) => {
-                Ok(Self::Jetstream(Box::new(jetstream_source(options, spec, secrets)?)))
+                Ok(Self::Jetstream(Box::new(jetstream_source(options, secrets)?)))
             }
             Some(SourceChoice::Recording(options)) => Ok(Self::Recording(recording_source(options)?)),
             None => Err(anyhow!("spec.source: names none or several of jetstream, recording; give exactly one")),
@@ -42,11 +42,7 @@ fn recording_source(options: &turbo_crds::Recording) -> anyhow::Result<Recording
     })?)
 }
 
-fn jetstream_source(
-    options: &turbo_crds::Jetstream,
-    spec: &TurboPipelineSpec,
-    secrets: Option<&Path>,
-) -> anyhow::Result<Jetstream> {
+fn jetstream_source(options: &turbo_crds::Jetstream, secrets: Option<&Path>) -> anyhow::Result<Jetstream> {
     let ca = options
         .ca_from
         .as_ref()
@@ -60,10 +56,7 @@ fn jetstream_source(
             let field = || format!("spec.source.jetstream.dictionary: {}", path.display());
             Some(bytes.and_then(|bytes| Ok(Dictionaries::fixed(bytes)?)).with_context(field)?)
         }
-        (Compression::Zstd, ..) => {
-            let folder = dictionaries(spec);
-            Some(Dictionaries::remote(&tls, &folder)?)
-        }
+        (Compression::Zstd, ..) => Some(Dictionaries::remote(&tls)?),
     };
     let endpoint = |url: &String| url.parse().with_context(|| format!("spec.source.jetstream.endpoints: {url}"));
     let filtered = !options.collections.is_empty() || !options.dids.is_empty();
@@ -83,10 +76,4 @@ fn jetstream_source(
         silent: options.silence.as_std(),
     };
     Ok(Jetstream::new(options, tls, dictionaries)?)
-}
-
-/// Where fetched dictionaries are kept: beside the SQLite file, or where temporary files go.
-fn dictionaries(spec: &TurboPipelineSpec) -> PathBuf {
-    let beside = spec.sinks.sqlite.as_ref().map(|sqlite| sqlite.path.parent().unwrap_or(Path::new(".")).to_owned());
-    beside.unwrap_or_else(|| std::env::temp_dir().join("turbo")).join("dictionaries")
 }

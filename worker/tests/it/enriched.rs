@@ -402,7 +402,7 @@ async fn a_stream_of_another_is_refused_and_limits_are_brought_up_to_date() {
     theirs.metadata.insert("turbopipeline.dev/pipeline".into(), "test/other".into());
     context.update_stream(theirs).await.unwrap();
     let said = refused(options()).await;
-    assert!(said.contains("its turbopipeline.dev/pipeline is test/other, not test/bluesky"), "{said}");
+    assert!(said.contains("tpe_test_bluesky is of the pipeline test/other"), "{said}");
 }
 
 #[tokio::test]

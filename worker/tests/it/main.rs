@@ -43,6 +43,7 @@ mod sharded;
 mod sinks_edited;
 mod sockets;
 mod spoilt;
+mod startup;
 mod stopping;
 mod store_away;
 mod traced;

@@ -386,7 +386,7 @@ async fn what_can_not_be_used_is_refused_with_its_mend() {
     let options = options(&nats.url());
     let other = Options { slices: "posts(3)".into(), ..options.clone() };
     let said = refused(other).await;
-    assert!(said.contains("its turbopipeline.dev/slices is posts rest, not posts(3)"), "{said}");
+    assert!(said.starts_with("spec.slices: posts(3) does not fit") && said.contains("made with posts rest;"), "{said}");
     // Limits are brought up to date, and asked for again do no harm.
     let more = Options { max_bytes: 2 << 30, ..options.clone() };
     Log::open(&more, ConnectOptions::new()).await.unwrap();
@@ -402,8 +402,29 @@ async fn what_can_not_be_used_is_refused_with_its_mend() {
     context.create_stream(theirs).await.unwrap();
     let said = refused(Options { namespace: "other".into(), ..options.clone() }).await;
     assert!(said.contains("another stream takes its subjects"), "{said}");
+    for (owner, whose) in [(None, "is there, and no pipeline's"), (Some("one/two"), "is of the pipeline one/two")] {
+        let metadata = owner.map(|owner| ("turbopipeline.dev/pipeline".to_owned(), owner.to_owned()));
+        let strangers = async_nats::jetstream::stream::Config {
+            name: "tp_strangers_bluesky".into(),
+            metadata: metadata.into_iter().collect(),
+            ..Default::default()
+        };
+        context.create_stream(strangers).await.unwrap();
+        let said = refused(Options { namespace: "strangers".into(), ..options.clone() }).await;
+        assert!(said.starts_with("metadata.name: strangers/bluesky: ") && said.contains(whose), "{said}");
+        assert!(said.contains("give the pipeline another name or namespace"), "{said}");
+        context.delete_stream("tp_strangers_bluesky").await.unwrap();
+    }
     let said = refused(Options { url: "nats://user:secret@127.0.0.1:1".into(), ..options }).await;
     assert!(said.contains("spec.log.nats.url: nats://127.0.0.1:1: ") && !said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn a_stream_that_has_no_room_says_how_much_it_asks_for() {
+    let Some(nats) = Nats::options().jetstream("max_file_store: 64MB").start() else { return };
+    let said = Log::open(&options(&nats.url()), ConnectOptions::new()).await.err().unwrap().to_string();
+    assert!(said.starts_with("spec.log.nats.stream.maxBytes: 1Gi is more than NATS has room for"), "{said}");
+    assert!(said.contains("max_file_store"), "{said}");
 }
 
 #[tokio::test]

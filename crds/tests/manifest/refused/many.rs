@@ -11,7 +11,7 @@ fn both() -> Vec<(Value, &'static str)> {
     let one = "spec: names one of log.nats and sinks.postgres; give both for many processes, or none for one";
     vec![
         (json!({"spec.sinks": {"postgres": {"urlFrom": {"env": "PG"}}}}), one),
-        (json!({"spec.log": {"nats": {"url": "nats://a"}}}), one),
+        (json!({"spec.log": {"nats": {"url": "nats://a:4222"}}}), one),
         (with_many(json!({"spec.log.embedded": {}})), "spec.log: names both embedded and nats; give one of them"),
         (
             json!({"spec.sinks.archive": {"s3": {"bucket": "turbo"}}}),
@@ -26,12 +26,12 @@ fn both() -> Vec<(Value, &'static str)> {
 
 fn log() -> Vec<(Value, &'static str)> {
     let nats = |field: &str, value: Value| with_many(json!({ format!("spec.log.nats.{field}"): value }));
+    let address = "spec.log.nats.url: is not the address of a NATS server; \
+                   give nats:// or tls:// with host and port, several separated by commas; no user and no password";
     vec![
-        (
-            nats("url", json!("nats://user:password@a:4222")),
-            "spec.log.nats.url: is not the address of a NATS server; \
-             give nats:// or tls:// with host and port, several separated by commas; no user and no password",
-        ),
+        (nats("url", json!("nats://user:password@a:4222")), address),
+        (nats("url", json!("nats://127.0.0.1:99999")), address),
+        (nats("url", json!("nats://a:4222,nats://b")), address),
         (
             nats("stream", json!({"replicas": 2, "maxBytes": "1Mi"})),
             "spec.log.nats.stream.maxBytes: \"1Mi\" is out of range; give 16Mi to 10Ti\n\

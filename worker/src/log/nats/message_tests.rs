@@ -110,3 +110,21 @@ fn what_is_not_ours_is_refused() {
         "message 3 of the log: Turbo-N is no number; if another program sent it, remove it (nats stream rmm)"
     );
 }
+
+#[test]
+fn the_longest_reason_leaves_room_for_the_other_headers() {
+    for character in ["a", "é", "\u{20ac}", "\u{1f980}"] {
+        let reason = character.repeat(3000);
+        let mut encoder = Encoder { max_payload: 1 << 20, position: None };
+        let content = Content::Unreadable { bytes: Bytes::new(), reason };
+        let (headers, _) = encoder.item(&item(content, None), u64::MAX);
+        let bytes: usize = headers
+            .iter()
+            .flat_map(|(name, values)| {
+                values.iter().map(move |value| name.to_string().len() + value.as_str().len() + 4)
+            })
+            .sum();
+        assert!(bytes < HEADERS / 2, "{bytes} bytes");
+        assert!(headers.get(REASON).unwrap().as_str().len() > MAX_REASON - 4);
+    }
+}

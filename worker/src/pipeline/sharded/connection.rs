@@ -1,17 +1,19 @@
 //! How NATS is connected to: credentials and certificates as the pipeline file says.
 //!
-//! Credentials are read again at each connection, so that a changed secret is used at the next one.
+//! Credentials and the client's certificate are read again at each connection, so that a changed secret is used at the next
+//! one. The certificates that are trusted are read at the start.
 
+use super::certificate;
 use crate::secrets;
 use anyhow::{Context, anyhow};
 use async_nats::{Auth, AuthError, ConnectOptions};
 use nkeys::KeyPair;
 use rustls::ClientConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use turbo_crds::{Nats, SecretRef, Tls};
+
+const CA: &str = "spec.log.nats.tls.caFrom";
 
 /// The options of a connection.
 ///
@@ -78,37 +80,21 @@ fn parts(credentials: &str) -> Option<(&str, &str)> {
 }
 
 fn config(tls: &Tls, folder: Option<&Path>) -> anyhow::Result<ClientConfig> {
-    let read = |field: &'static str, reference: &Option<SecretRef>| {
-        reference.as_ref().map(|reference| secrets::read(field, reference, folder)).transpose()
-    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let roots = read("spec.log.nats.tls.caFrom", &tls.ca_from)?;
-    let roots = roots.map(|pem| certificates("spec.log.nats.tls.caFrom", &pem)).transpose()?.unwrap_or_default();
+    let roots = match &tls.ca_from {
+        Some(reference) => certificate::certificates(CA, &secrets::read(CA, reference, folder)?)?,
+        None => Vec::new(),
+    };
     let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider.clone())?;
+    let shown = certificate::shown(tls, folder, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    let certificate = read("spec.log.nats.tls.certificateFrom", &tls.certificate_from)?;
-    let key = read("spec.log.nats.tls.keyFrom", &tls.key_from)?;
-    Ok(match (certificate, key) {
-        (Some(certificate), Some(key)) => {
-            let chain = certificates("spec.log.nats.tls.certificateFrom", &certificate)?;
-            let key = PrivateKeyDer::from_pem_slice(&key)
-                .map_err(|error| anyhow!("spec.log.nats.tls.keyFrom: {error}; give a private key as PEM"))?;
-            builder.with_client_auth_cert(chain, key).context("spec.log.nats.tls.certificateFrom")?
-        }
-        _ => builder.with_no_client_auth(),
+    Ok(match shown {
+        Some(shown) => builder.with_client_cert_resolver(shown),
+        None => builder.with_no_client_auth(),
     })
-}
-
-fn certificates(field: &str, pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match list {
-        Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => Err(anyhow!("{field}: no certificate is in it; give PEM certificates")),
-        Err(error) => Err(anyhow!("{field}: {error}; give PEM certificates")),
-    }
 }
 
 #[cfg(test)]

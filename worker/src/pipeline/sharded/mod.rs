@@ -1,6 +1,7 @@
 //! A pipeline of many processes: this one reads the source, owns shards, or both.
 
 mod beginning;
+mod certificate;
 pub(super) mod connection;
 mod gate;
 mod ingest;
