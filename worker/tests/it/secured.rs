@@ -62,8 +62,8 @@ fn an_nkey_over_mutual_tls_is_let_in_and_without_the_certificate_it_is_not() {
     eventually(PATIENCE, "it is let in", || worker.get("/health/ready").0 == 200);
     worker.signal("TERM");
     assert!(worker.wait().success(), "{}", worker.log());
-    for (tls, field) in [(format!("tls: {{{tls}}}"), "certificateFrom"), (String::new(), "caFrom")] {
-        let pipeline = written(format!("{{url: \"{url}\", nkeyFrom: {{file: seed}}, {tls}}}"));
+    for (tls, field) in [(format!(", tls: {{{tls}}}"), "certificateFrom"), (String::new(), "caFrom")] {
+        let pipeline = written(format!("{{url: \"{url}\", nkeyFrom: {{file: seed}}{tls}}}"));
         let mut worker = pipeline.start_as("work", &[]);
         assert!(!worker.wait().success());
         assert!(worker.log().contains(&format!("turbo: spec.log.nats.tls.{field}: ")), "{}", worker.log());
@@ -131,10 +131,12 @@ fn the_permissions_that_the_docs_name_are_enough() {
     std::fs::write(pipeline.path("url"), postgres.url()).unwrap();
     std::fs::write(pipeline.path("password"), "p").unwrap();
     let process = pipeline.start_as("run", &[]);
-    let published = |stats: serde_json::Value| {
+    let published = || {
+        assert!(!nats.log().contains("Violation"), "{}", nats.log());
+        let stats = process.stats();
         stats["sinks"].as_array().unwrap().iter().all(|sink| sink["entries"].as_u64() > Some(1_500))
     };
-    eventually(PATIENCE, "it is committed and published", || published(process.stats()));
+    eventually(PATIENCE, "it is committed and published", published);
     process.signal("TERM");
     eventually(PATIENCE, "it ends", || process.log().contains("ended in good order"));
     assert!(!nats.log().contains("Violation"), "{}", nats.log());

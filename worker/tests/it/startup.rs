@@ -95,7 +95,8 @@ fn a_cluster_without_a_majority_is_waited_for_wherever_the_start_meets_it() {
     assert_eq!(worker.get("/health/startup").0, 503, "the sinks are not open yet");
     lose();
     s3.restart();
-    eventually(PATIENCE, "it waits", || worker.log().contains("waiting for NATS: "));
+    // The store may take its time; after a minute the worker goes on without it.
+    eventually(3 * PATIENCE, "it waits", || worker.log().contains("waiting for NATS: "));
     let (went_well, said) = says(&pipeline, &["shards"]);
     assert!(!went_well && !said.contains("JetStream is off"), "{said}");
     mend();
