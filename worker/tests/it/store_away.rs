@@ -7,7 +7,8 @@ fn worker(postgres: &Postgres, nats: &Nats, endpoint: &str) -> (Pipeline, Proces
     let secrets = "accessKeyIdFrom: {file: id}, secretAccessKeyFrom: {file: secret}";
     let s3 = format!("{{bucket: mine, endpoint: \"{endpoint}\", {secrets}}}");
     let sinks = format!("{{postgres: {{urlFrom: {{file: url}}}}, archive: {{s3: {s3}}}}}");
-    let more = format!("log: {{nats: {{url: \"{}\"}}}}\n  workers: {{lease: 3s}}", nats.url());
+    let more =
+        format!("log: {{nats: {{url: \"{}\", stream: {{maxBytes: 1Gi}}}}}}\n  workers: {{lease: 3s}}", nats.url());
     let pipeline = Pipeline::with_sinks("{jetstream: {endpoints: [\"ws://127.0.0.1:9\"]}}", &sinks, &more);
     for (file, text) in [("url", &*postgres.url()), ("id", "id"), ("secret", "secret")] {
         std::fs::write(pipeline.path(file), text).unwrap();
