@@ -111,8 +111,9 @@ fn a_certificate_that_was_rotated_is_shown_at_the_next_connection() {
 fn the_permissions_that_the_docs_name_are_enough() {
     let docs = include_str!("../../../docs/sharded.md");
     let list = |verb: &str| {
-        let line = docs.lines().find_map(|line| line.trim().strip_prefix(&format!("{verb}: "))).unwrap();
-        line.replace("<namespace>", "default").replace("<name>", "test")
+        let (_, list) = docs.split_once(&format!("{verb}: [")).unwrap();
+        let (list, _) = list.split_once(']').unwrap();
+        format!("[{list}]").replace("<namespace>", "default").replace("<name>", "test")
     };
     let (publish, subscribe) = (list("publish"), list("subscribe"));
     let Some(postgres) = Postgres::start() else { return };

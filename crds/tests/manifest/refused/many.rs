@@ -26,12 +26,22 @@ fn both() -> Vec<(Value, &'static str)> {
 
 fn log() -> Vec<(Value, &'static str)> {
     let nats = |field: &str, value: Value| with_many(json!({ format!("spec.log.nats.{field}"): value }));
-    let address = "spec.log.nats.url: is not the address of a NATS server; \
-                   give nats:// or tls:// with host and port, several separated by commas; no user and no password";
     vec![
-        (nats("url", json!("nats://user:password@a:4222")), address),
-        (nats("url", json!("nats://127.0.0.1:99999")), address),
-        (nats("url", json!("nats://a:4222,nats://b")), address),
+        (
+            nats("url", json!("nats://user:password@a:4222")),
+            "spec.log.nats.url: is not the address of a NATS server; \
+             give nats:// or tls:// with host and port, several separated by commas; no user and no password",
+        ),
+        (
+            nats("url", json!("nats://127.0.0.1:99999")),
+            "spec.log.nats.url: \"nats://127.0.0.1:99999\" is not the address of a NATS server; \
+             give nats:// or tls:// with host and port, several separated by commas; no user and no password",
+        ),
+        (
+            nats("url", json!("nats://a:1,nats://b")),
+            "spec.log.nats.url: \"nats://a:1,nats://b\" is not the address of a NATS server; \
+             give nats:// or tls:// with host and port, several separated by commas; no user and no password",
+        ),
         (
             nats("stream", json!({"replicas": 2, "maxBytes": "1Mi"})),
             "spec.log.nats.stream.maxBytes: \"1Mi\" is out of range; give 16Mi to 10Ti\n\

@@ -92,14 +92,11 @@ impl Dictionaries {
             host.current = None;
         }
         self.last = Some(endpoint.clone());
-        let Some(client) = &self.client else {
-            let host = self.hosts.entry(endpoint.clone()).or_default();
-            return self.file.clone().filter(|_| !host.plain);
-        };
         let host = self.hosts.entry(endpoint.clone()).or_default();
         if host.plain {
             return None;
         }
+        let Some(client) = &self.client else { return self.file.clone() };
         host.is_old = host.current.is_some();
         if host.current.is_none() {
             match fetch(client, endpoint, host.retired).await {
