@@ -1,29 +1,20 @@
 //! The example of `docs/enriched-stream.md`, run as its reader runs it.
 
 use crate::enriched::{Found, Owner, Source, catalog, log, read, slices, stream};
-use std::io::Write as _;
+use crate::harness::built;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use turbo_core::event::{Body, Operation};
 use turbo_testkit::{Nats, Postgres};
 use turbo_worker::log::Numbered;
 
-/// The example, as `cargo test` builds it; `None`, with a word, where only some tests were built.
-fn example() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name("examples").join("consume");
-    if !path.exists() {
-        let _ =
-            writeln!(std::io::stderr(), "skipped: {} is not built; run: cargo test -p turbo-worker", path.display());
-        return None;
-    }
-    Some(path)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_prints_every_post_and_goes_on_where_it_stopped() {
-    let (Some(nats), Some(postgres), Some(example)) = (Nats::start(), Postgres::start(), example()) else { return };
+    let (Some(nats), Some(postgres), Some(example)) = (Nats::start(), Postgres::start(), built("examples/consume"))
+    else {
+        return;
+    };
     let slices = slices(2);
     let (log, database) = (log(&nats.url(), 1).await, catalog(&postgres, &slices).await);
     let entries = Source::seeded(51, &slices).take(1200);

@@ -167,6 +167,18 @@ pub fn shared(file: &str) -> Option<PathBuf> {
     Some(path.canonicalize().unwrap())
 }
 
+/// A program of this workspace, beside `turbo`; where only some of it was built it is missing: a failure in CI, elsewhere the
+/// test is skipped with a word.
+pub fn built(name: &str) -> Option<PathBuf> {
+    let program = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name(name);
+    if program.exists() {
+        return Some(program);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is not built; run: make test", program.display());
+    let _ = writeln!(std::io::stderr(), "skipped: {} is not built; run: make test", program.display());
+    None
+}
+
 /// Whether a program is missing. In CI that is a failure; elsewhere the test is skipped with a word.
 pub fn missing(program: &str, probe: &[&str]) -> bool {
     let there = Command::new(program).args(probe).output().is_ok_and(|output| output.status.success());

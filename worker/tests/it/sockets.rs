@@ -1,10 +1,9 @@
 //! A recording served over a socket lands as the file itself does; what a connection asks for reaches the server.
 
 use crate::expected::assert_landed;
-use crate::harness::{PATIENCE, Pipeline, eventually, shared};
+use crate::harness::{PATIENCE, Pipeline, built, eventually, shared};
 use crate::landed::Db;
 use std::io::BufRead;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use turbo_sim::{Network, NetworkConfig, Pace, WorldConfig};
@@ -14,12 +13,7 @@ struct Replay(Child, String);
 
 impl Replay {
     fn of(file: &Path, more: &[&str]) -> Option<Self> {
-        let program = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name("turbo-sim");
-        if !program.exists() {
-            assert!(std::env::var_os("CI").is_none(), "{} is not built; run: make test", program.display());
-            let _ = writeln!(std::io::stderr(), "skipped: {} is not built; run: make test", program.display());
-            return None;
-        }
+        let program = built("turbo-sim")?;
         let mut child = Command::new(program)
             .args(["--port", "0", "--replay"])
             .arg(file)
