@@ -13,8 +13,7 @@ run: ## Runs a whole pipeline: the public network into ./data, with a page at ht
 .PHONY: test
 test: ## Runs every test, and says what is skipped
 	@scripts/tools.sh test
-	cargo test --workspace --lib --bins --tests --examples
-	cargo test --workspace --doc
+	cargo test --workspace
 
 .PHONY: oracle
 oracle: ## The sharded data plane under faults against the truth: SEED=… EVENTS=… (WORKERS, NATS, FAULTS, RATE, KEEP)
