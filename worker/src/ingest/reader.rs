@@ -40,6 +40,8 @@ pub(super) enum Over {
     Garbled(EventId, String),
     /// What this connection leaves out is behind.
     Passed,
+    /// The log was full for a while, and has room again.
+    Held,
     Ended(Ended),
 }
 
@@ -167,6 +169,9 @@ impl<S: Source> Ingest<S> {
         match over {
             Over::Ended(ended) => return Some(ended),
             Over::Passed => {}
+            Over::Held => {
+                tracing::info!("the log has room again; the source, which was left meanwhile, is gone on with")
+            }
             Over::NotJoined => {
                 events::NotJoined { host: &self.name, ask }.emit();
                 self.not_joined(ask, host);

@@ -6,6 +6,7 @@ use crate::log::embedded::Closed;
 use crate::sources::{Connection, Lost, Received, Source};
 use crate::telemetry::{events, trace};
 use futures_util::FutureExt;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::time::Instant;
 use turbo_core::event::Event;
@@ -14,6 +15,8 @@ use turbo_core::join::{GivenUp, Identified, Join, Step};
 
 /// How long a stream may take to show a known event.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a full log keeps a connection open that is not read.
+const HELD: Duration = Duration::from_secs(10);
 
 impl<S: Source> Ingest<S> {
     /// Reads a connection until it is over.
@@ -36,7 +39,18 @@ impl<S: Source> Ingest<S> {
                 let Some(received) = connection.next().now_or_never() else { break };
                 over = self.take(received, &mut join, host, &mut deadline);
             }
-            if let Err(closed) = self.flush().await {
+            let mut flush = pin!(self.flush());
+            let flushed = match tokio::time::timeout(HELD, &mut flush).await {
+                Ok(flushed) => flushed,
+                // A host drops who does not read; it is left before, in good order.
+                Err(_) if S::MAY_GARBLE => {
+                    drop(connection);
+                    let flushed = flush.await;
+                    return flushed.map_or_else(|closed| Over::Ended(closed.into()), |()| over.unwrap_or(Over::Held));
+                }
+                Err(_) => flush.await,
+            };
+            if let Err(closed) = flushed {
                 return Over::Ended(closed.into());
             }
             if let Some(over) = over {

@@ -200,3 +200,27 @@ async fn a_batch_is_bounded_by_bytes_also_where_frames_are_large() {
     assert_eq!(ran.entries().len(), 20);
     assert!(ran.batches.iter().all(|batch| batch.bytes < (1 << 20) + 2 * SIZE), "one above 1 MiB at most");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_is_left_while_the_log_is_full_and_gone_on_with_when_it_has_room() {
+    const SIZE: usize = 400_000;
+    let frames = |from: u64| (from..=20).map(|n| Ok(Received::Event(Box::new(nth(n, SIZE))))).collect::<Vec<_>>();
+    let slices = Slices::new(vec![Slice { name: "default".into(), collections: None, partitions: 1 }]);
+    let slices = Arc::new(slices.unwrap());
+    let loaded = Loaded { start: Start::default(), claims: Vec::new() };
+    let live = Arc::new(Live::new("test", &slices, &loaded, 1 << 20, false));
+    let (appender, mut reader) = embedded::log(1 << 20);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    // A batch takes three of them, and the log one batch: the second waits.
+    let host = Host { connections: [frames(1), frames(6)].into(), asked: asked.clone() };
+    let ingest = tokio::spawn(Ingest::new(host, Start::default(), slices, appender, live, Some(1)).run());
+    tokio::time::sleep(60 * HELD).await;
+    assert_eq!(asked.lock().unwrap().len(), 1);
+    let mut seqs = Vec::new();
+    while let Some((batch, _)) = reader.next(1).await {
+        seqs.extend(batch.entries.iter().map(|entry| entry.item.event().unwrap().cursor.unwrap()));
+    }
+    assert!(matches!(ingest.await.unwrap(), Ended::Source));
+    assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
+    assert!(matches!(asked.lock().unwrap()[..], [(Ask::Given(1), None), (Ask::Sequence(6, _), None)]));
+}

@@ -13,8 +13,7 @@ struct Replay(Child, String);
 
 impl Replay {
     fn of(file: &Path, more: &[&str]) -> Option<Self> {
-        let program = built("turbo-sim")?;
-        let mut child = Command::new(program)
+        let mut child = Command::new(built("turbo-sim")?)
             .args(["--port", "0", "--replay"])
             .arg(file)
             .args(more)
@@ -22,8 +21,7 @@ impl Replay {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let line = std::io::BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
         let url = line.split_whitespace().find(|word| word.starts_with("ws://")).unwrap();
         Some(Self(child, format!("ws://{}", url.trim_start_matches("ws://").split('/').next().unwrap())))
     }
@@ -31,8 +29,7 @@ impl Replay {
 
 impl Drop for Replay {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.0.kill().and_then(|()| self.0.wait());
     }
 }
 

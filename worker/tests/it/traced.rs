@@ -2,6 +2,7 @@
 //! lost when the collector is away.
 
 use crate::enriched::{Owner, Source, catalog, claim, log, read, slices, stream};
+use crate::harness::Pipeline;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -393,4 +394,23 @@ async fn a_collector_that_is_away_or_says_nothing_costs_spans_and_nothing_else()
     let came =
         collector.received.spans.lock().unwrap().iter().filter(|span| ours.contains(&hex(&span.trace_id))).count();
     assert!(came < 3 * entries.len(), "more was made than is kept for one who does not answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_events_are_traced_as_the_file_asks_for() {
+    const EVENTS: usize = 2000;
+    let (collector, _turn) = Collector::taken().await;
+    let folder = tempfile::tempdir().unwrap();
+    let line = |n| format!(r#"{{"did":"did:plc:{n}","time_us":{n},"kind":"identity","identity":{{"time":"{n}"}}}}"#);
+    std::fs::write(folder.path().join("events.jsonl"), (1..=EVENTS).map(|n| line(n) + "\n").collect::<String>())
+        .unwrap();
+    for (sample, expected) in [("0", 0..1), ("0.25", 350..650)] {
+        let source = format!("{{recording: {{path: '{}'}}}}", folder.path().join("events.jsonl").display());
+        let tracing = format!("tracing: {{endpoint: 'http://{}', sample: {sample}}}", collector.address);
+        let pipeline = Pipeline::with_sinks(&source, "{sqlite: {path: out.sqlite}}", &tracing);
+        // What it has is sent before it ends.
+        tokio::task::spawn_blocking(move || pipeline.run()).await.unwrap();
+        let traces = collector.until("they are as many", |traces| expected.contains(&traces.len())).await;
+        assert!(traces.values().all(|spans| count(spans, "receive") == 1 && count(spans, "commit") == 1));
+    }
 }
