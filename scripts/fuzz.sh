@@ -11,9 +11,10 @@ RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing" \
   cargo build --bins --target "$target"
 
-for name in envelope frame marks; do
+for name in envelope frame manifest marks; do
   mkdir -p "corpus/$name" artifacts
   seeds=()
+  [[ $name == manifest ]] && seeds=(../manifests)
   [[ -d seeds/$name ]] && seeds=("seeds/$name")
   echo "--- $name, ${FUZZ_SECONDS:-20} s"
   "target/$target/debug/$name" "corpus/$name" "${seeds[@]}" -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10 \
