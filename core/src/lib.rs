@@ -5,6 +5,7 @@
 //! can be tested by properties and shared by the workers, the operator and the simulator.
 
 pub mod backoff;
+pub mod budget;
 pub mod event;
 pub mod floor;
 pub mod fold;

@@ -3,12 +3,14 @@
 pub mod cli;
 pub mod commands;
 pub mod http;
+pub mod hydration;
 pub mod ingest;
 pub mod live;
 pub mod log;
 pub mod ownership;
 pub mod pipeline;
 pub mod reference;
+mod record;
 pub mod secrets;
 pub mod signals;
 pub mod sinks;

@@ -1,6 +1,6 @@
 //! What a projection is: its columns stand in one place, and tables, documentation and COPY are made from them.
 
-use super::record::{Datum, Record};
+use crate::record::{Datum, Record};
 use std::fmt::Write as _;
 
 /// The type of a column.

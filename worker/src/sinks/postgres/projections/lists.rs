@@ -1,7 +1,7 @@
 //! Lists of accounts, and who is on them.
 
 use super::columns::{CREATED_AT, Column, Kind, Projection, SUBJECT_DID};
-use super::record::Record;
+use crate::record::Record;
 
 pub(super) const LISTS: Projection = Projection {
     name: "lists",

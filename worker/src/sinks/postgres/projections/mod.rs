@@ -3,7 +3,7 @@
 //! Invariants:
 //! - a table has a row for each record of its collection that landed while the projection was on, of the same revision:
 //!   both are written in one transaction, under the same rule;
-//! - nothing that a record holds makes a commit fail: what is not as its lexicon says is NULL ([`record`]);
+//! - nothing that a record holds makes a commit fail: what is not as its lexicon says is NULL ([`crate::record`]);
 //! - rows are locked behind those of `record_state`, so that nobody waits for a row here without holding that one.
 
 mod backfill;
@@ -11,7 +11,6 @@ mod columns;
 mod lists;
 mod posts;
 mod profiles;
-mod record;
 mod social;
 
 pub use backfill::{Backfill, BackfillOptions};
@@ -21,7 +20,7 @@ use super::copy::Rows;
 use super::merge::Merge;
 use super::walk::Walk;
 use columns::Projection;
-use record::{Datum, Record};
+use crate::record::{Datum, Record};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection};
 use turbo_core::fold::{Barrier, Row};

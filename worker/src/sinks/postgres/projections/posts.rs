@@ -1,11 +1,10 @@
 //! Posts.
 
 use super::columns::{CREATED_AT, Column, Kind, Projection};
-use super::record::{Datum, Record, blob, name};
+use crate::record::{Datum, QUOTES, Record, blob, name};
 use serde_json::Value;
 
 const EMBED: &str = "app.bsky.embed.";
-const FACET: &str = "app.bsky.richtext.facet#";
 
 pub(super) const POSTS: Projection = Projection {
     name: "posts",
@@ -52,7 +51,7 @@ pub(super) const POSTS: Projection = Projection {
             name: "quote_uri",
             kind: Kind::Name,
             what: "`embed.record.uri` or `embed.record.record.uri`: the record that is quoted",
-            read: |record| first(record, &[&["embed", "record", "uri"], &["embed", "record", "record", "uri"]]),
+            read: |record| first(record, &QUOTES),
         },
         Column {
             name: "media_cids",
@@ -107,12 +106,7 @@ fn first(record: &Record, paths: &[&[&str]]) -> Datum {
 
 /// The values of one kind of feature, in the order of the text's facets.
 fn facets(record: &Record, kind: &str, field: &str) -> Datum {
-    let Some(facets) = record.at(&["facets"]).and_then(Value::as_array) else { return Datum::Null };
-    let features = facets.iter().filter_map(|facet| facet.get("features")?.as_array()).flatten();
-    let of_kind = features.filter(|feature| {
-        feature.get("$type").and_then(Value::as_str).and_then(|kind| kind.strip_prefix(FACET)) == Some(kind)
-    });
-    Datum::Texts(of_kind.filter_map(|feature| name(feature.get(field)?)).collect())
+    record.facets(kind, field).map_or(Datum::Null, |values| Datum::Texts(values.filter_map(name).collect()))
 }
 
 fn media(record: &Record) -> Datum {

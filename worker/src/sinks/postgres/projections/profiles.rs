@@ -1,7 +1,7 @@
 //! Profiles.
 
 use super::columns::{CREATED_AT, Column, Kind, Projection};
-use super::record::Record;
+use crate::record::Record;
 
 pub(super) const PROFILES: Projection = Projection {
     name: "profiles",

@@ -1,11 +1,12 @@
-//! What a projection reads of a record. Accounts may write anything: what is not there, or is of another type than its
-//! lexicon says, is NULL, and nothing here fails.
+//! What projections and hydration read of a record. Accounts may write anything: what is not there, or is of another
+//! type than its lexicon says, is NULL, and nothing here fails.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use turbo_core::event::parse_time;
 
+const FACET: &str = "app.bsky.richtext.facet#";
 /// The longest name, in bytes, that a column for names takes: what an index can bear. No DID or AT URI comes near.
 const LONGEST_NAME: usize = 2048;
 /// Years 1 to 9999.
@@ -77,12 +78,26 @@ impl Record {
         time.filter(|time| TIMES_US.contains(time)).map_or(Datum::Null, Datum::Time)
     }
 
+    /// What the features of one kind (`mention`, say) have in a field, in the order of the text; `None` where `facets` is
+    /// no list.
+    pub(crate) fn facets<'a>(&'a self, kind: &'a str, field: &'a str) -> Option<impl Iterator<Item = &'a Value>> {
+        let facets = self.at(&["facets"])?.as_array()?;
+        let features = facets.iter().filter_map(|facet| facet.get("features")?.as_array()).flatten();
+        let of_kind = features.filter(move |feature| {
+            feature.get("$type").and_then(Value::as_str).and_then(|kind| kind.strip_prefix(FACET)) == Some(kind)
+        });
+        Some(of_kind.filter_map(move |feature| feature.get(field)))
+    }
+
     /// The values of `com.atproto.label.defs#selfLabels`.
     pub(crate) fn labels(&self) -> Datum {
         let list = self.at(&["labels", "values"]).and_then(Value::as_array);
         list.map_or(Datum::Null, |list| Datum::Texts(list.iter().filter_map(|label| name(label.get("val")?)).collect()))
     }
 }
+
+/// The paths of what a post may quote: by itself, or beside media.
+pub(crate) const QUOTES: [&[&str]; 2] = [&["embed", "record", "uri"], &["embed", "record", "record", "uri"]];
 
 /// A text that is short enough for a name.
 pub(crate) fn name(value: &Value) -> Option<String> {

@@ -1,0 +1,4 @@
+//! Hydration: what a record points at is put beside it.
+
+pub mod item;
+pub mod references;
