@@ -128,4 +128,21 @@ mod tests {
             assert_eq!(Item::post(no), None, "{no}");
         }
     }
+
+    /// Of the protocol's own test vectors, where they are there.
+    #[test]
+    fn dids_are_told_as_the_protocol_has_them() {
+        let vectors = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/interop/syntax");
+        for (file, valid) in [("did_syntax_valid.txt", true), ("did_syntax_invalid.txt", false)] {
+            let Ok(text) = std::fs::read_to_string(vectors.join(file)) else {
+                eprintln!("SKIPPED: there is no {file}");
+                continue;
+            };
+            let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+            assert!(lines.len() > 5, "{file}");
+            for line in lines {
+                assert_eq!(is_did(line), valid, "{line}");
+            }
+        }
+    }
 }

@@ -1,4 +1,5 @@
 //! Hydration: what a record points at is put beside it.
 
+pub mod cache;
 pub mod item;
 pub mod references;

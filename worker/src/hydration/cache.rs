@@ -1,0 +1,236 @@
+//! What is known of items: bounded by bytes, each for a time, and asked for once at a time.
+//!
+//! Invariants:
+//! - what is asked for is asked for once: whoever else wants it meanwhile waits for the same answer ([`Cache::asks`]);
+//! - an answer to a request that was sent before the stream told of a change of its item is not kept: it may tell of the
+//!   time before;
+//! - that there is nothing (missing, blocked, taken down) is known in the same way as what there is.
+//!
+//! Between shards there is no order, so what another worker's stream has told may be newer than what is kept here; the
+//! time to live bounds by how much.
+
+use super::item::Item;
+use moka::sync::Cache as Bounded;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What an entry takes beside its texts, in bytes.
+const OVERHEAD: usize = 200;
+/// Repositories whose last change is remembered. One that is forgotten is not worse off than by the time to live.
+const MAX_REPOS: u64 = 100_000;
+
+/// What is known of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It is there: its JSON, as it stands in the hydrated document.
+    Found(Arc<str>),
+    /// There is no such thing.
+    Missing,
+    /// It may not be shown to whoever asks.
+    Blocked,
+    /// It was taken down.
+    TakenDown,
+}
+
+/// What is known, and since when.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What is known.
+    pub known: Known,
+    /// When that was true: when the request was sent, or when the stream told it.
+    pub at: Instant,
+    /// The same by the wall clock, in microseconds since the Unix epoch.
+    pub at_us: i64,
+}
+
+/// What is known of items.
+pub struct Cache {
+    entries: Bounded<Item, Entry>,
+    /// When all that a repository has may have changed.
+    repos: Bounded<Box<str>, Instant>,
+    asked: Mutex<HashMap<Item, Asked>>,
+}
+
+/// An item that is being asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Whether it has changed since.
+    changed: bool,
+}
+
+impl Cache {
+    /// A cache of at most this many bytes, in which nothing stays longer than `longest`.
+    #[must_use]
+    pub fn new(max_bytes: u64, longest: Duration) -> Self {
+        let entries = Bounded::builder().max_capacity(max_bytes).weigher(weight).time_to_live(longest).build();
+        let repos = Bounded::builder().max_capacity(MAX_REPOS).time_to_live(longest).build();
+        Self { entries, repos, asked: Mutex::default() }
+    }
+
+    /// What is known of an item, where it is younger than `ttl`.
+    #[must_use]
+    pub fn get(&self, item: &Item, ttl: Duration) -> Option<Entry> {
+        let changed = self.repos.get(item.did());
+        self.entries.get(item).filter(|entry| entry.at.elapsed() < ttl && changed.is_none_or(|at| at < entry.at))
+    }
+
+    /// The caller is about to ask for this item: `false` where somebody does so already. What is asked for ends with
+    /// [`Cache::answered`] or [`Cache::failed`].
+    #[must_use]
+    pub fn asks(&self, item: &Item) -> bool {
+        let mut asked = self.asked();
+        let first = !asked.contains_key(item);
+        if first {
+            asked.insert(item.clone(), Asked::default());
+        }
+        first
+    }
+
+    /// An answer to what was asked for. Returns whether it is kept: not where the item has changed meanwhile.
+    pub fn answered(&self, item: &Item, entry: Entry) -> bool {
+        let mut asked = self.asked();
+        let kept = asked.remove(item).is_some_and(|asked| !asked.changed);
+        if kept {
+            // Under the lock: a change that comes now takes it out again.
+            self.entries.insert(item.clone(), entry);
+        }
+        kept
+    }
+
+    /// No answer came to what was asked for.
+    pub fn failed(&self, item: &Item) {
+        self.asked().remove(item);
+    }
+
+    /// The stream tells what an item is now, or that it has changed (`None`).
+    pub fn changed(&self, item: &Item, now: Option<Entry>) {
+        let mut asked = self.asked();
+        if let Some(asked) = asked.get_mut(item) {
+            asked.changed = true;
+        }
+        match now {
+            Some(entry) => self.entries.insert(item.clone(), entry),
+            None => self.entries.invalidate(item),
+        }
+    }
+
+    /// The stream tells that all of a repository may have changed: its profile and its posts.
+    pub fn repo_changed(&self, did: &str) {
+        let mut asked = self.asked();
+        asked.iter_mut().filter(|(item, _)| item.did() == did).for_each(|(_, asked)| asked.changed = true);
+        self.repos.insert(did.into(), Instant::now());
+    }
+
+    /// Bytes that are taken, and entries.
+    #[must_use]
+    pub fn size(&self) -> (u64, u64) {
+        self.entries.run_pending_tasks();
+        (self.entries.weighted_size(), self.entries.entry_count())
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<Item, Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn weight(item: &Item, entry: &Entry) -> u32 {
+    let json = match &entry.known {
+        Known::Found(json) => json.len(),
+        Known::Missing | Known::Blocked | Known::TakenDown => 0,
+    };
+    u32::try_from(item.name().len() + json + OVERHEAD).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(600);
+
+    fn profile(did: &str) -> Item {
+        Item::profile(did).unwrap()
+    }
+
+    fn entry(json: &str) -> Entry {
+        Entry { known: Known::Found(json.into()), at: Instant::now(), at_us: 0 }
+    }
+
+    fn known(cache: &Cache, item: &Item) -> Option<Known> {
+        cache.get(item, TTL).map(|entry| entry.known)
+    }
+
+    fn cache() -> Cache {
+        Cache::new(1 << 20, TTL)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_lives_for_the_time_of_whoever_asks() {
+        let (cache, item) = (cache(), profile("did:plc:a"));
+        assert!(cache.asks(&item));
+        assert!(cache.answered(&item, entry("{}")));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(cache.get(&item, Duration::from_secs(61)).is_some());
+        assert!(cache.get(&item, Duration::from_secs(60)).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_for_is_asked_for_once() {
+        let (cache, item) = (cache(), profile("did:plc:a"));
+        assert!(cache.asks(&item));
+        assert!(!cache.asks(&item));
+        cache.failed(&item);
+        assert!(cache.asks(&item));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_a_change_has_overtaken_is_not_kept() {
+        let (cache, item) = (cache(), profile("did:plc:a"));
+        let asked = entry("old");
+        assert!(cache.asks(&item));
+        cache.changed(&item, Some(entry("new")));
+        assert!(!cache.answered(&item, asked.clone()));
+        assert_eq!(known(&cache, &item), Some(Known::Found("new".into())));
+        assert!(cache.asks(&item));
+        cache.changed(&item, None);
+        assert!(!cache.answered(&item, asked));
+        assert_eq!(known(&cache, &item), None);
+        assert!(cache.asks(&item));
+        assert!(cache.answered(&item, entry("newer")));
+        assert_eq!(known(&cache, &item), Some(Known::Found("newer".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repository_that_has_changed_takes_its_profile_and_its_posts_with_it() {
+        let cache = cache();
+        let post = Item::post("at://did:plc:a/app.bsky.feed.post/k").unwrap();
+        let (mine, other) = (profile("did:plc:a"), profile("did:plc:b"));
+        for item in [&post, &mine, &other] {
+            cache.changed(item, Some(entry("{}")));
+        }
+        let late = Item::post("at://did:plc:a/app.bsky.feed.post/l").unwrap();
+        assert!(cache.asks(&late));
+        let sent = entry("old");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        cache.repo_changed("did:plc:a");
+        assert!(!cache.answered(&late, sent));
+        assert_eq!((known(&cache, &post), known(&cache, &mine)), (None, None));
+        assert!(known(&cache, &other).is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        cache.changed(&mine, Some(entry("new")));
+        assert_eq!(known(&cache, &mine), Some(Known::Found("new".into())));
+    }
+
+    #[test]
+    fn it_is_bounded_by_bytes() {
+        let cache = Cache::new(100_000, TTL);
+        let json = "x".repeat(1000);
+        for number in 0..1000 {
+            cache.changed(&profile(&format!("did:plc:{number}")), Some(entry(&json)));
+        }
+        let (bytes, entries) = cache.size();
+        assert!(bytes <= 100_000 && entries <= 90, "{bytes} bytes, {entries} entries");
+        assert!(entries > 40, "{entries} entries");
+    }
+}
