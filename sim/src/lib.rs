@@ -22,6 +22,7 @@
 //!
 //! It shares no decoder with what is tested by it.
 
+mod appview;
 mod fault;
 mod host;
 mod json;
@@ -35,6 +36,7 @@ mod truth;
 mod wire;
 mod world;
 
+pub use appview::{AppViewConfig, AppViewStats, Mood};
 pub use fault::{Fault, Garbage, Kind, Planned, Schedule, UnknownKind};
 pub use host::{Flavour, HostConfig, Manners, Slow, TimeCursors};
 pub use recording::{Recording, RecordingError};

@@ -1,5 +1,6 @@
 //! What makes one network differ from another.
 
+use crate::appview::AppViewConfig;
 use crate::host::HostConfig;
 use crate::recording::Recording;
 use crate::world::WorldConfig;
@@ -16,6 +17,8 @@ pub struct NetworkConfig {
     pub recording: Option<Arc<Recording>>,
     /// Who tells of it.
     pub hosts: Vec<HostConfig>,
+    /// Who shows profiles and posts, where anybody does.
+    pub appview: Option<AppViewConfig>,
     /// How time goes.
     pub pace: Pace,
     /// World time that has passed already when the network starts, in microseconds.
@@ -60,6 +63,7 @@ impl Default for NetworkConfig {
             world: WorldConfig::default(),
             recording: None,
             hosts: vec![HostConfig::default()],
+            appview: None,
             pace: Pace::Real { speed: 1.0 },
             history_us: 0,
             events: None,

@@ -1,6 +1,7 @@
 //! The network: hosts that listen on ports of this machine.
 
 mod accept;
+mod appview;
 mod config;
 mod dictionaries;
 mod http;
@@ -16,3 +17,4 @@ mod upgrade;
 pub use config::{NetworkConfig, Pace};
 pub use network::{HostStats, Network};
 pub use starting::StartError;
+pub(crate) use http::{Request, query::Query, response::Response};

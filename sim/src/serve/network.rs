@@ -2,6 +2,7 @@
 
 use super::dictionaries::Dictionaries;
 use super::pace::Driver;
+use crate::appview::{AppView, AppViewStats, Mood};
 use crate::host::Host;
 use crate::host::clock::Clock;
 use crate::source::Source;
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Network {
     pub(super) hosts: Arc<[Arc<Host>]>,
     pub(super) addrs: Vec<SocketAddr>,
+    pub(super) appview: Option<(Arc<AppView>, SocketAddr)>,
     pub(super) dictionaries: Arc<Dictionaries>,
     pub(super) source: Source,
     pub(super) happened: Arc<AtomicU64>,
@@ -74,6 +76,23 @@ impl Network {
     #[must_use]
     pub fn url(&self, host: usize) -> String {
         format!("ws://{}", self.addr(host))
+    }
+
+    /// `http://127.0.0.1:1234` of the AppView, where there is one.
+    #[must_use]
+    pub fn appview_url(&self) -> Option<String> {
+        self.appview.as_ref().map(|(_, address)| format!("http://{address}"))
+    }
+
+    /// For so long the AppView has these manners.
+    pub fn appview_mood(&self, mood: Mood, lasts: Duration) {
+        self.appview.iter().for_each(|(appview, _)| appview.mood(mood, lasts));
+    }
+
+    /// What the AppView has seen so far.
+    #[must_use]
+    pub fn appview_stats(&self) -> AppViewStats {
+        self.appview.as_ref().map(|(appview, _)| appview.stats()).unwrap_or_default()
     }
 
     /// How many things have happened. Hosts with delays see the last of them a little later.

@@ -1,5 +1,6 @@
 //! Time passing: the one place where happenings are made and handed to the hosts.
 
+use crate::appview::AppView;
 use crate::host::Host;
 use crate::host::clock::Clock;
 use crate::source::Source;
@@ -18,6 +19,7 @@ const TICK: Duration = Duration::from_millis(2);
 pub(crate) struct Driver {
     source: Source,
     hosts: Arc<[Arc<Host>]>,
+    appview: Option<Arc<AppView>>,
     clock: Arc<Clock>,
     /// How many happenings have happened, which others may look at.
     happened: Arc<AtomicU64>,
@@ -30,11 +32,12 @@ impl Driver {
     pub(crate) fn new(
         source: Source,
         hosts: Arc<[Arc<Host>]>,
+        appview: Option<Arc<AppView>>,
         clock: Arc<Clock>,
         happened: Arc<AtomicU64>,
         limit: Option<u64>,
     ) -> Self {
-        Self { source, hosts, clock, happened, limit: limit.unwrap_or(u64::MAX), next: None }
+        Self { source, hosts, appview, clock, happened, limit: limit.unwrap_or(u64::MAX), next: None }
     }
 
     /// Lets `count` more things happen, at their own times.
@@ -99,6 +102,8 @@ impl Driver {
     }
 
     fn tell(&self, batch: &[Arc<Happening>]) {
+        // The AppView first: a reader that asks about what it has read is to be answered.
+        self.appview.iter().for_each(|appview| appview.tell(batch));
         self.hosts.iter().for_each(|host| host.tell(batch));
     }
 }

@@ -1,15 +1,17 @@
 //! Starting a network.
 
+use super::appview::{keep, open};
 use super::accept::{Door, listen};
 use super::config::{NetworkConfig, Pace};
 use super::dictionaries::Dictionaries;
 use super::network::Network;
 use super::pace::Driver;
+use crate::appview::AppView;
 use crate::host::Host;
 use crate::host::clock::Clock;
 use crate::source::Source;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -52,8 +54,10 @@ impl Network {
         let happened = Arc::new(AtomicU64::new(0));
         let dictionaries = Dictionaries::new(source.clone(), config.v1_dictionary, config.v2_dictionary);
         let dictionaries = Arc::new(dictionaries.map_err(StartError::Dictionary)?);
-        let parts = (source.clone(), Arc::clone(&hosts), Arc::clone(&clock), Arc::clone(&happened));
-        let mut driver = Driver::new(parts.0, parts.1, parts.2, parts.3, config.events);
+        let appview = config.appview.clone();
+        let appview = appview.map(|appview| Arc::new(AppView::new(appview, Arc::clone(&clock), source.start_us())));
+        let parts = (source.clone(), Arc::clone(&hosts), appview.clone(), Arc::clone(&clock), Arc::clone(&happened));
+        let mut driver = Driver::new(parts.0, parts.1, parts.2, parts.3, parts.4, config.events);
         match config.pace {
             Pace::Full { events } => {
                 driver.step(events);
@@ -68,6 +72,7 @@ impl Network {
         let mut network = Self {
             hosts,
             addrs: Vec::new(),
+            appview: None,
             dictionaries,
             source,
             happened,
@@ -82,6 +87,9 @@ impl Network {
             network.hosts[number].gate().load(config.loading);
             let port = if config.port == 0 { 0 } else { config.port.saturating_add(number as u16) };
             network.open(number, SocketAddr::new(config.address, port))?;
+        }
+        if let Some(appview) = appview {
+            network.open_appview(appview, config.address)?;
         }
         network.pass_time(driver, config.pace)?;
         Ok(network)
@@ -100,6 +108,17 @@ impl Network {
         let door = Door { host, dictionaries, tasks: self.tasks.clone(), stop: self.stop.clone() };
         self.tasks.spawn_on(door.keep(listener, addr), runtime.handle());
         self.addrs.push(addr);
+        Ok(())
+    }
+
+    fn open_appview(&mut self, appview: Arc<AppView>, address: IpAddr) -> Result<(), StartError> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let addr = SocketAddr::new(address, appview.config.port);
+        let _guard = runtime.enter();
+        let (listener, at) = open(addr).map_err(|error| StartError::Listen { addr, error })?;
+        let serving = keep(Arc::clone(&appview), listener, self.tasks.clone(), self.stop.clone());
+        self.tasks.spawn_on(serving, runtime.handle());
+        self.appview = Some((appview, at));
         Ok(())
     }
 

@@ -39,6 +39,11 @@ impl Response {
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.bytes_with(0)
+    }
+
+    /// All of it, where so many more bytes of the body come behind.
+    pub(crate) fn bytes_with(&self, more: usize) -> Vec<u8> {
         let reason = match self.status {
             200 => "OK",
             206 => "Partial Content",
@@ -50,9 +55,10 @@ impl Response {
             426 => "Upgrade Required",
             429 => "Too Many Requests",
             500 => "Internal Server Error",
+            502 => "Bad Gateway",
             _ => "Service Unavailable",
         };
-        let (status, headers, length) = (self.status, &self.headers, self.body.len());
+        let (status, headers, length) = (self.status, &self.headers, self.body.len() + more);
         // An upgrade is asked for with `Connection: Upgrade`, which is written with its answer.
         let close = if headers.contains("Connection:") { "" } else { "Connection: close\r\n" };
         let head = format!("HTTP/1.1 {status} {reason}\r\n{headers}{close}Content-Length: {length}\r\n\r\n");
