@@ -1,5 +1,8 @@
 //! Hydration: what a record points at is put beside it.
 
 pub mod cache;
+pub mod client;
 pub mod item;
+pub mod limits;
 pub mod references;
+mod view;

@@ -1,0 +1,218 @@
+//! Calls to an AppView: up to 25 names in one, answers matched by name.
+//!
+//! Invariants:
+//! - an answer is matched by what it names, never by its place; what was not asked for is passed over;
+//! - nothing of an answer is believed that could not be read whole, within its bounds of size and time;
+//! - no error holds a token, nor the text of an answer.
+
+use super::cache::Known;
+use super::item::{Item, Kind};
+use super::limits::Limits;
+use super::view::{PostView, ProfileView};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::time::Duration;
+use url::Url;
+
+/// Names in a call, by both lexicons.
+pub const MOST: usize = 25;
+/// An answer of 25 posts with their views is far below this.
+const MAX_BYTES: usize = 4 << 20;
+/// For a whole call.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A name that it takes for none; it does not say which.
+    #[error("a name is refused (status 400)")]
+    Refused,
+    /// The token is not valid, or not any more.
+    #[error("the session is refused (status {0})")]
+    Session(u16),
+    /// Too many requests: nothing before this time is over.
+    #[error("too many requests (status 429)")]
+    Busy(Duration),
+    /// It has an error of its own.
+    #[error("status {0}")]
+    Status(u16),
+    /// No connection, or no whole answer in time.
+    #[error("{0}")]
+    Unreachable(&'static str),
+    /// The answer is too large, or not of the lexicon's shape.
+    #[error("the answer {0}")]
+    Malformed(&'static str),
+}
+
+/// What a call tells.
+#[derive(Debug)]
+pub struct Told {
+    /// For each name that was asked for.
+    pub known: HashMap<Item, Known>,
+    /// Profiles that came with posts.
+    pub beside: HashMap<Item, Known>,
+}
+
+/// An AppView.
+pub struct AppView {
+    client: Client,
+    host: Url,
+}
+
+impl AppView {
+    /// At this address, by this client.
+    #[must_use]
+    pub fn new(client: Client, host: Url) -> Self {
+        Self { client, host }
+    }
+
+    /// Looks up items of one kind, at most [`MOST`]. Says what the headers tell of limits, whatever came of it.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn look_up(&self, kind: Kind, items: &[Item], token: Option<&str>) -> (Result<Told, Error>, Option<Limits>) {
+        debug_assert!(items.len() <= MOST && items.iter().all(|item| item.kind() == kind), "a call of several kinds");
+        match tokio::time::timeout(TIMEOUT, self.call(kind, items, token)).await {
+            Ok((answer, limits)) => (answer.and_then(|body| told(kind, items, &body)), limits),
+            Err(_) => (Err(Error::Unreachable("no whole answer in time")), None),
+        }
+    }
+
+    async fn call(&self, kind: Kind, items: &[Item], token: Option<&str>) -> (Result<Vec<u8>, Error>, Option<Limits>) {
+        let (method, field) = match kind {
+            Kind::Profile => ("app.bsky.actor.getProfiles", "actors"),
+            Kind::Post => ("app.bsky.feed.getPosts", "uris"),
+        };
+        let mut url = self.host.clone();
+        url.set_path(&format!("{}/xrpc/{method}", self.host.path().trim_end_matches('/')));
+        url.query_pairs_mut().extend_pairs(items.iter().map(|item| (field, item.name())));
+        let mut request = self.client.get(url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return (Err(Error::Unreachable(why(&error))), None),
+        };
+        let (status, limits) = (response.status(), Limits::of(response.headers()));
+        if let Some(error) = refusal(status, response.headers(), limits.as_ref()) {
+            return (Err(error), limits);
+        }
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BYTES => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return (Err(Error::Malformed("is too large")), limits),
+                Ok(None) => return (Ok(body), limits),
+                Err(error) => return (Err(Error::Unreachable(why(&error))), limits),
+            }
+        }
+    }
+}
+
+fn refusal(status: StatusCode, headers: &HeaderMap, limits: Option<&Limits>) -> Option<Error> {
+    match status.as_u16() {
+        200 => None,
+        400 => Some(Error::Refused),
+        401 | 403 => Some(Error::Session(status.as_u16())),
+        429 => Some(Error::Busy(Limits::wait(headers, limits))),
+        other => Some(Error::Status(other)),
+    }
+}
+
+/// Not the library's own text: it holds the address with all that was asked for.
+fn why(error: &reqwest::Error) -> &'static str {
+    if error.is_connect() {
+        "no connection"
+    } else if error.is_timeout() {
+        "no answer in time"
+    } else {
+        "the connection broke"
+    }
+}
+
+#[derive(Deserialize)]
+struct Profiles<'a> {
+    #[serde(borrow)]
+    profiles: Vec<ProfileView<'a>>,
+}
+
+/// The views one by one: one that is not of the lexicon's shape spoils no other.
+#[derive(Deserialize)]
+struct Posts<'a> {
+    #[serde(borrow)]
+    posts: Vec<&'a RawValue>,
+}
+
+/// What an answer tells of what was asked for. What it leaves out is not there.
+fn told(kind: Kind, items: &[Item], body: &[u8]) -> Result<Told, Error> {
+    let shape = |_| Error::Malformed("is not of the lexicon's shape");
+    let mut told = Told { known: HashMap::new(), beside: HashMap::new() };
+    let found = |json: String| Known::Found(json.into());
+    match kind {
+        Kind::Profile => {
+            let answer: Profiles<'_> = serde_json::from_slice(body).map_err(shape)?;
+            for view in &answer.profiles {
+                let known = if view.is_blocked() { Known::Blocked } else { found(view.json()) };
+                told.known.extend(view.item().map(|item| (item, known)));
+            }
+        }
+        Kind::Post => {
+            let answer: Posts<'_> = serde_json::from_slice(body).map_err(shape)?;
+            for view in &answer.posts {
+                let view: PostView<'_> = serde_json::from_str(view.get()).map_err(shape)?;
+                told.known.extend(Item::post(&view.uri).map(|item| (item, found(view.json()))));
+                let author = &view.author;
+                if !author.is_blocked() {
+                    told.beside.extend(author.item().map(|item| (item, found(author.json()))));
+                }
+            }
+        }
+    }
+    told.known.retain(|item, _| items.contains(item));
+    for item in items {
+        told.known.entry(item.clone()).or_insert(Known::Missing);
+    }
+    Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(rkey: &str) -> Item {
+        Item::post(&format!("at://did:plc:a/app.bsky.feed.post/{rkey}")).unwrap()
+    }
+
+    fn view(item: &Item) -> String {
+        format!(
+            r#"{{"uri":"{item}","cid":"c","author":{{"did":"{}","handle":"h"}},"record":{{"text":"{item}"}}}}"#,
+            item.did()
+        )
+    }
+
+    #[test]
+    fn answers_are_matched_by_name_and_what_is_left_out_is_missing() {
+        let (a, b, c) = (post("a"), post("b"), post("c"));
+        let body = format!(r#"{{"posts":[{},{}]}}"#, view(&post("stranger")), view(&b));
+        let told = told(Kind::Post, &[a.clone(), b.clone(), c.clone()], body.as_bytes()).unwrap();
+        assert_eq!(told.known.len(), 3);
+        assert_eq!((&told.known[&a], &told.known[&c]), (&Known::Missing, &Known::Missing));
+        assert!(matches!(&told.known[&b], Known::Found(json) if json.contains(&b.to_string())));
+        assert_eq!(told.beside.len(), 1);
+    }
+
+    #[test]
+    fn an_answer_that_can_not_be_read_tells_nothing() {
+        for body in ["", "[]", "<html>", r#"{"posts":[{"uri":"#, r#"{"posts":{}}"#, r#"{"posts":[{}]}"#, r#"{"posts":[3]}"#] {
+            assert!(matches!(told(Kind::Post, &[post("a")], body.as_bytes()), Err(Error::Malformed(_))), "{body}");
+        }
+        for body in ["", "{}", r#"{"profiles":[{"did":"did:plc:a"}]}"#] {
+            let item = Item::profile("did:plc:a").unwrap();
+            assert!(matches!(told(Kind::Profile, &[item], body.as_bytes()), Err(Error::Malformed(_))), "{body}");
+        }
+    }
+}

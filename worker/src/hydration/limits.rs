@@ -1,0 +1,120 @@
+//! What a server's headers say of its limits.
+//!
+//! `RateLimit-Limit` (requests in a window), `RateLimit-Remaining`, `RateLimit-Reset` (when the window ends, in seconds
+//! since the Unix epoch), `RateLimit-Policy` (`3000;w=300`): as `@atproto/xrpc-server` writes them. `Retry-After` is RFC
+//! 9110's, in seconds or as a date.
+
+use reqwest::header::HeaderMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A wait where a server that is busy does not say how long.
+const UNSAID: Duration = Duration::from_secs(5);
+/// Longer waits are cut: a clock that is wrong must not end hydration for a day.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// The limits of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests in a window at most.
+    pub limit: u32,
+    /// Requests that are left in this one.
+    pub remaining: u32,
+    /// Until the window ends.
+    pub reset: Duration,
+    /// How long a window is, where that is said.
+    pub window: Option<Duration>,
+}
+
+impl Limits {
+    /// What the headers say; `None` where they do not say all of limit, remaining and reset.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let limit = number(headers, "ratelimit-limit")?;
+        let remaining = number(headers, "ratelimit-remaining")?;
+        let reset = until(number(headers, "ratelimit-reset")?);
+        let policy = headers.get("ratelimit-policy").and_then(|value| value.to_str().ok());
+        let window = policy.and_then(|policy| policy.split(";w=").nth(1)?.split([';', ',']).next()?.trim().parse().ok());
+        Some(Self {
+            limit: limit.try_into().unwrap_or(u32::MAX),
+            remaining: remaining.try_into().unwrap_or(u32::MAX),
+            reset,
+            window: window.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+        })
+    }
+
+    /// How long a server that has too many requests wants to be left alone.
+    #[must_use]
+    pub fn wait(headers: &HeaderMap, limits: Option<&Self>) -> Duration {
+        let said = headers.get("retry-after").and_then(|value| value.to_str().ok()).and_then(retry_after);
+        let reset = limits.filter(|limits| limits.remaining == 0).map(|limits| limits.reset);
+        said.max(reset).unwrap_or(UNSAID).min(LONGEST)
+    }
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn until(epoch_seconds: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(epoch_seconds).saturating_sub(now).min(LONGEST)
+}
+
+fn retry_after(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
+    Some(until(date.timestamp().as_second().try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, String)]) -> HeaderMap {
+        list.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn in_seconds(seconds: u64) -> String {
+        (SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds).to_string()
+    }
+
+    #[test]
+    fn the_reset_is_a_time_and_the_window_is_in_the_policy() {
+        let headers = headers(&[
+            ("ratelimit-limit", "3000".into()),
+            ("ratelimit-remaining", "12".into()),
+            ("ratelimit-reset", in_seconds(60)),
+            ("ratelimit-policy", "3000;w=300".into()),
+        ]);
+        let limits = Limits::of(&headers).unwrap();
+        assert_eq!((limits.limit, limits.remaining, limits.window), (3000, 12, Some(Duration::from_secs(300))));
+        assert!((58..=60).contains(&limits.reset.as_secs()), "{limits:?}");
+    }
+
+    #[test]
+    fn what_is_not_said_whole_is_not_said() {
+        for list in [vec![], vec![("ratelimit-limit", "x".into()), ("ratelimit-remaining", "1".into())]] {
+            assert_eq!(Limits::of(&headers(&list)), None);
+        }
+    }
+
+    #[test]
+    fn a_busy_server_is_left_alone_for_as_long_as_it_says() {
+        let wait = |list: &[(&'static str, String)]| {
+            let headers = headers(list);
+            Limits::wait(&headers, Limits::of(&headers).as_ref())
+        };
+        assert_eq!(wait(&[("retry-after", "7".into())]), Duration::from_secs(7));
+        assert_eq!(wait(&[("retry-after", "soon".into())]), UNSAID);
+        assert_eq!(wait(&[]), UNSAID);
+        assert_eq!(wait(&[("retry-after", "99999".into())]), LONGEST);
+        let date = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_secs(30)).unwrap();
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string();
+        assert!((28..=30).contains(&wait(&[("retry-after", date)]).as_secs()));
+        let used_up =
+            [("ratelimit-limit", "1".into()), ("ratelimit-remaining", "0".into()), ("ratelimit-reset", in_seconds(40))];
+        assert!((38..=40).contains(&wait(&used_up).as_secs()));
+    }
+}

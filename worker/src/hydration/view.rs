@@ -1,0 +1,177 @@
+//! From an AppView's views, and from records that pass in the stream, to what is known of an item.
+//!
+//! Both ways give the same JSON, so that nobody sees where an item came from:
+//! - a profile: `{"handle":…,"displayName":…,"avatar":…,"createdAt":…}`, the avatar as the content id of its blob; what
+//!   is not there is left out;
+//! - a post: `{"cid":…,"record":…}`, the record as its account wrote it.
+//!
+//! Shapes: `app.bsky.actor.defs#profileViewDetailed` and `#profileViewBasic`, `app.bsky.feed.defs#postView`.
+
+use super::item::Item;
+use crate::record::{Datum, Record};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// A profile in an answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProfileView<'a> {
+    #[serde(borrow)]
+    pub(super) did: Cow<'a, str>,
+    #[serde(borrow)]
+    handle: Cow<'a, str>,
+    #[serde(borrow, default)]
+    display_name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    avatar: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    created_at: Option<Cow<'a, str>>,
+    #[serde(default)]
+    viewer: Viewer,
+}
+
+/// What the account that asks has to do with it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Viewer {
+    #[serde(default)]
+    blocked_by: bool,
+}
+
+/// A post in an answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct PostView<'a> {
+    #[serde(borrow)]
+    pub(super) uri: Cow<'a, str>,
+    #[serde(borrow)]
+    cid: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) author: ProfileView<'a>,
+    #[serde(borrow)]
+    record: &'a RawValue,
+}
+
+/// A profile as it stands in the document.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Profile<'a> {
+    #[serde(borrow)]
+    pub(super) handle: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    display_name: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    avatar: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    created_at: Option<Cow<'a, str>>,
+}
+
+/// A post as it stands in the document.
+#[derive(Debug, Serialize)]
+struct Post<'a> {
+    cid: &'a str,
+    record: &'a RawValue,
+}
+
+impl ProfileView<'_> {
+    /// Whether the account that asks may not see it.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.viewer.blocked_by
+    }
+
+    /// The profile's item.
+    pub(super) fn item(&self) -> Option<Item> {
+        Item::profile(&self.did)
+    }
+
+    /// The profile's JSON.
+    pub(super) fn json(&self) -> String {
+        let text = |text: &Option<Cow<'_, str>>| text.as_deref().filter(|text| !text.is_empty()).map(ToOwned::to_owned);
+        let profile = Profile {
+            handle: Cow::Borrowed(&self.handle),
+            display_name: text(&self.display_name).map(Cow::Owned),
+            avatar: self.avatar.as_deref().and_then(blob_of).map(Cow::Borrowed),
+            created_at: text(&self.created_at).map(Cow::Owned),
+        };
+        serde_json::to_string(&profile).unwrap_or_default()
+    }
+}
+
+impl PostView<'_> {
+    /// The post's JSON.
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string(&Post { cid: &self.cid, record: self.record }).unwrap_or_default()
+    }
+}
+
+/// The profile that a record says, for an account of this handle.
+pub(super) fn profile_of(handle: &str, record: &[u8]) -> String {
+    let record = Record::new(record);
+    let text = |datum: Datum| match datum {
+        Datum::Text(text) if !text.is_empty() => Some(Cow::Owned(text)),
+        _ => None,
+    };
+    let profile = Profile {
+        handle: Cow::Borrowed(handle),
+        display_name: text(record.text(&["displayName"])),
+        avatar: text(record.blob(&["avatar"])),
+        created_at: text(record.text(&["createdAt"])),
+    };
+    serde_json::to_string(&profile).unwrap_or_default()
+}
+
+/// The post that a record is; `None` for one that is no JSON by itself.
+pub(super) fn post_of(cid: &str, record: &[u8]) -> Option<String> {
+    let record: &RawValue = serde_json::from_slice(record).ok()?;
+    serde_json::to_string(&Post { cid, record }).ok()
+}
+
+/// The content id in the address of a picture: `…/img/avatar/plain/<did>/<cid>@jpeg`, with or without what follows `@`.
+fn blob_of(address: &str) -> Option<&str> {
+    let name = address.rsplit('/').next()?.split('@').next()?;
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_the_same_from_an_answer_and_from_the_stream() {
+        let answer = r#"{"did":"did:plc:a","handle":"a.example","displayName":"A \"a\"","description":"…",
+            "avatar":"https://cdn.example/img/avatar/plain/did:plc:a/bafkreiab@jpeg","createdAt":"2024-01-01T00:00:00Z",
+            "followersCount":3,"labels":[]}"#;
+        let view: ProfileView<'_> = serde_json::from_str(answer).unwrap();
+        let record = br#"{"$type":"app.bsky.actor.profile","displayName":"A \"a\"","description":"…","createdAt":"2024-01-01T00:00:00Z",
+            "avatar":{"$type":"blob","ref":{"$link":"bafkreiab"},"mimeType":"image/jpeg","size":1}}"#;
+        let expected =
+            r#"{"handle":"a.example","displayName":"A \"a\"","avatar":"bafkreiab","createdAt":"2024-01-01T00:00:00Z"}"#;
+        assert_eq!(view.json(), expected);
+        assert_eq!(profile_of("a.example", record), expected);
+        assert!(!view.is_blocked());
+    }
+
+    #[test]
+    fn what_is_not_there_is_left_out() {
+        let view: ProfileView<'_> = serde_json::from_str(
+            r#"{"did":"did:plc:a","handle":"handle.invalid","displayName":"","viewer":{"blockedBy":true}}"#,
+        )
+        .unwrap();
+        assert_eq!(view.json(), r#"{"handle":"handle.invalid"}"#);
+        assert_eq!(profile_of("handle.invalid", b"{\"displayName\":3}"), r#"{"handle":"handle.invalid"}"#);
+        assert!(view.is_blocked());
+    }
+
+    #[test]
+    fn a_post_keeps_its_record_as_it_was_written() {
+        let record = r#"{"text":"a\u0000b","n":1E999}"#;
+        let answer = format!(
+            r#"{{"uri":"at://did:plc:a/app.bsky.feed.post/k","cid":"c","author":{{"did":"did:plc:a","handle":"h"}},"record":{record},"likeCount":1}}"#
+        );
+        let view: PostView<'_> = serde_json::from_str(&answer).unwrap();
+        let expected = format!(r#"{{"cid":"c","record":{record}}}"#);
+        assert_eq!(view.json(), expected);
+        assert_eq!(post_of("c", record.as_bytes()), Some(expected));
+        assert_eq!(post_of("c", b"{"), None);
+    }
+}
