@@ -134,49 +134,52 @@ fn why(error: &reqwest::Error) -> &'static str {
     }
 }
 
-#[derive(Deserialize)]
-struct Profiles<'a> {
-    #[serde(borrow)]
-    profiles: Vec<ProfileView<'a>>,
-}
-
 /// The views one by one: one that is not of the lexicon's shape spoils no other.
 #[derive(Deserialize)]
-struct Posts<'a> {
-    #[serde(borrow)]
-    posts: Vec<&'a RawValue>,
+struct Views<'a> {
+    #[serde(borrow, alias = "profiles", alias = "posts")]
+    views: Vec<&'a RawValue>,
 }
 
-/// What an answer tells of what was asked for. What it leaves out is not there.
+/// What an answer tells of what was asked for. What it leaves out is not there; but nothing is said of what it leaves out
+/// beside a view that can not be read, which may be the one.
 fn told(kind: Kind, items: &[Item], body: &[u8]) -> Result<Told, Error> {
-    let shape = |_| Error::Malformed("is not of the lexicon's shape");
+    let answer: Views<'_> =
+        serde_json::from_slice(body).map_err(|_| Error::Malformed("is not of the lexicon's shape"))?;
     let mut told = Told { known: HashMap::new(), beside: HashMap::new() };
-    let found = |json: String| Known::Found(json.into());
-    match kind {
-        Kind::Profile => {
-            let answer: Profiles<'_> = serde_json::from_slice(body).map_err(shape)?;
-            for view in &answer.profiles {
-                let known = if view.is_blocked() { Known::Blocked } else { found(view.json()) };
-                told.known.extend(view.item().map(|item| (item, known)));
-            }
-        }
-        Kind::Post => {
-            let answer: Posts<'_> = serde_json::from_slice(body).map_err(shape)?;
-            for view in &answer.posts {
-                let view: PostView<'_> = serde_json::from_str(view.get()).map_err(shape)?;
-                told.known.extend(Item::post(&view.uri).map(|item| (item, found(view.json()))));
-                let author = &view.author;
-                if !author.is_blocked() {
-                    told.beside.extend(author.item().map(|item| (item, found(author.json()))));
-                }
-            }
-        }
+    let mut all = true;
+    for view in answer.views {
+        all &= match kind {
+            Kind::Profile => told.profile(view).is_some(),
+            Kind::Post => told.post(view).is_some(),
+        };
     }
     told.known.retain(|item, _| items.contains(item));
-    for item in items {
-        told.known.entry(item.clone()).or_insert(Known::Missing);
+    if all {
+        for item in items {
+            told.known.entry(item.clone()).or_insert(Known::Missing);
+        }
     }
     Ok(told)
+}
+
+impl Told {
+    fn profile(&mut self, view: &RawValue) -> Option<()> {
+        let view: ProfileView<'_> = serde_json::from_str(view.get()).ok()?;
+        self.known.insert(view.item()?, of_profile(&view));
+        Some(())
+    }
+
+    fn post(&mut self, view: &RawValue) -> Option<()> {
+        let view: PostView<'_> = serde_json::from_str(view.get()).ok()?;
+        self.known.insert(Item::post(&view.uri)?, Known::Found(view.json().into()));
+        self.beside.insert(view.author.item()?, of_profile(&view.author));
+        Some(())
+    }
+}
+
+fn of_profile(view: &ProfileView<'_>) -> Known {
+    if view.is_blocked() { Known::Blocked } else { Known::Found(view.json().into()) }
 }
 
 #[cfg(test)]
@@ -207,12 +210,16 @@ mod tests {
 
     #[test]
     fn an_answer_that_can_not_be_read_tells_nothing() {
-        for body in ["", "[]", "<html>", r#"{"posts":[{"uri":"#, r#"{"posts":{}}"#, r#"{"posts":[{}]}"#, r#"{"posts":[3]}"#] {
+        for body in ["", "[]", "<html>", r#"{"posts":[{"uri":"#, r#"{"posts":{}}"#, "{}"] {
             assert!(matches!(told(Kind::Post, &[post("a")], body.as_bytes()), Err(Error::Malformed(_))), "{body}");
         }
-        for body in ["", "{}", r#"{"profiles":[{"did":"did:plc:a"}]}"#] {
-            let item = Item::profile("did:plc:a").unwrap();
-            assert!(matches!(told(Kind::Profile, &[item], body.as_bytes()), Err(Error::Malformed(_))), "{body}");
-        }
+    }
+
+    #[test]
+    fn a_view_that_can_not_be_read_may_be_any_that_is_left_out() {
+        let (a, b) = (post("a"), post("b"));
+        let body = format!(r#"{{"posts":[{{"uri":3}},{}]}}"#, view(&b));
+        let told = told(Kind::Post, &[a.clone(), b.clone()], body.as_bytes()).unwrap();
+        assert_eq!(told.known.keys().collect::<Vec<_>>(), [&b]);
     }
 }

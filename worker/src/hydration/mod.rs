@@ -2,7 +2,9 @@
 
 pub mod cache;
 pub mod client;
+pub mod document;
 pub mod item;
 pub mod limits;
 pub mod references;
 mod view;
+pub mod wanted;

@@ -1,0 +1,249 @@
+//! The hydrated document: what was known of what a record points at, beside the record.
+//!
+//! ```json
+//! {"version":1,
+//!  "author":{"did":"did:plc:…","state":"found","asOf":"2026-07-01T00:00:00.000Z","profile":{"handle":"…"}},
+//!  "subject":{"uri":"at://…","state":"found","asOf":"…","post":{"cid":"…","record":{…}},
+//!             "author":{"did":"…","state":"missing","asOf":"…"}}}
+//! ```
+//!
+//! Fields: `author`, `mentions` (a list), `reply` (`root`, `parent`), `quote`, `subject`; each where the slice asks for it
+//! and the record points at something. An item has its `did` or its `uri`, a `state` (`found`, `missing`, `blocked`,
+//! `takendown`, or `unknown` where nothing is known yet), and since when that was so. A post bears its author as an item
+//! of its own. Version 1 grows by fields; nothing in it changes its meaning.
+
+use super::cache::{Entry, Known};
+use super::item::{Item, Kind};
+use super::references::Place;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// How much of what a record points at is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hydration {
+    /// All of it.
+    Full,
+    /// Some of it.
+    Partial,
+    /// Nothing.
+    None,
+}
+
+impl Hydration {
+    /// The word of the column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What is known of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hydrated {
+    /// How much.
+    pub hydration: Hydration,
+    /// The document; `None` where nothing is known.
+    pub document: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Document {
+    version: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<Shown>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mentions: Vec<Shown>,
+    #[serde(skip_serializing_if = "Reply::is_empty")]
+    reply: Reply,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quote: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<Shown>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Reply {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<Shown>,
+}
+
+impl Reply {
+    fn is_empty(&self) -> bool {
+        self.root.is_none() && self.parent.is_none()
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<Box<str>>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<Box<Shown>>,
+}
+
+/// The document of a record that points at these items, by what is known of each. `look` is asked for every item once or
+/// more, with the place that it is wanted for.
+pub fn hydrated(references: &[(Place, Item)], look: impl Fn(Place, &Item) -> Option<Entry>) -> Hydrated {
+    let mut document = Document { version: 1, ..Document::default() };
+    let (mut known, mut unknown) = (0, 0);
+    for (place, item) in references {
+        let shown = shown(item, |item| look(*place, item), &mut |is_known| {
+            *(if is_known { &mut known } else { &mut unknown }) += 1;
+        });
+        match place {
+            Place::Author => document.author = Some(shown),
+            Place::Mention => document.mentions.push(shown),
+            Place::ReplyRoot => document.reply.root = Some(shown),
+            Place::ReplyParent => document.reply.parent = Some(shown),
+            Place::Quote => document.quote = Some(shown),
+            Place::Subject => document.subject = Some(shown),
+        }
+    }
+    let hydration = match (known, unknown) {
+        (_, 0) => Hydration::Full,
+        (0, _) => Hydration::None,
+        _ => Hydration::Partial,
+    };
+    let document = (hydration != Hydration::None).then(|| serde_json::to_string(&document).ok()).flatten();
+    Hydrated { hydration, document }
+}
+
+/// All items that the references ask for: a post asks for its author too.
+pub fn items(references: &[(Place, Item)]) -> impl Iterator<Item = (Place, Item)> + '_ {
+    references.iter().flat_map(|(place, item)| {
+        let author = (item.kind() == Kind::Post).then(|| Item::profile(item.did())).flatten();
+        [Some((*place, item.clone())), author.map(|author| (*place, author))].into_iter().flatten()
+    })
+}
+
+fn shown(item: &Item, look: impl Fn(&Item) -> Option<Entry>, count: &mut impl FnMut(bool)) -> Shown {
+    let entry = look(item);
+    count(entry.is_some());
+    let json = entry.as_ref().and_then(|entry| match &entry.known {
+        Known::Found(json) => serde_json::from_str::<Box<RawValue>>(json).ok(),
+        Known::Missing | Known::Blocked | Known::TakenDown => None,
+    });
+    let state = match entry.as_ref().map(|entry| &entry.known) {
+        None => "unknown",
+        Some(Known::Found(_)) => "found",
+        Some(Known::Missing) => "missing",
+        Some(Known::Blocked) => "blocked",
+        Some(Known::TakenDown) => "takendown",
+    };
+    let as_of = entry.as_ref().and_then(|entry| Timestamp::from_microsecond(entry.at_us).ok());
+    let as_of = as_of.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string());
+    match item.kind() {
+        Kind::Profile => Shown {
+            did: Some(item.name().into()),
+            uri: None,
+            state,
+            as_of,
+            profile: json,
+            post: None,
+            author: None,
+        },
+        Kind::Post => {
+            let author = Item::profile(item.did()).map(|author| Box::new(shown(&author, look_again(&look), count)));
+            Shown { did: None, uri: Some(item.name().into()), state, as_of, profile: None, post: json, author }
+        }
+    }
+}
+
+/// The same question, asked by reference.
+fn look_again<'a>(look: &'a dyn Fn(&Item) -> Option<Entry>) -> impl Fn(&Item) -> Option<Entry> + 'a {
+    move |item| look(item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::collections::HashMap;
+    use tokio::time::Instant;
+
+    fn profile(did: &str) -> Item {
+        Item::profile(&format!("did:plc:{did}")).unwrap()
+    }
+
+    fn post(did: &str) -> Item {
+        Item::post(&format!("at://did:plc:{did}/app.bsky.feed.post/k")).unwrap()
+    }
+
+    fn found(json: &str) -> Known {
+        Known::Found(json.into())
+    }
+
+    fn made(references: &[(Place, Item)], known: &[(Item, Known)]) -> (Hydration, Value) {
+        let known: HashMap<_, _> = known.iter().cloned().collect();
+        let entry = |known: &Known| Entry { known: known.clone(), at: Instant::now(), at_us: 1_782_864_000_000_000 };
+        let hydrated = hydrated(references, |_, item| known.get(item).map(entry));
+        let document = hydrated.document.map(|text| serde_json::from_str(&text).unwrap());
+        (hydrated.hydration, document.unwrap_or_default())
+    }
+
+    #[test]
+    fn everything_stands_in_its_place() {
+        let references = [
+            (Place::Author, profile("me")),
+            (Place::Mention, profile("a")),
+            (Place::Mention, profile("b")),
+            (Place::ReplyRoot, post("root")),
+            (Place::Quote, post("quoted")),
+        ];
+        let known = [
+            (profile("me"), found(r#"{"handle":"me.example"}"#)),
+            (profile("a"), Known::Missing),
+            (profile("b"), Known::Blocked),
+            (post("root"), found(r#"{"cid":"c","record":{"text":"x"}}"#)),
+            (profile("root"), found(r#"{"handle":"root.example"}"#)),
+            (post("quoted"), Known::TakenDown),
+            (profile("quoted"), Known::TakenDown),
+        ];
+        let (hydration, document) = made(&references, &known);
+        assert_eq!(hydration, Hydration::Full);
+        let at = "2026-07-01T00:00:00.000Z";
+        assert_eq!(document["version"], 1);
+        let me = json!({"did": "did:plc:me", "state": "found", "asOf": at, "profile": {"handle": "me.example"}});
+        assert_eq!(document["author"], me);
+        assert_eq!(document["mentions"][1], json!({"did": "did:plc:b", "state": "blocked", "asOf": at}));
+        let root = &document["reply"]["root"];
+        assert_eq!((&root["post"]["record"]["text"], &root["author"]["profile"]["handle"]), (&json!("x"), &json!("root.example")));
+        assert_eq!(document["quote"]["state"], "takendown");
+        assert!(document.get("subject").is_none() && document["reply"].get("parent").is_none());
+    }
+
+    #[test]
+    fn what_is_not_known_yet_says_so() {
+        let references = [(Place::Author, profile("me")), (Place::Subject, post("a"))];
+        let (hydration, document) = made(&references, &[(profile("me"), Known::Missing)]);
+        assert_eq!(hydration, Hydration::Partial);
+        let subject = json!({"uri": post("a").name(), "state": "unknown", "author": {"did": "did:plc:a", "state": "unknown"}});
+        assert_eq!(document["subject"], subject);
+        assert_eq!(made(&references, &[]), (Hydration::None, Value::Null));
+        assert_eq!(made(&[], &[]), (Hydration::Full, json!({"version": 1})));
+    }
+
+    #[test]
+    fn a_post_asks_for_its_author_too() {
+        let references = [(Place::Author, profile("me")), (Place::Subject, post("a"))];
+        let all: Vec<Item> = items(&references).map(|(_, item)| item).collect();
+        assert_eq!(all, [profile("me"), post("a"), profile("a")]);
+    }
+}
