@@ -104,7 +104,7 @@ pub fn hydrated(references: &[(Place, Item)], look: impl Fn(Place, &Item) -> Opt
     let mut document = Document { version: 1, ..Document::default() };
     let (mut known, mut unknown) = (0, 0);
     for (place, item) in references {
-        let shown = shown(item, |item| look(*place, item), &mut |is_known| {
+        let shown = shown(item, &|item| look(*place, item), &mut |is_known| {
             *(if is_known { &mut known } else { &mut unknown }) += 1;
         });
         match place {
@@ -133,7 +133,7 @@ pub fn items(references: &[(Place, Item)]) -> impl Iterator<Item = (Place, Item)
     })
 }
 
-fn shown(item: &Item, look: impl Fn(&Item) -> Option<Entry>, count: &mut impl FnMut(bool)) -> Shown {
+fn shown(item: &Item, look: &dyn Fn(&Item) -> Option<Entry>, count: &mut dyn FnMut(bool)) -> Shown {
     let entry = look(item);
     count(entry.is_some());
     let json = entry.as_ref().and_then(|entry| match &entry.known {
@@ -160,15 +160,10 @@ fn shown(item: &Item, look: impl Fn(&Item) -> Option<Entry>, count: &mut impl Fn
             author: None,
         },
         Kind::Post => {
-            let author = Item::profile(item.did()).map(|author| Box::new(shown(&author, look_again(&look), count)));
+            let author = Item::profile(item.did()).map(|author| Box::new(shown(&author, look, count)));
             Shown { did: None, uri: Some(item.name().into()), state, as_of, profile: None, post: json, author }
         }
     }
-}
-
-/// The same question, asked by reference.
-fn look_again<'a>(look: &'a dyn Fn(&Item) -> Option<Entry>) -> impl Fn(&Item) -> Option<Entry> + 'a {
-    move |item| look(item)
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 pub mod cache;
 pub mod client;
 pub mod document;
+pub mod fetcher;
 pub mod item;
 pub mod limits;
+pub mod pacer;
 pub mod references;
 mod view;
 pub mod wanted;

@@ -1,0 +1,196 @@
+//! The task that looks up what is wanted.
+//!
+//! Invariants: calls are sent by the turns of one [`Pacer`], a bounded number at a time; every item that was taken from
+//! [`Wanted`] is answered or given back to the cache as failed; a name that is refused is found by halves and counts as
+//! missing, so that it spoils no call again.
+
+use super::cache::{Cache, Entry, Known};
+use super::client::{AppView, Error, Told};
+use super::item::{Item, Kind};
+use super::limits::Limits;
+use super::pacer::{Outcome, Pacer};
+use super::wanted::Wanted;
+use jiff::Timestamp;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Calls on their way at once.
+const IN_FLIGHT: usize = 8;
+
+/// What others ask of the fetcher, and see of it.
+#[derive(Clone)]
+pub struct Handle(Arc<Parts>);
+
+struct Parts {
+    cache: Arc<Cache>,
+    wanted: Mutex<Wanted>,
+    more: Notify,
+    /// Grows with each answer that was kept.
+    landed: watch::Sender<u64>,
+}
+
+impl Handle {
+    /// For this cache; nothing is wanted yet.
+    #[must_use]
+    pub fn new(cache: Arc<Cache>) -> Self {
+        let (wanted, more, landed) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
+        Self(Arc::new(Parts { cache, wanted, more, landed }))
+    }
+
+    /// Records that have just arrived want these.
+    pub fn fresh(&self, items: impl IntoIterator<Item = Item>) {
+        let mut wanted = self.wanted();
+        items.into_iter().for_each(|item| wanted.fresh(item));
+        drop(wanted);
+        self.0.more.notify_one();
+    }
+
+    /// Records that wait in the catalog want these.
+    pub fn deferred(&self, items: impl IntoIterator<Item = Item>) {
+        let mut wanted = self.wanted();
+        items.into_iter().for_each(|item| wanted.deferred(item));
+        drop(wanted);
+        self.0.more.notify_one();
+    }
+
+    /// How many are wanted: by new records, and by those of the catalog.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        self.wanted().len()
+    }
+
+    /// Changes whenever answers have come.
+    #[must_use]
+    pub fn landed(&self) -> watch::Receiver<u64> {
+        self.0.landed.subscribe()
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks up what is wanted.
+pub struct Fetcher {
+    handle: Handle,
+    host: Arc<AppView>,
+    pacer: Pacer,
+    calls: JoinSet<Ended>,
+    /// Halves of calls that were refused.
+    halves: VecDeque<Call>,
+}
+
+/// What a call asks for; all of it is marked in the cache as asked for.
+struct Call {
+    kind: Kind,
+    items: Vec<Item>,
+    /// Profiles that come with posts.
+    beside: Vec<Item>,
+}
+
+/// A call that has ended.
+struct Ended {
+    call: Call,
+    sent: (Instant, i64),
+    answer: Result<Told, Error>,
+    limits: Option<Limits>,
+}
+
+impl Fetcher {
+    /// Asks this host.
+    #[must_use]
+    pub fn new(handle: Handle, host: AppView, pacer: Pacer) -> Self {
+        Self { handle, host: Arc::new(host), pacer, calls: JoinSet::new(), halves: VecDeque::new() }
+    }
+
+    /// Runs until the token fires.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let parts = Arc::clone(&self.handle.0);
+        let mut next = None;
+        loop {
+            if next.is_none() && self.calls.len() < IN_FLIGHT {
+                next = self.next();
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(ended) = self.calls.join_next() => self.ended(ended),
+                () = self.pacer.turn(), if next.is_some() => next.take().into_iter().for_each(|call| self.send(call)),
+                () = parts.more.notified(), if next.is_none() => {}
+            }
+        }
+    }
+
+    /// What is asked for next: without what is on its way.
+    fn next(&mut self) -> Option<Call> {
+        if let Some(half) = self.halves.pop_front() {
+            return Some(half);
+        }
+        let cache = &self.handle.0.cache;
+        loop {
+            let (kind, mut items) = self.handle.wanted().next()?;
+            items.retain(|item| cache.asks(item));
+            if items.is_empty() {
+                continue;
+            }
+            let authors = items.iter().filter(|item| item.kind() == Kind::Post).map(Item::did);
+            let beside = authors.filter_map(Item::profile).filter(|item| cache.asks(item)).collect();
+            return Some(Call { kind, items, beside });
+        }
+    }
+
+    fn send(&mut self, call: Call) {
+        let host = Arc::clone(&self.host);
+        let sent = (Instant::now(), Timestamp::now().as_microsecond());
+        self.calls.spawn(async move {
+            let (answer, limits) = host.look_up(call.kind, &call.items, None).await;
+            Ended { call, sent, answer, limits }
+        });
+    }
+
+    fn ended(&mut self, ended: Result<Ended, JoinError>) {
+        let Ok(Ended { call, sent, answer, limits }) = ended else { return };
+        let outcome = match &answer {
+            Ok(_) | Err(Error::Refused | Error::Session(_)) => Outcome::Answered,
+            Err(Error::Busy(wait)) => Outcome::Busy(*wait),
+            Err(Error::Status(_) | Error::Unreachable(_) | Error::Malformed(_)) => Outcome::Failed,
+        };
+        self.pacer.ended(outcome, limits);
+        match answer {
+            Ok(told) => self.told(&call, told, sent),
+            Err(Error::Refused) if call.items.len() > 1 => return self.halve(call),
+            // It is no name, whatever it looks like.
+            Err(Error::Refused) => {
+                let known = call.items.iter().map(|item| (item.clone(), Known::Missing)).collect();
+                self.told(&call, Told { known, beside: HashMap::new() }, sent);
+            }
+            // The records wait in the catalog, and want it again.
+            Err(_) => self.told(&call, Told { known: HashMap::new(), beside: HashMap::new() }, sent),
+        }
+        self.handle.0.landed.send_modify(|count| *count += 1);
+    }
+
+    /// Everything that the call has asked for is kept as it was told, or given back.
+    fn told(&self, call: &Call, mut told: Told, sent: (Instant, i64)) {
+        let cache = &self.handle.0.cache;
+        for item in call.items.iter().chain(&call.beside) {
+            match told.known.remove(item).or_else(|| told.beside.remove(item)) {
+                Some(known) => drop(cache.answered(item, Entry { known, at: sent.0, at_us: sent.1 })),
+                None => cache.failed(item),
+            }
+        }
+    }
+
+    /// One of the names is refused: it is in one of the halves.
+    fn halve(&mut self, mut call: Call) {
+        let items = call.items.split_off(call.items.len() / 2);
+        let (beside, rest) = call.beside.into_iter().partition(|profile| {
+            items.iter().any(|item| item.did() == profile.did())
+        });
+        self.halves.push_back(Call { kind: call.kind, items, beside });
+        self.halves.push_back(Call { kind: call.kind, items: call.items, beside: rest });
+    }
+}
