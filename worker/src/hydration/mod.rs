@@ -4,6 +4,7 @@ pub mod cache;
 pub mod client;
 pub mod document;
 pub mod fetcher;
+pub mod hydrator;
 pub mod item;
 pub mod limits;
 pub mod pacer;

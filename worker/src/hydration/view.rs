@@ -93,7 +93,14 @@ impl ProfileView<'_> {
             avatar: self.avatar.as_deref().and_then(blob_of).map(Cow::Borrowed),
             created_at: text(&self.created_at).map(Cow::Owned),
         };
-        serde_json::to_string(&profile).unwrap_or_default()
+        profile.json()
+    }
+}
+
+impl Profile<'_> {
+    /// Its JSON.
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -117,7 +124,7 @@ pub(super) fn profile_of(handle: &str, record: &[u8]) -> String {
         avatar: text(record.blob(&["avatar"])),
         created_at: text(record.text(&["createdAt"])),
     };
-    serde_json::to_string(&profile).unwrap_or_default()
+    profile.json()
 }
 
 /// The post that a record is; `None` for one that is no JSON by itself.

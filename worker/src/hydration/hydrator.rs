@@ -1,0 +1,257 @@
+//! What stands between reading and committing: each event tells the cache what it changes, and is given what is known.
+//!
+//! Invariants:
+//! - nothing here waits: what is not known is wanted ([`Handle::fresh`]), and the record lands without it;
+//! - the events of a repository come in their order, so the cache ends with the newest that this worker has seen of it;
+//! - what an event tells counts from the event on: a record after it in the same batch is given it already.
+
+use super::cache::{Cache, Entry, Known};
+use super::document::{Hydrated, Hydration, hydrated, items};
+use super::fetcher::Handle;
+use super::item::Item;
+use super::references::{Target, references};
+use super::view::{self, Profile};
+use jiff::Timestamp;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use turbo_core::event::{Body, Commit, Event, Operation};
+
+/// What is looked up for the records of a slice, and how old it may be.
+pub type Targets = BTreeMap<Target, Duration>;
+
+/// Gives events what is known of what they point at.
+#[derive(Clone)]
+pub struct Hydrator {
+    cache: Arc<Cache>,
+    handle: Handle,
+    /// By the index of the slice.
+    slices: Arc<[Targets]>,
+}
+
+impl Hydrator {
+    /// For slices with these targets.
+    #[must_use]
+    pub fn new(cache: Arc<Cache>, handle: Handle, slices: Vec<Targets>) -> Self {
+        Self { cache, handle, slices: slices.into() }
+    }
+
+    /// Takes an event of a slice: learns from it, and says what is known of its record; `None` where the slice looks
+    /// nothing up, or there is no record.
+    pub fn take(&self, slice: u16, event: &Event) -> Option<Hydrated> {
+        self.learn(event);
+        let targets = self.slices.get(usize::from(slice)).filter(|targets| !targets.is_empty())?;
+        if !matches!(&event.body, Body::Commit(commit) if commit.record.is_some()) {
+            return None;
+        }
+        let wanted: Vec<Target> = targets.keys().copied().collect();
+        let references = references(event, &wanted);
+        let ttl = |target: Target| targets.get(&target).copied().unwrap_or_default();
+        let hydrated = hydrated(&references, |place, item| self.cache.get(item, ttl(place.target())));
+        if hydrated.hydration != Hydration::Full {
+            let unknown = items(&references).filter(|(place, item)| self.cache.get(item, ttl(place.target())).is_none());
+            self.handle.fresh(unknown.map(|(_, item)| item));
+        }
+        Some(hydrated)
+    }
+
+    /// What an event changes of what is known.
+    fn learn(&self, event: &Event) {
+        let did = &*event.key;
+        match &event.body {
+            Body::Commit(commit) => match &*commit.collection {
+                "app.bsky.feed.post" => self.post(did, commit),
+                "app.bsky.actor.profile" if &*commit.rkey == "self" => self.profile(did, commit),
+                _ => {}
+            },
+            Body::Identity { handle, .. } => self.handle_of(did, handle.as_deref()),
+            Body::Account { active: false, status: Some(status), .. } if &**status == "takendown" => {
+                self.gone(did, Known::TakenDown);
+            }
+            Body::Account { active: false, .. } => self.gone(did, Known::Missing),
+            Body::Account { active: true, .. } | Body::Sync { .. } => self.cache.repo_changed(did),
+        }
+    }
+
+    fn post(&self, did: &str, commit: &Commit) {
+        let uri = format!("at://{did}/{}/{}", commit.collection, commit.rkey);
+        let Some(item) = Item::post(&uri) else { return };
+        let known = match (&commit.record, commit.operation) {
+            (None, _) | (_, Operation::Delete) => Some(Known::Missing),
+            (Some(record), _) => {
+                let json = view::post_of(commit.cid.as_deref().unwrap_or_default(), record);
+                json.map(|json| Known::Found(json.into()))
+            }
+        };
+        self.cache.changed(&item, known.map(now));
+    }
+
+    /// A record does not say the handle: only where that is known the profile is known too.
+    fn profile(&self, did: &str, commit: &Commit) {
+        let Some(item) = Item::profile(did) else { return };
+        let handle = self.known_profile(&item, |profile| profile.handle.into_owned());
+        let known = handle.map(|handle| {
+            let record = commit.record.as_deref().unwrap_or(b"{}");
+            Known::Found(view::profile_of(&handle, record).into())
+        });
+        self.cache.changed(&item, known.map(now));
+    }
+
+    /// The handle is new, or may be.
+    fn handle_of(&self, did: &str, handle: Option<&str>) {
+        let Some(item) = Item::profile(did) else { return };
+        let known = handle.and_then(|handle| {
+            self.known_profile(&item, |profile| Profile { handle: Cow::Owned(handle.to_owned()), ..profile }.json())
+        });
+        self.cache.changed(&item, known.map(|json| now(Known::Found(json.into()))));
+    }
+
+    /// The account is not to be seen: its profile is not, nor are its posts.
+    fn gone(&self, did: &str, known: Known) {
+        self.cache.repo_changed(did);
+        if let Some(item) = Item::profile(did) {
+            self.cache.changed(&item, Some(now(known)));
+        }
+    }
+
+    /// Something of a profile that is known, however old: what has changed since would have been told.
+    fn known_profile<T>(&self, item: &Item, read: impl FnOnce(Profile<'_>) -> T) -> Option<T> {
+        match self.cache.get(item, Duration::MAX)?.known {
+            Known::Found(json) => serde_json::from_str(&json).ok().map(read),
+            Known::Missing | Known::Blocked | Known::TakenDown => None,
+        }
+    }
+}
+
+/// What the stream tells now.
+fn now(known: Known) -> Entry {
+    Entry { known, at: Instant::now(), at_us: Timestamp::now().as_microsecond() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+    use turbo_core::wire::{Frame, decode};
+
+    const TTL: Duration = Duration::from_secs(600);
+
+    fn hydrator() -> Hydrator {
+        let cache = Arc::new(Cache::new(1 << 20, TTL));
+        let handle = Handle::new(Arc::clone(&cache));
+        let targets = Targets::from([(Target::Author, TTL), (Target::Subject, TTL)]);
+        Hydrator::new(cache, handle, vec![Targets::new(), targets])
+    }
+
+    fn event(did: &str, kind: &str, content: Value) -> Event {
+        let mut line = json!({"did": format!("did:plc:{did}"), "time_us": 1, "kind": kind});
+        line[kind] = content;
+        match decode(&Bytes::from(line.to_string())) {
+            Ok(Frame::Event(event)) => event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn commit(did: &str, operation: &str, collection: &str, rkey: &str, record: &Value) -> Event {
+        let mut commit =
+            json!({"rev": "3l7", "operation": operation, "collection": collection, "rkey": rkey, "cid": "c"});
+        if operation != "delete" {
+            commit["record"] = record.clone();
+        }
+        event(did, "commit", commit)
+    }
+
+    fn like(of: &str) -> Event {
+        let uri = format!("at://did:plc:{of}/app.bsky.feed.post/k");
+        commit("me", "create", "app.bsky.feed.like", "l", &json!({"subject": {"uri": uri, "cid": "c"}}))
+    }
+
+    fn post(did: &str, operation: &str, text: &str) -> Event {
+        commit(did, operation, "app.bsky.feed.post", "k", &json!({"text": text}))
+    }
+
+    /// What an AppView says of an account.
+    fn answered(hydrator: &Hydrator, did: &str, handle: &str) {
+        let item = Item::profile(&format!("did:plc:{did}")).unwrap();
+        assert!(hydrator.cache.asks(&item));
+        let json = format!(r#"{{"handle":"{handle}","displayName":"old"}}"#);
+        assert!(hydrator.cache.answered(&item, now(Known::Found(json.into()))));
+    }
+
+    fn document(hydrator: &Hydrator, event: &Event) -> (Hydration, Value) {
+        let hydrated = hydrator.take(1, event).unwrap();
+        (hydrated.hydration, hydrated.document.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_known_is_wanted_and_the_record_lands_without_it() {
+        let hydrator = hydrator();
+        assert_eq!(document(&hydrator, &like("a")), (Hydration::None, Value::Null));
+        assert_eq!(hydrator.handle.waiting(), (3, 0), "who likes, what is liked, and who wrote it");
+        assert_eq!(hydrator.take(0, &like("b")), None);
+        assert_eq!(hydrator.handle.waiting(), (3, 0), "a slice that looks nothing up wants nothing");
+        let deleted = commit("me", "delete", "app.bsky.feed.like", "l", &Value::Null);
+        assert_eq!(hydrator.take(1, &deleted), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_post_that_passes_is_known_to_the_likes_after_it() {
+        let hydrator = hydrator();
+        hydrator.take(0, &post("a", "create", "hello"));
+        answered(&hydrator, "me", "me.example");
+        let (hydration, shown) = document(&hydrator, &like("a"));
+        assert_eq!((hydration, &shown["subject"]["post"]["record"]["text"]), (Hydration::Partial, &json!("hello")));
+        answered(&hydrator, "a", "a.example");
+        let (hydration, shown) = document(&hydrator, &like("a"));
+        assert_eq!(hydration, Hydration::Full);
+        assert_eq!(shown["subject"]["author"]["profile"]["handle"], "a.example");
+        hydrator.take(0, &post("a", "update", "hello again"));
+        assert_eq!(document(&hydrator, &like("a")).1["subject"]["post"]["record"]["text"], "hello again");
+        hydrator.take(0, &post("a", "delete", ""));
+        assert_eq!(document(&hydrator, &like("a")).1["subject"]["state"], "missing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_profile_follows_its_record_and_its_handle() {
+        let hydrator = hydrator();
+        let profile = |name: &str| commit("me", "update", "app.bsky.actor.profile", "self", &json!({"displayName": name}));
+        let author = |hydrator: &Hydrator| document(hydrator, &like("a")).1["author"].clone();
+        hydrator.take(0, &profile("new"));
+        assert_eq!(author(&hydrator), Value::Null, "the handle is not known");
+        answered(&hydrator, "me", "me.example");
+        hydrator.take(0, &profile("newer"));
+        assert_eq!(author(&hydrator)["profile"], json!({"handle": "me.example", "displayName": "newer"}));
+        let identity = |handle: Option<&str>| {
+            let did = "did:plc:me";
+            event("me", "identity", json!({"did": did, "handle": handle, "seq": 1, "time": "2026-07-01T00:00:00Z"}))
+        };
+        hydrator.take(0, &identity(Some("you.example")));
+        assert_eq!(author(&hydrator)["profile"], json!({"handle": "you.example", "displayName": "newer"}));
+        hydrator.take(0, &identity(None));
+        assert_eq!(author(&hydrator), Value::Null);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_goes_takes_what_is_known_of_it_with_it() {
+        let hydrator = hydrator();
+        let account = |active: bool, status: Option<&str>| {
+            let content = json!({"active": active, "did": "did:plc:a", "status": status, "seq": 1, "time": "2026-07-01T00:00:00Z"});
+            event("a", "account", content)
+        };
+        hydrator.take(0, &post("a", "create", "hello"));
+        answered(&hydrator, "a", "a.example");
+        answered(&hydrator, "me", "me.example");
+        assert_eq!(document(&hydrator, &like("a")).0, Hydration::Full);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        hydrator.take(0, &account(false, Some("takendown")));
+        let (hydration, shown) = document(&hydrator, &like("a"));
+        assert_eq!((hydration, &shown["subject"]["state"]), (Hydration::Partial, &json!("unknown")));
+        assert_eq!(shown["subject"]["author"]["state"], "takendown");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        hydrator.take(0, &account(true, None));
+        assert_eq!(document(&hydrator, &like("a")).1["subject"]["author"]["state"], "unknown");
+    }
+}
