@@ -47,17 +47,33 @@ pub struct Entry {
 
 /// What is known of items.
 pub struct Cache {
-    entries: Bounded<Item, Entry>,
-    /// When all that a repository has may have changed.
-    repos: Bounded<Box<str>, Instant>,
-    asked: Mutex<HashMap<Item, Asked>>,
+    entries: Bounded<Item, Kept>,
+    /// The last change of all that a repository has, by its number.
+    repos: Bounded<Box<str>, u64>,
+    inner: Mutex<Inner>,
 }
 
-/// An item that is being asked for.
-#[derive(Debug, Default)]
-struct Asked {
-    /// Whether it has changed since.
-    changed: bool,
+/// An entry, and the number of the change that it came with.
+#[derive(Clone)]
+struct Kept {
+    entry: Entry,
+    number: u64,
+}
+
+/// Every change of entries is made under its lock.
+#[derive(Default)]
+struct Inner {
+    /// Changes so far.
+    changes: u64,
+    /// What is being asked for, and whether it has changed since.
+    asked: HashMap<Item, bool>,
+}
+
+impl Inner {
+    fn next(&mut self) -> u64 {
+        self.changes += 1;
+        self.changes
+    }
 }
 
 impl Cache {
@@ -66,61 +82,62 @@ impl Cache {
     pub fn new(max_bytes: u64, longest: Duration) -> Self {
         let entries = Bounded::builder().max_capacity(max_bytes).weigher(weight).time_to_live(longest).build();
         let repos = Bounded::builder().max_capacity(MAX_REPOS).time_to_live(longest).build();
-        Self { entries, repos, asked: Mutex::default() }
+        Self { entries, repos, inner: Mutex::default() }
     }
 
     /// What is known of an item, where it is younger than `ttl`.
     #[must_use]
     pub fn get(&self, item: &Item, ttl: Duration) -> Option<Entry> {
-        let changed = self.repos.get(item.did());
-        self.entries.get(item).filter(|entry| entry.at.elapsed() < ttl && changed.is_none_or(|at| at < entry.at))
+        let Kept { entry, number } = self.entries.get(item)?;
+        let is_newer = self.repos.get(item.did()).is_none_or(|changed| changed < number);
+        (is_newer && entry.at.elapsed() < ttl).then_some(entry)
     }
 
     /// The caller is about to ask for this item: `false` where somebody does so already. What is asked for ends with
     /// [`Cache::answered`] or [`Cache::failed`].
     #[must_use]
     pub fn asks(&self, item: &Item) -> bool {
-        let mut asked = self.asked();
-        let first = !asked.contains_key(item);
+        let mut inner = self.inner();
+        let first = !inner.asked.contains_key(item);
         if first {
-            asked.insert(item.clone(), Asked::default());
+            inner.asked.insert(item.clone(), false);
         }
         first
     }
 
     /// An answer to what was asked for. Returns whether it is kept: not where the item has changed meanwhile.
     pub fn answered(&self, item: &Item, entry: Entry) -> bool {
-        let mut asked = self.asked();
-        let kept = asked.remove(item).is_some_and(|asked| !asked.changed);
+        let mut inner = self.inner();
+        let kept = inner.asked.remove(item) == Some(false);
         if kept {
-            // Under the lock: a change that comes now takes it out again.
-            self.entries.insert(item.clone(), entry);
+            let number = inner.next();
+            self.entries.insert(item.clone(), Kept { entry, number });
         }
         kept
     }
 
     /// No answer came to what was asked for.
     pub fn failed(&self, item: &Item) {
-        self.asked().remove(item);
+        self.inner().asked.remove(item);
     }
 
     /// The stream tells what an item is now, or that it has changed (`None`).
     pub fn changed(&self, item: &Item, now: Option<Entry>) {
-        let mut asked = self.asked();
-        if let Some(asked) = asked.get_mut(item) {
-            asked.changed = true;
-        }
+        let mut inner = self.inner();
+        let number = inner.next();
+        inner.asked.entry(item.clone()).and_modify(|changed| *changed = true);
         match now {
-            Some(entry) => self.entries.insert(item.clone(), entry),
+            Some(entry) => self.entries.insert(item.clone(), Kept { entry, number }),
             None => self.entries.invalidate(item),
         }
     }
 
     /// The stream tells that all of a repository may have changed: its profile and its posts.
     pub fn repo_changed(&self, did: &str) {
-        let mut asked = self.asked();
-        asked.iter_mut().filter(|(item, _)| item.did() == did).for_each(|(_, asked)| asked.changed = true);
-        self.repos.insert(did.into(), Instant::now());
+        let mut inner = self.inner();
+        let number = inner.next();
+        inner.asked.iter_mut().filter(|(item, _)| item.did() == did).for_each(|(_, changed)| *changed = true);
+        self.repos.insert(did.into(), number);
     }
 
     /// Bytes that are taken, and entries.
@@ -130,13 +147,13 @@ impl Cache {
         (self.entries.weighted_size(), self.entries.entry_count())
     }
 
-    fn asked(&self) -> MutexGuard<'_, HashMap<Item, Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn weight(item: &Item, entry: &Entry) -> u32 {
-    let json = match &entry.known {
+fn weight(item: &Item, kept: &Kept) -> u32 {
+    let json = match &kept.entry.known {
         Known::Found(json) => json.len(),
         Known::Missing | Known::Blocked | Known::TakenDown => 0,
     };
@@ -212,12 +229,10 @@ mod tests {
         let late = Item::post("at://did:plc:a/app.bsky.feed.post/l").unwrap();
         assert!(cache.asks(&late));
         let sent = entry("old");
-        tokio::time::advance(Duration::from_secs(1)).await;
         cache.repo_changed("did:plc:a");
         assert!(!cache.answered(&late, sent));
         assert_eq!((known(&cache, &post), known(&cache, &mine)), (None, None));
         assert!(known(&cache, &other).is_some());
-        tokio::time::advance(Duration::from_secs(1)).await;
         cache.changed(&mine, Some(entry("new")));
         assert_eq!(known(&cache, &mine), Some(Known::Found("new".into())));
     }
