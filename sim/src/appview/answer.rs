@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::limit::Told;
-use super::manners::Mood;
+use super::manners::{AppViewConfig, Mood};
 use super::state::{Post, Profile};
 use crate::json::quoted;
 use crate::serve::{Query, Request, Response};
@@ -36,7 +36,7 @@ pub(crate) enum Body {
     Padded(usize),
 }
 
-pub(crate) fn answer(inner: &mut Inner, request: &Request, now_us: i64) -> Answer {
+pub(crate) fn answer(inner: &mut Inner, config: &AppViewConfig, request: &Request, now_us: i64) -> Answer {
     let whole = |response| Answer { response, body: Body::Whole };
     if inner.moods.has(Mood::Down) {
         return Answer { response: Response::plain(503, "down"), body: Body::None };
@@ -51,8 +51,8 @@ pub(crate) fn answer(inner: &mut Inner, request: &Request, now_us: i64) -> Answe
         return whole(limits(Response::xrpc(status, "InternalServerError", "Internal Server Error"), told));
     }
     let response = match request.path.as_str() {
-        GET_PROFILES => views(inner, request, "actors", now_us),
-        GET_POSTS => views(inner, request, "uris", now_us),
+        GET_PROFILES => views(inner, config, request, "actors", now_us),
+        GET_POSTS => views(inner, config, request, "uris", now_us),
         "/xrpc/_health" => Response::new(200, "application/json", r#"{"version":"turbo-sim"}"#),
         _ => Response::xrpc(404, "XRPCNotSupported", "XRPCNotSupported"),
     };
@@ -86,7 +86,7 @@ fn manners(inner: &mut Inner, response: Response) -> (Response, Body) {
     }
 }
 
-fn views(inner: &mut Inner, request: &Request, field: &str, now_us: i64) -> Response {
+fn views(inner: &mut Inner, config: &AppViewConfig, request: &Request, field: &str, now_us: i64) -> Response {
     let invalid = |message: String| Response::xrpc(400, "InvalidRequest", &message);
     let Ok(query) = Query::parse(&request.query) else { return invalid("Invalid query".into()) };
     let names: Vec<&str> = query.all(field).collect();
@@ -96,7 +96,8 @@ fn views(inner: &mut Inner, request: &Request, field: &str, now_us: i64) -> Resp
     if names.len() > MOST {
         return invalid(format!("Error: {field} must not have more than {MOST} elements"));
     }
-    let valid = |name: &str| if field == "uris" { post_of(name).is_some() } else { is_did(name) };
+    let refused = |name: &str| config.refuses.as_ref().is_some_and(|text| name.contains(text));
+    let valid = |name: &str| !refused(name) && if field == "uris" { post_of(name).is_some() } else { is_did(name) };
     if let Some(at) = names.iter().position(|name| !valid(name)) {
         return invalid(format!("Error: {field}/{at} must be a valid name"));
     }

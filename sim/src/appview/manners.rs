@@ -17,6 +17,8 @@ pub struct AppViewConfig {
     pub window: Duration,
     /// The share of posts from before the world began that are not there any more.
     pub missing: f64,
+    /// A name with this text in it is taken for none.
+    pub refuses: Option<String>,
 }
 
 impl Default for AppViewConfig {
@@ -29,6 +31,7 @@ impl Default for AppViewConfig {
             limit: 3000,
             window: Duration::from_secs(300),
             missing: 0.03,
+            refuses: None,
         }
     }
 }

@@ -67,7 +67,7 @@ impl AppView {
         let mut inner = self.inner();
         let (least, most) = self.config.latency;
         let latency = least + most.saturating_sub(least).mul_f64(inner.dice.unit());
-        (latency, answer::answer(&mut inner, request, self.clock.now_us()))
+        (latency, answer::answer(&mut inner, &self.config, request, self.clock.now_us()))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -21,7 +21,7 @@ use url::Url;
 pub const MOST: usize = 25;
 /// An answer of 25 posts with their views is far below this.
 const MAX_BYTES: usize = 4 << 20;
-/// For a whole call.
+/// For a whole call, unless said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a call has no answer.
@@ -60,13 +60,20 @@ pub struct Told {
 pub struct AppView {
     client: Client,
     host: Url,
+    timeout: Duration,
 }
 
 impl AppView {
     /// At this address, by this client.
     #[must_use]
     pub fn new(client: Client, host: Url) -> Self {
-        Self { client, host }
+        Self { client, host, timeout: TIMEOUT }
+    }
+
+    /// The same, where a whole call may take so long.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Looks up items of one kind, at most [`MOST`]. Says what the headers tell of limits, whatever came of it.
@@ -75,7 +82,7 @@ impl AppView {
     /// There is no answer.
     pub async fn look_up(&self, kind: Kind, items: &[Item], token: Option<&str>) -> (Result<Told, Error>, Option<Limits>) {
         debug_assert!(items.len() <= MOST && items.iter().all(|item| item.kind() == kind), "a call of several kinds");
-        match tokio::time::timeout(TIMEOUT, self.call(kind, items, token)).await {
+        match tokio::time::timeout(self.timeout, self.call(kind, items, token)).await {
             Ok((answer, limits)) => (answer.and_then(|body| told(kind, items, &body)), limits),
             Err(_) => (Err(Error::Unreachable("no whole answer in time")), None),
         }

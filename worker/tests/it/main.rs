@@ -19,6 +19,7 @@ mod harness;
 mod held;
 mod landed;
 mod large;
+mod looking_up;
 mod membership;
 mod nats_cluster;
 mod nats_log;

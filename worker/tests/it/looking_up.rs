@@ -1,0 +1,151 @@
+//! Looking up against a simulated AppView with a limit and bad manners.
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use turbo_core::budget::Share;
+use turbo_sim::{AppViewConfig, Mood, Network, NetworkConfig, Pace, WorldConfig};
+use turbo_worker::hydration::cache::{Cache, Known};
+use turbo_worker::hydration::client::AppView;
+use turbo_worker::hydration::fetcher::{Fetcher, Handle};
+use turbo_worker::hydration::item::Item;
+use turbo_worker::hydration::pacer::{Pacer, Shared};
+use turbo_worker::sources::jetstream::client_config;
+
+const TTL: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Rig {
+    network: Network,
+    cache: Arc<Cache>,
+    handle: Handle,
+    stop: CancellationToken,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Rig {
+    /// A fetcher that may send so many calls in a second.
+    fn new(rate: f64, appview: AppViewConfig) -> Self {
+        let world = WorldConfig::seeded(3);
+        let pace = Pace::Full { events: 2_000 };
+        let network = Network::start(NetworkConfig { world, pace, appview: Some(appview), ..NetworkConfig::default() });
+        let network = network.unwrap();
+        let tls = client_config(None).unwrap();
+        let client = reqwest::Client::builder().tls_backend_preconfigured((*tls).clone()).build().unwrap();
+        let host = AppView::new(client, network.appview_url().unwrap().parse().unwrap());
+        let cache = Arc::new(Cache::new(8 << 20, TTL));
+        let handle = Handle::new(Arc::clone(&cache));
+        let pacer = Pacer::new(rate, Shared::new(Share::whole()));
+        let fetcher = Fetcher::new(handle.clone(), host.with_timeout(Duration::from_secs(1)), pacer);
+        let stop = CancellationToken::new();
+        let _task = AbortOnDropHandle::new(tokio::spawn(fetcher.run(stop.clone())));
+        Self { network, cache, handle, stop, _task }
+    }
+
+    /// Wants these again and again, as those do whose records wait, until all of them are known.
+    async fn look_up(&self, items: &[Item]) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let unknown: Vec<Item> =
+                items.iter().filter(|item| self.cache.get(item, TTL).is_none()).cloned().collect();
+            if unknown.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < end, "{} are not known: {unknown:?}", unknown.len());
+            let mut landed = self.handle.landed();
+            self.handle.deferred(unknown);
+            let _ = tokio::time::timeout(Duration::from_secs(1), landed.changed()).await;
+        }
+    }
+
+    fn known(&self, item: &Item) -> Option<Known> {
+        self.cache.get(item, TTL).map(|entry| entry.known)
+    }
+}
+
+fn profiles(count: usize) -> Vec<Item> {
+    (0..count).map(|number| Item::profile(&format!("did:plc:a{number}")).unwrap()).collect()
+}
+
+/// Posts from before the world began.
+fn posts(count: usize) -> Vec<Item> {
+    let rkey = |number: usize| turbo_core::tid::encode(1_700_000_000_000_000 + number as i64, 0);
+    let uri = |number: usize| format!("at://did:plc:b{number}/app.bsky.feed.post/{}", rkey(number));
+    (0..count).map(|number| Item::post(&uri(number)).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wanted_is_looked_up_in_full_calls_within_the_rate() {
+    let rig = Rig::new(20.0, AppViewConfig { missing: 0.2, ..AppViewConfig::default() });
+    let (profiles, posts) = (profiles(500), posts(500));
+    rig.handle.fresh(profiles.iter().chain(&posts).cloned());
+    rig.look_up(&profiles).await;
+    rig.look_up(&posts).await;
+    let missing = posts.iter().filter(|post| rig.known(post) == Some(Known::Missing)).count();
+    assert!((50..150).contains(&missing), "{missing}");
+    let authors: Vec<Item> = posts.iter().map(|post| Item::profile(post.did()).unwrap()).collect();
+    let known = authors.iter().filter(|author| rig.known(author).is_some()).count();
+    assert_eq!(known, 500 - missing, "a post that is there brings its author");
+    let stats = rig.network.appview_stats();
+    assert_eq!((stats.requests, stats.over), (40, 0), "of 25 each");
+    let most = stats.most_within(Duration::from_secs(1));
+    assert!(most <= 21, "{most} in a second");
+    rig.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_refused_spoils_no_other() {
+    let rig = Rig::new(50.0, AppViewConfig { refuses: Some("a17".into()), ..AppViewConfig::default() });
+    let profiles = profiles(25);
+    rig.look_up(&profiles).await;
+    for (number, profile) in profiles.iter().enumerate() {
+        assert_eq!(rig.known(profile) == Some(Known::Missing), number == 17, "{profile}");
+    }
+    assert!(rig.network.appview_stats().requests <= 11, "found by halves");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_from_an_appview_with_bad_manners_is_not_believed() {
+    let rig = Rig::new(50.0, AppViewConfig { missing: 0.0, ..AppViewConfig::default() });
+    let moods = [Mood::Down, Mood::Broken, Mood::Malformed, Mood::Huge, Mood::SlowLoris];
+    let posts = posts(25 * moods.len());
+    for (mood, posts) in moods.into_iter().zip(posts.chunks(25)) {
+        rig.network.appview_mood(mood, PATIENCE);
+        let before = rig.network.appview_stats().requests;
+        let mut landed = rig.handle.landed();
+        rig.handle.fresh(posts.iter().cloned());
+        landed.changed().await.unwrap();
+        assert!(posts.iter().all(|post| rig.known(post).is_none()), "{mood:?}");
+        assert!(mood == Mood::Down || rig.network.appview_stats().requests > before, "{mood:?}");
+        rig.network.appview_mood(mood, Duration::ZERO);
+        rig.look_up(posts).await;
+        let found = |post: &Item| matches!(rig.known(post), Some(Known::Found(_)));
+        assert!(posts.iter().all(found), "{mood:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_appview_that_is_busy_is_left_alone_until_it_says() {
+    let limit = AppViewConfig { limit: 5, window: Duration::from_secs(3), ..AppViewConfig::default() };
+    let rig = Rig::new(50.0, limit);
+    let profiles = profiles(25 * 12);
+    rig.look_up(&profiles).await;
+    let stats = rig.network.appview_stats();
+    assert!(stats.over <= 3, "one call that is refused is enough for a window: {}", stats.over);
+    assert!(stats.requests <= 12 + stats.over, "{}", stats.requests);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_appview_that_is_down_is_tried_less_and_less() {
+    let rig = Rig::new(50.0, AppViewConfig::default());
+    rig.network.appview_mood(Mood::Broken, PATIENCE);
+    let profiles = profiles(25 * 40);
+    rig.handle.fresh(profiles.iter().cloned());
+    sleep(Duration::from_secs(5)).await;
+    let requests = rig.network.appview_stats().requests;
+    assert!((3..20).contains(&requests), "{requests} in 5 s, where 250 might have been sent");
+    rig.network.appview_mood(Mood::Broken, Duration::ZERO);
+    rig.look_up(&profiles).await;
+}
