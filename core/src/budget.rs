@@ -5,7 +5,8 @@
 //! - **it ends**: [`PERIOD`] after the worker knew for the last time that it had seen every plan, it has nothing;
 //! - **it begins late**: what a plan takes away is gone at once, what it gives counts [`PERIOD`] after it was seen; a
 //!   worker that has seen no plan before starts at nothing;
-//! - a plan that was missed may have given less than both that stand beside it: the worker starts at nothing again.
+//! - a plan that was missed may have given less than both that stand beside it: the worker starts at nothing again, as
+//!   it does where the place of the plans is another one ([`Share::forget`]).
 //!
 //! So at any time each worker has at most what the plan of [`PERIOD`] before gives it: one that knows an older plan
 //! only has nothing any more, and one that knows a newer plan still holds the smaller of both. All times are of the
@@ -22,8 +23,8 @@ pub const PERIOD: Duration = Duration::from_secs(10);
 pub struct Share {
     /// What counts now, and what counted until a time less than [`PERIOD`] ago: the oldest first.
     parts: VecDeque<Part>,
-    /// The number of the plan that was seen last.
-    plan: Option<u64>,
+    /// The plan that was seen last: its number, and how many workers it has.
+    plan: Option<(u64, Option<u32>)>,
     /// Up to here every plan is known.
     known: Option<Duration>,
 }
@@ -45,11 +46,11 @@ impl Share {
 
     /// The worker sees a plan with its number; the plan has `among` workers, or does not name this one (`None`).
     pub fn planned(&mut self, number: u64, among: Option<u32>, now: Duration) {
-        if self.plan == Some(number) {
+        if self.plan == Some((number, among)) {
             return;
         }
-        let follows = self.plan.is_some_and(|last| last.checked_add(1) == Some(number));
-        self.plan = Some(number);
+        let follows = self.plan.is_some_and(|(last, _)| last.checked_add(1) == Some(number));
+        self.plan = Some((number, among));
         if !follows {
             self.parts.push_back(Part { among: None, since: now });
         }
@@ -58,6 +59,11 @@ impl Share {
         while self.parts.get(1).is_some_and(|next| next.since.saturating_add(PERIOD) <= now) {
             self.parts.pop_front();
         }
+    }
+
+    /// The place of the plans is another one: what was seen of plans says nothing of those that are written there.
+    pub fn forget(&mut self) {
+        self.plan = None;
     }
 
     /// Every plan that was written before `then` has been seen: `then` is when something was sent to the place of the

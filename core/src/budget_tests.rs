@@ -71,6 +71,20 @@ fn a_plan_that_was_missed_counts_as_nothing() {
 }
 
 #[test]
+fn another_plan_of_the_same_number_is_another_plan() {
+    for forget in [false, true] {
+        let mut share = settled(2);
+        if forget {
+            share.forget();
+        }
+        share.planned(1, Some(3), s(100));
+        assert_eq!(share.at(s(100)), None);
+        share.knows(s(110));
+        assert_eq!(share.at(s(110)), Some(3));
+    }
+}
+
+#[test]
 fn one_process_has_all_of_it() {
     assert_eq!(Share::whole().at(s(0)), Some(1));
     assert_eq!(Share::whole().at(s(1_000_000)), Some(1));

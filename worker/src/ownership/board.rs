@@ -24,6 +24,10 @@ pub struct Board {
     /// Whether everything that was there at the beginning of the watch was seen.
     current: bool,
     beats: BTreeMap<WorkerId, u64>,
+    /// The last heartbeat of this worker that the bucket took: its revision, and when it was sent.
+    beaten: Option<(u64, Instant)>,
+    /// Every plan that was written before this time was seen.
+    known: Option<Instant>,
     plan: Plan,
     revision: u64,
 }
@@ -44,6 +48,8 @@ impl Board {
             made: None,
             current: false,
             beats,
+            beaten: None,
+            known: None,
             plan,
             revision: 0,
         }
@@ -53,9 +59,12 @@ impl Board {
     ///
     /// # Errors
     /// No answer.
-    pub async fn beat(&self, report: Bytes) -> Result<(), Error> {
+    pub async fn beat(&mut self, report: Bytes) -> Result<(), Error> {
+        let sent = Instant::now();
         let put = self.log.bucket.put(key(&self.me), report).await;
-        put.map(|_| ()).map_err(|error| Error::request("a heartbeat")(&error))
+        let revision = put.map_err(|error| Error::request("a heartbeat")(&error))?;
+        self.beaten = Some((revision, sent));
+        Ok(())
     }
 
     /// Takes the heartbeat out: this worker leaves, and nobody has to wait for that to show.
@@ -87,6 +96,7 @@ impl Board {
                 if made != self.made {
                     // Nothing is in it yet. What is planned stays, and is written into this one too.
                     (self.revision, self.made) = (0, made);
+                    (self.beaten, self.known) = (None, None);
                     self.beats.clear();
                 }
                 self.open(bucket.state.messages).await?
@@ -117,6 +127,10 @@ impl Board {
             self.plan = if there { serde_json::from_slice(&entry.value).unwrap_or_default() } else { Plan::default() };
         } else if let Some(id) = entry.key.strip_prefix(WORKER) {
             let worker = WorkerId::from(id);
+            // What the bucket tells comes in the order of its revisions: no plan that is older than this is to come.
+            if let Some((_, sent)) = self.beaten.filter(|(beaten, _)| worker == self.me && entry.revision >= *beaten) {
+                self.known = self.known.max(Some(sent));
+            }
             if there {
                 self.beats.insert(worker.clone(), entry.revision);
                 self.liveness.heard(&worker, entry.revision, self.began.elapsed());
@@ -131,6 +145,12 @@ impl Board {
     #[must_use]
     pub fn plan(&self) -> (&Plan, u64) {
         (&self.plan, self.revision)
+    }
+
+    /// When every plan that had been written by then was seen; `None` where that is not known of this bucket.
+    #[must_use]
+    pub fn known(&self) -> Option<Instant> {
+        self.known
     }
 
     /// The workers that live; `None` before everything was seen once.
