@@ -73,12 +73,19 @@ impl NatsCluster {
     /// while there is none. The stream has a replica on every node.
     pub fn stream_leader(&self, stream: &str) -> Option<usize> {
         self.agreed(|node| {
-            let said = node.monitor("/jsz?acc=$G&streams=true").ok()?;
-            let streams =
-                said["account_details"].as_array()?.iter().flat_map(|account| account["stream_detail"].as_array());
-            let detail = streams.flatten().find(|detail| detail["name"] == stream)?;
-            detail["cluster"]["leader"].as_str().map(str::to_owned)
+            let (_, leader) = stream_leaders(node)?.into_iter().find(|(name, _)| *name == stream)?;
+            leader
         })
+    }
+
+    /// Whether a node leads neither the cluster nor a stream (of the default account), in its own view: one that has lost
+    /// the others still leads, and answers, for a while.
+    pub fn leads_nothing(&self, node: usize) -> bool {
+        let me = format!("n{node}");
+        let node = &self.nodes[node];
+        let meta = node.monitor("/jsz").is_ok_and(|said| said["meta_cluster"]["leader"] != *me);
+        meta && stream_leaders(node)
+            .is_some_and(|leaders| leaders.iter().all(|(_, leader)| *leader != Some(me.clone())))
     }
 
     fn agreed(&self, says: impl Fn(&Nats) -> Option<String>) -> Option<usize> {
@@ -86,4 +93,17 @@ impl NatsCluster {
         let votes = |n: &usize| said.iter().filter(|name| **name == format!("n{n}")).count();
         (0..self.nodes.len()).find(|n| votes(n) * 2 > self.nodes.len())
     }
+}
+
+/// The streams (of the default account) with their leaders, as a node sees them.
+fn stream_leaders(node: &Nats) -> Option<Vec<(String, Option<String>)>> {
+    let said = node.monitor("/jsz?acc=$G&streams=true").ok()?;
+    let streams = said["account_details"].as_array()?.iter().flat_map(|account| account["stream_detail"].as_array());
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    Some(
+        streams
+            .flatten()
+            .filter_map(|detail| Some((text(&detail["name"])?, text(&detail["cluster"]["leader"]))))
+            .collect(),
+    )
 }

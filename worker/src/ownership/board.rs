@@ -1,6 +1,7 @@
 //! What a worker sees of the others: heartbeats and the plan, as the bucket tells their changes.
 
 use super::{PLAN, WORKER};
+use crate::log::nats::stream::of_leader;
 use crate::log::nats::{Error, Log};
 use async_nats::jetstream::kv::{Entry, Operation, Watch};
 use bytes::Bytes;
@@ -89,7 +90,7 @@ impl Board {
         }
         let failed = |error: &dyn std::error::Error| Error::request("the watch of the bucket")(error);
         let bucket = self.log.bucket.stream.get_info().await.map_err(|error| failed(&error))?;
-        let made = Some(bucket.created.unix_timestamp_nanos());
+        let made = Some(of_leader(&bucket)?.created.unix_timestamp_nanos());
         let mut watch = match watch {
             Some(watch) if made == self.made => watch,
             _ => {

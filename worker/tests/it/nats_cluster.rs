@@ -32,3 +32,26 @@ async fn two_writers_are_harmless_while_the_leader_is_killed() {
     let acknowledged = writing.await.unwrap();
     assert_both_whole(&log, &slices, acknowledged).await;
 }
+
+/// A server that sees no leader tells what it holds itself: less than what was stored, if it lags.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_without_a_leader_tells_is_no_answer() {
+    let Some(nats) = Nats::options().cluster(3) else { return };
+    let options = Options { replicas: 3, ..options(&nats.url()) };
+    let log = Log::open(&options, ConnectOptions::new()).await.unwrap();
+    assert_eq!(log.end().await.unwrap(), Some(0));
+    nats.nodes()[1..].iter().for_each(|node| node.kill());
+    while !nats.leads_nothing(0) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for _ in 0..10 {
+        let (end, info) = (log.end().await, log.info().await);
+        assert!(end.is_err() && info.is_err(), "{end:?}, {info:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    nats.nodes()[1..].iter().for_each(|node| node.restart());
+    nats.settle();
+    while log.end().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

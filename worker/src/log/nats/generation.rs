@@ -1,6 +1,7 @@
 //! A log that goes on after it has lost something: in the next generation, so that sequences only grow.
 
 use super::connection::context;
+use super::stream::of_leader;
 use super::{Error, Log};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
@@ -14,7 +15,7 @@ impl Log {
     /// No answer.
     pub async fn end(&self) -> Result<Option<u64>, Error> {
         match context(&self.client).get_stream(self.names.stream()).await {
-            Ok(stream) => Ok(Some(stream.cached_info().state.last_sequence)),
+            Ok(stream) => Ok(Some(of_leader(stream.cached_info())?.state.last_sequence)),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
                 _ => Err(Error::request("the state of the stream")(&error)),

@@ -94,7 +94,7 @@ impl Log {
             false => Error::request("the stream")(error),
         };
         let stream = context.get_stream(names.stream()).await.map_err(|error| failed(&error))?;
-        refusal::ours(&stream.cached_info().config, &labels(options))?;
+        refusal::ours(&of_leader(stream.cached_info())?.config, &labels(options))?;
         let bucket = context.get_key_value(names.bucket()).await.map_err(|error| {
             let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
             cause.map_or_else(|| Error::request("the bucket")(&error), failed)
@@ -123,8 +123,23 @@ impl Log {
     /// # Errors
     /// No answer.
     pub async fn info(&self) -> Result<Info, Error> {
-        self.stream.get_info().await.map_err(|error| Error::request("the state of the stream")(&error))
+        let info = self.stream.get_info().await.map_err(|error| Error::request("the state of the stream")(&error))?;
+        of_leader(&info)?;
+        Ok(info)
     }
+}
+
+/// What the leader of a stream tells. A server that sees no leader tells what it holds itself, which may be less than what
+/// was stored (seen on 2.15): that is no answer.
+///
+/// # Errors
+/// It is not the leader's.
+pub(crate) fn of_leader(info: &Info) -> Result<&Info, Error> {
+    let leader = info.cluster.as_ref().map(|cluster| cluster.leader.as_deref().unwrap_or_default());
+    if leader == Some("") {
+        return Err(Error::Request { what: "the state of the stream", why: "it has no leader".to_owned() });
+    }
+    Ok(info)
 }
 
 fn wanted(names: &Names, options: &Options, labels: &HashMap<String, String>) -> Config {
@@ -157,7 +172,7 @@ pub(crate) async fn keep(
     let refused = |error: &CreateStreamError| refusal::not_made(error, field, &wanted.name, wanted.max_bytes);
     match context.get_stream(&wanted.name).await {
         Ok(stream) => {
-            let found = &stream.cached_info().config;
+            let found = &of_leader(stream.cached_info())?.config;
             refusal::ours(found, &wanted.metadata)?;
             let mut now = found.clone();
             limits(&mut now, &wanted);
