@@ -136,13 +136,15 @@ fn post_of(uri: &str) -> Option<(&str, &str)> {
 /// `app.bsky.actor.defs#profileViewDetailed`, or as much of it as `#profileViewBasic` has.
 fn profile_view(did: &str, profile: &Profile) -> String {
     let mut fields = vec![format!(r#""did":"{did}""#), format!(r#""handle":{}"#, quoted(&profile.handle))];
-    let record: Value = profile.record.as_ref().and_then(|record| serde_json::from_str(record).ok()).unwrap_or_default();
+    let record: Value =
+        profile.record.as_ref().and_then(|record| serde_json::from_str(record).ok()).unwrap_or_default();
     for (name, of) in [("displayName", "displayName"), ("description", "description"), ("createdAt", "createdAt")] {
         fields.extend(record.get(of).and_then(Value::as_str).map(|text| format!(r#""{name}":{}"#, quoted(text))));
     }
     for (name, size) in [("avatar", "avatar"), ("banner", "banner")] {
         let cid = record.get(name).and_then(|blob| blob.get("ref")?.get("$link")?.as_str());
-        fields.extend(cid.map(|cid| format!(r#""{name}":"https://cdn.sim.example/img/{size}/plain/{did}/{cid}@jpeg""#)));
+        fields
+            .extend(cid.map(|cid| format!(r#""{name}":"https://cdn.sim.example/img/{size}/plain/{did}/{cid}@jpeg""#)));
     }
     format!("{{{}}}", fields.join(","))
 }

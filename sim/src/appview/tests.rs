@@ -9,8 +9,13 @@ use tokio::net::TcpStream;
 fn network(events: u64, appview: AppViewConfig) -> Network {
     let world = WorldConfig { accounts: 300, removals: 0.002, resyncs: 0.002, ..WorldConfig::seeded(5) };
     let appview = AppViewConfig { latency: (Duration::ZERO, Duration::ZERO), ..appview };
-    Network::start(NetworkConfig { world, pace: Pace::Full { events }, appview: Some(appview), ..NetworkConfig::default() })
-        .unwrap()
+    Network::start(NetworkConfig {
+        world,
+        pace: Pace::Full { events },
+        appview: Some(appview),
+        ..NetworkConfig::default()
+    })
+    .unwrap()
 }
 
 /// Status, head and body.
@@ -98,7 +103,9 @@ async fn calls_are_refused_as_the_lexicon_says() {
     let (status, _, body) = get(&network, GET_PROFILES, &many).await;
     assert!(status == 400 && body.contains("more than 25"), "{status} {body}");
     assert_eq!(views(&network, GET_PROFILES, &many[..25]).await.len(), 25);
-    for (path, names) in [(GET_PROFILES, &["did:plc:a", "nobody"][..]), (GET_POSTS, &["at://x"][..]), (GET_POSTS, &[][..])] {
+    for (path, names) in
+        [(GET_PROFILES, &["did:plc:a", "nobody"][..]), (GET_POSTS, &["at://x"][..]), (GET_POSTS, &[][..])]
+    {
         let (status, _, body) = get(&network, path, names).await;
         assert!(status == 400 && body.contains("InvalidRequest"), "{status} {body}");
     }

@@ -15,6 +15,6 @@ mod subscribe;
 mod upgrade;
 
 pub use config::{NetworkConfig, Pace};
+pub(crate) use http::{Request, query::Query, response::Response};
 pub use network::{HostStats, Network};
 pub use starting::StartError;
-pub(crate) use http::{Request, query::Query, response::Response};

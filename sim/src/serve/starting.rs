@@ -1,7 +1,7 @@
 //! Starting a network.
 
-use super::appview::{keep, open};
 use super::accept::{Door, listen};
+use super::appview::{keep, open};
 use super::config::{NetworkConfig, Pace};
 use super::dictionaries::Dictionaries;
 use super::network::Network;

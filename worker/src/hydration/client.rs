@@ -80,7 +80,12 @@ impl AppView {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn look_up(&self, kind: Kind, items: &[Item], token: Option<&str>) -> (Result<Told, Error>, Option<Limits>) {
+    pub async fn look_up(
+        &self,
+        kind: Kind,
+        items: &[Item],
+        token: Option<&str>,
+    ) -> (Result<Told, Error>, Option<Limits>) {
         debug_assert!(items.len() <= MOST && items.iter().all(|item| item.kind() == kind), "a call of several kinds");
         match tokio::time::timeout(self.timeout, self.call(kind, items, token)).await {
             Ok((answer, limits)) => (answer.and_then(|body| told(kind, items, &body)), limits),

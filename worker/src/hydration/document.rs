@@ -150,15 +150,9 @@ fn shown(item: &Item, look: &dyn Fn(&Item) -> Option<Entry>, count: &mut dyn FnM
     let as_of = entry.as_ref().and_then(|entry| Timestamp::from_microsecond(entry.at_us).ok());
     let as_of = as_of.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string());
     match item.kind() {
-        Kind::Profile => Shown {
-            did: Some(item.name().into()),
-            uri: None,
-            state,
-            as_of,
-            profile: json,
-            post: None,
-            author: None,
-        },
+        Kind::Profile => {
+            Shown { did: Some(item.name().into()), uri: None, state, as_of, profile: json, post: None, author: None }
+        }
         Kind::Post => {
             let author = Item::profile(item.did()).map(|author| Box::new(shown(&author, look, count)));
             Shown { did: None, uri: Some(item.name().into()), state, as_of, profile: None, post: json, author }
@@ -219,7 +213,10 @@ mod tests {
         assert_eq!(document["author"], me);
         assert_eq!(document["mentions"][1], json!({"did": "did:plc:b", "state": "blocked", "asOf": at}));
         let root = &document["reply"]["root"];
-        assert_eq!((&root["post"]["record"]["text"], &root["author"]["profile"]["handle"]), (&json!("x"), &json!("root.example")));
+        assert_eq!(
+            (&root["post"]["record"]["text"], &root["author"]["profile"]["handle"]),
+            (&json!("x"), &json!("root.example"))
+        );
         assert_eq!(document["quote"]["state"], "takendown");
         assert!(document.get("subject").is_none() && document["reply"].get("parent").is_none());
     }
@@ -229,7 +226,8 @@ mod tests {
         let references = [(Place::Author, profile("me")), (Place::Subject, post("a"))];
         let (hydration, document) = made(&references, &[(profile("me"), Known::Missing)]);
         assert_eq!(hydration, Hydration::Partial);
-        let subject = json!({"uri": post("a").name(), "state": "unknown", "author": {"did": "did:plc:a", "state": "unknown"}});
+        let subject =
+            json!({"uri": post("a").name(), "state": "unknown", "author": {"did": "did:plc:a", "state": "unknown"}});
         assert_eq!(document["subject"], subject);
         assert_eq!(made(&references, &[]), (Hydration::None, Value::Null));
         assert_eq!(made(&[], &[]), (Hydration::Full, json!({"version": 1})));

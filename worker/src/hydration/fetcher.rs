@@ -187,9 +187,8 @@ impl Fetcher {
     /// One of the names is refused: it is in one of the halves.
     fn halve(&mut self, mut call: Call) {
         let items = call.items.split_off(call.items.len() / 2);
-        let (beside, rest) = call.beside.into_iter().partition(|profile| {
-            items.iter().any(|item| item.did() == profile.did())
-        });
+        let (beside, rest) =
+            call.beside.into_iter().partition(|profile| items.iter().any(|item| item.did() == profile.did()));
         self.halves.push_back(Call { kind: call.kind, items, beside });
         self.halves.push_back(Call { kind: call.kind, items: call.items, beside: rest });
     }

@@ -12,7 +12,6 @@ use super::item::Item;
 use super::references::{Target, references};
 use super::view::{self, Profile};
 use jiff::Timestamp;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +50,8 @@ impl Hydrator {
         let ttl = |target: Target| targets.get(&target).copied().unwrap_or_default();
         let hydrated = hydrated(&references, |place, item| self.cache.get(item, ttl(place.target())));
         if hydrated.hydration != Hydration::Full {
-            let unknown = items(&references).filter(|(place, item)| self.cache.get(item, ttl(place.target())).is_none());
+            let unknown =
+                items(&references).filter(|(place, item)| self.cache.get(item, ttl(place.target())).is_none());
             self.handle.fresh(unknown.map(|(_, item)| item));
         }
         Some(hydrated)
@@ -102,9 +102,7 @@ impl Hydrator {
     /// The handle is new, or may be.
     fn handle_of(&self, did: &str, handle: Option<&str>) {
         let Some(item) = Item::profile(did) else { return };
-        let known = handle.and_then(|handle| {
-            self.known_profile(&item, |profile| Profile { handle: Cow::Owned(handle.to_owned()), ..profile }.json())
-        });
+        let known = handle.and_then(|handle| self.known_profile(&item, |profile| profile.with_handle(handle).json()));
         self.cache.changed(&item, known.map(|json| now(Known::Found(json.into()))));
     }
 
@@ -150,7 +148,7 @@ mod tests {
         let mut line = json!({"did": format!("did:plc:{did}"), "time_us": 1, "kind": kind});
         line[kind] = content;
         match decode(&Bytes::from(line.to_string())) {
-            Ok(Frame::Event(event)) => event,
+            Ok(Frame::Event(event)) => *event,
             other => panic!("{other:?}"),
         }
     }
@@ -217,7 +215,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_profile_follows_its_record_and_its_handle() {
         let hydrator = hydrator();
-        let profile = |name: &str| commit("me", "update", "app.bsky.actor.profile", "self", &json!({"displayName": name}));
+        let profile =
+            |name: &str| commit("me", "update", "app.bsky.actor.profile", "self", &json!({"displayName": name}));
         let author = |hydrator: &Hydrator| document(hydrator, &like("a")).1["author"].clone();
         hydrator.take(0, &profile("new"));
         assert_eq!(author(&hydrator), Value::Null, "the handle is not known");

@@ -110,13 +110,16 @@ mod tests {
 
     #[test]
     fn what_an_appview_takes_is_an_item_and_nothing_else() {
-        for did in ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:a.example", "did:web:localhost%3A8080", "did:m:v%3a9"] {
+        for did in ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:a.example", "did:web:localhost%3A8080", "did:m:v%3a9"]
+        {
             assert_eq!(Item::profile(did).unwrap().did(), did);
             let uri = format!("at://{did}/app.bsky.feed.post/3l7~:_-.a");
             assert_eq!(Item::post(&uri).unwrap().did(), did);
         }
         let long = format!("did:plc:{}", "a".repeat(2041));
-        for no in ["", "did:", "did:plc", "did:plc:", "DID:plc:a", "did:PLC:a", "did::a", "did:plc:a:", "did:plc:a b", &long] {
+        for no in
+            ["", "did:", "did:plc", "did:plc:", "DID:plc:a", "did:PLC:a", "did::a", "did:plc:a:", "did:plc:a b", &long]
+        {
             assert_eq!(Item::profile(no), None, "{no}");
             assert_eq!(Item::post(&format!("at://{no}/app.bsky.feed.post/a")), None, "{no}");
         }
@@ -124,7 +127,12 @@ mod tests {
         for rkey in ["", ".", "..", "a/b", "a?b", "a b", "é", &long] {
             assert_eq!(Item::post(&format!("at://did:plc:a/app.bsky.feed.post/{rkey}")), None, "{rkey}");
         }
-        for no in ["at://did:plc:a/app.bsky.feed.generator/a", "at://did:plc:a", "https://a.example/", "at://a.example/app.bsky.feed.post/a"] {
+        for no in [
+            "at://did:plc:a/app.bsky.feed.generator/a",
+            "at://did:plc:a",
+            "https://a.example/",
+            "at://a.example/app.bsky.feed.post/a",
+        ] {
             assert_eq!(Item::post(no), None, "{no}");
         }
     }

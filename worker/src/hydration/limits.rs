@@ -33,7 +33,8 @@ impl Limits {
         let remaining = number(headers, "ratelimit-remaining")?;
         let reset = until(number(headers, "ratelimit-reset")?);
         let policy = headers.get("ratelimit-policy").and_then(|value| value.to_str().ok());
-        let window = policy.and_then(|policy| policy.split(";w=").nth(1)?.split([';', ',']).next()?.trim().parse().ok());
+        let window =
+            policy.and_then(|policy| policy.split(";w=").nth(1)?.split([';', ',']).next()?.trim().parse().ok());
         Some(Self {
             limit: limit.try_into().unwrap_or(u32::MAX),
             remaining: remaining.try_into().unwrap_or(u32::MAX),

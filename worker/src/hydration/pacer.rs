@@ -104,7 +104,9 @@ impl Pacer {
         let rate = self.rate_of(now) / f64::from(among);
         let gap = Duration::try_from_secs_f64(1.0 / rate).ok()?;
         let paced = self.last.map_or(now, |last| last + gap);
-        self.breaker.may_send().then(|| paced.max(self.not_before.unwrap_or(now)).max(self.breaker.not_before.unwrap_or(now)))
+        self.breaker
+            .may_send()
+            .then(|| paced.max(self.not_before.unwrap_or(now)).max(self.breaker.not_before.unwrap_or(now)))
     }
 
     /// The whole pipeline's rate: what the file says, or less where the server says so.
@@ -116,7 +118,7 @@ impl Pacer {
             let whole = limits.window.map(|window| f64::from(limits.limit) / window.as_secs_f64());
             return whole.map_or(self.rate, |whole| self.rate.min(whole));
         }
-        self.rate.min(f64::from(limits.remaining) / left.as_secs_f64())
+        self.rate.min(f64::from(limits.remaining) / limits.reset.as_secs_f64())
     }
 
     /// What became of a call, and what the server said with it.

@@ -124,7 +124,7 @@ mod tests {
         let commit = json!({"rev": "3l7", "operation": "create", "collection": collection, "rkey": "k", "record": record, "cid": "c"});
         let line = json!({"did": "did:plc:me", "time_us": 1, "kind": "commit", "commit": commit});
         match decode(&Bytes::from(line.to_string())) {
-            Ok(Frame::Event(event)) => event,
+            Ok(Frame::Event(event)) => *event,
             other => panic!("{other:?}"),
         }
     }
@@ -169,7 +169,10 @@ mod tests {
             assert_eq!(places(collection, &followed, &[Target::Subject]), []);
         }
         for collection in ["app.bsky.graph.follow", "app.bsky.graph.block", "app.bsky.graph.listitem"] {
-            assert_eq!(places(collection, &followed, &[Target::Subject]), [(Place::Subject, "did:plc:friend".to_owned())]);
+            assert_eq!(
+                places(collection, &followed, &[Target::Subject]),
+                [(Place::Subject, "did:plc:friend".to_owned())]
+            );
             assert_eq!(places(collection, &liked, &[Target::Subject]), []);
         }
         assert_eq!(places("com.example.thing", &liked, &ALL), [(Place::Author, "did:plc:me".to_owned())]);
@@ -177,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_is_of_another_shape_points_at_nothing() {
-        for record in [json!(null), json!([1]), json!({"subject": 3}), json!({"subject": {"uri": ["x"]}, "facets": {"a": 1}})] {
+        for record in [json!({}), json!({"subject": 3}), json!({"subject": {"uri": ["x"]}, "facets": {"a": 1}})] {
             for collection in ["app.bsky.feed.post", "app.bsky.feed.like", "app.bsky.graph.follow"] {
                 assert_eq!(places(collection, &record, &ALL), [(Place::Author, "did:plc:me".to_owned())]);
             }

@@ -97,7 +97,12 @@ impl ProfileView<'_> {
     }
 }
 
-impl Profile<'_> {
+impl<'a> Profile<'a> {
+    /// The same, with another handle.
+    pub(super) fn with_handle(self, handle: &'a str) -> Self {
+        Self { handle: Cow::Borrowed(handle), ..self }
+    }
+
     /// Its JSON.
     pub(super) fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -149,7 +154,7 @@ mod tests {
             "avatar":"https://cdn.example/img/avatar/plain/did:plc:a/bafkreiab@jpeg","createdAt":"2024-01-01T00:00:00Z",
             "followersCount":3,"labels":[]}"#;
         let view: ProfileView<'_> = serde_json::from_str(answer).unwrap();
-        let record = br#"{"$type":"app.bsky.actor.profile","displayName":"A \"a\"","description":"…","createdAt":"2024-01-01T00:00:00Z",
+        let record = br#"{"$type":"app.bsky.actor.profile","displayName":"A \"a\"","description":"x","createdAt":"2024-01-01T00:00:00Z",
             "avatar":{"$type":"blob","ref":{"$link":"bafkreiab"},"mimeType":"image/jpeg","size":1}}"#;
         let expected =
             r#"{"handle":"a.example","displayName":"A \"a\"","avatar":"bafkreiab","createdAt":"2024-01-01T00:00:00Z"}"#;

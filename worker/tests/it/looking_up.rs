@@ -48,8 +48,7 @@ impl Rig {
     async fn look_up(&self, items: &[Item]) {
         let end = Instant::now() + PATIENCE;
         loop {
-            let unknown: Vec<Item> =
-                items.iter().filter(|item| self.cache.get(item, TTL).is_none()).cloned().collect();
+            let unknown: Vec<Item> = items.iter().filter(|item| self.cache.get(item, TTL).is_none()).cloned().collect();
             if unknown.is_empty() {
                 return;
             }

@@ -107,7 +107,7 @@ async fn one_that_leaves_is_not_waited_for() {
     let log = open(&nats).await;
     let mut watching = Board::new(log.clone(), WorkerId::from("watching"), Duration::from_secs(600));
     let mut planner = Planner::new(log.clone(), &WorkerId::from("watching"), LIMIT);
-    let guest = Board::new(log, WorkerId::from("guest"), LIMIT);
+    let mut guest = Board::new(log, WorkerId::from("guest"), LIMIT);
     guest.beat(Bytes::new()).await.unwrap();
     for (leaves, workers) in [(false, vec!["guest"]), (true, vec![])] {
         if leaves {
@@ -132,7 +132,7 @@ async fn an_observer_that_did_not_look_takes_nobody_for_gone() {
     let Some(nats) = Nats::start() else { return };
     let log = open(&nats).await;
     let mut board = Board::new(log.clone(), WorkerId::from("a"), LIMIT);
-    let other = Board::new(log, WorkerId::from("b"), LIMIT);
+    let mut other = Board::new(log, WorkerId::from("b"), LIMIT);
     other.beat(Bytes::new()).await.unwrap();
     let mut seen = 0;
     for _ in 0..1000 {
