@@ -1,8 +1,9 @@
 //! The id of an event: what tells whether it was seen before, whichever host sent it.
 //!
-//! A commit is (key, rev, collection, rkey, operation); any other kind is (key, kind, the event's own time), and a sync
-//! its revision too, since a server that resynced a repository by itself gives the sync no time. Neither the host's
-//! clock nor its sequence numbers are in it, since two hosts give one event different ones.
+//! A commit is (key, rev, collection, rkey, operation); any other kind is (key, kind, the event's own time) and what it
+//! says: two changes of an account may bear one time, which has milliseconds only, and a server that resynced a
+//! repository by itself gives the sync no time at all. Neither the host's clock nor its sequence numbers are in it, since
+//! two hosts give one event different ones.
 
 use crate::event::{Body, Event};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -29,7 +30,15 @@ impl EventId {
                 parts.add(rev);
                 parts.add(time);
             }
-            Body::Identity { time, .. } | Body::Account { time, .. } => parts.add(time),
+            Body::Identity { handle, time } => {
+                parts.add(time);
+                parts.add_or_none(handle.as_deref());
+            }
+            Body::Account { active, status, time } => {
+                parts.add(time);
+                parts.add(if *active { "active" } else { "inactive" });
+                parts.add_or_none(status.as_deref());
+            }
         }
         Self(parts.0.digest128())
     }
@@ -66,5 +75,42 @@ impl Parts {
     fn add(&mut self, part: &str) {
         self.0.update(&(part.len() as u64).to_le_bytes());
         self.0.update(part.as_bytes());
+    }
+
+    /// What is not there is something else than an empty text.
+    fn add_or_none(&mut self, part: Option<&str>) {
+        self.0.update(&[u8::from(part.is_some())]);
+        self.add(part.unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Frame, decode};
+    use bytes::Bytes;
+
+    fn id(kind: &str, content: &str) -> EventId {
+        let line = format!(r#"{{"did":"did:plc:a","time_us":1,"kind":"{kind}","{kind}":{{"time":"T",{content}}}}}"#);
+        match decode(&Bytes::from(line)) {
+            Ok(Frame::Event(event)) => EventId::of(&event),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn two_changes_of_one_time_are_two_and_their_sequences_do_not_count() {
+        let accounts = [
+            r#""active":true"#,
+            r#""active":false"#,
+            r#""active":false,"status":"""#,
+            r#""active":false,"status":"deleted""#,
+        ];
+        let identities = [r#""seq":1"#, r#""handle":"""#, r#""handle":"a.example""#, r#""handle":"b.example""#];
+        for (kind, contents) in [("account", accounts), ("identity", identities)] {
+            let ids: std::collections::BTreeSet<_> = contents.iter().map(|content| id(kind, content)).collect();
+            assert_eq!(ids.len(), contents.len(), "{kind}");
+        }
+        assert_eq!(id("account", r#""active":true,"seq":1"#), id("account", r#""seq":2,"active":true"#));
     }
 }

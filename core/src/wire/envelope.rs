@@ -7,10 +7,12 @@
 use crate::event::{Body, Commit, Event, Operation, parse_time};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// What one frame says.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +34,7 @@ pub enum Error {
     #[error("not a Jetstream message: {0}")]
     Shape(String),
     /// A field that the kind needs is not there or is empty.
-    #[error("the field {0} is missing")]
+    #[error("the field {0} is missing or empty")]
     Missing(&'static str),
     /// A name, a key or a revision is longer than any may be.
     #[error("the field {0} has {1} bytes, which is above {LONGEST}")]
@@ -72,12 +74,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// An object, where a derived struct would take a list of its fields too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
 #[derive(Deserialize)]
 struct Top<'a> {
     #[serde(rename = "$type", borrow)]
     envelope: Option<Text<'a>>,
     #[serde(borrow)]
-    payload: Option<Payload<'a>>,
+    payload: Option<Object<Payload<'a>>>,
     #[serde(borrow)]
     error: Option<Text<'a>>,
     #[serde(borrow)]
@@ -89,11 +110,11 @@ struct Top<'a> {
     #[serde(borrow)]
     kind: Option<Text<'a>>,
     #[serde(borrow)]
-    commit: Option<Change<'a>>,
+    commit: Option<Object<Change<'a>>>,
     #[serde(borrow)]
-    identity: Option<Upstream<'a>>,
+    identity: Option<Object<Upstream<'a>>>,
     #[serde(borrow)]
-    account: Option<Upstream<'a>>,
+    account: Option<Object<Upstream<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -118,11 +139,11 @@ struct Payload<'a> {
     #[serde(borrow)]
     cid: Option<Text<'a>>,
     #[serde(borrow)]
-    identity: Option<Upstream<'a>>,
+    identity: Option<Object<Upstream<'a>>>,
     #[serde(borrow)]
-    account: Option<Upstream<'a>>,
+    account: Option<Object<Upstream<'a>>>,
     #[serde(borrow)]
-    sync: Option<Upstream<'a>>,
+    sync: Option<Object<Upstream<'a>>>,
     #[serde(borrow)]
     name: Option<Text<'a>>,
     #[serde(borrow)]
@@ -167,10 +188,12 @@ struct Upstream<'a> {
 /// The bytes are no JSON object of the shape of either version, or a field that the kind needs is missing or wrong.
 pub fn decode(bytes: &Bytes) -> Result<Frame, Error> {
     let text = std::str::from_utf8(bytes).map_err(|e| Error::Shape(e.to_string()))?;
-    let top: Top<'_> = serde_json::from_str(text).map_err(|e| Error::Shape(e.to_string()))?;
+    // There is one line: which one it is says whoever knows it.
+    let shape = |e: serde_json::Error| Error::Shape(e.to_string().replace(" at line 1 column ", " at column "));
+    let Object(top): Object<Top<'_>> = serde_json::from_str(text).map_err(shape)?;
     match top.envelope.as_ref().map(|envelope| &*envelope.0) {
         None => v1(bytes, top),
-        Some("message") => v2(bytes, top.payload.ok_or(Error::Missing("payload"))?),
+        Some("message") => v2(bytes, object("payload", top.payload)?),
         Some("error") => Ok(Frame::Error(own(top.error), own(top.message))),
         Some(other) => Ok(Frame::Unknown(other.to_owned())),
     }
@@ -181,9 +204,9 @@ fn v1(bytes: &Bytes, top: Top<'_>) -> Result<Frame, Error> {
     let time_us = top.time_us.ok_or(Error::Missing("time_us"))?;
     let kind = need("kind", top.kind)?;
     let body = match &*kind {
-        "commit" => commit(bytes, top.commit.ok_or(Error::Missing("commit"))?)?,
-        "identity" => identity(top.identity.ok_or(Error::Missing("identity"))?),
-        "account" => account(top.account.ok_or(Error::Missing("account"))?)?,
+        "commit" => commit(bytes, object("commit", top.commit)?)?,
+        "identity" => identity(object("identity", top.identity)?),
+        "account" => account(object("account", top.account)?)?,
         other => return Ok(Frame::Unknown(other.to_owned())),
     };
     Ok(event(bytes, key, time_us, top.cursor, body))
@@ -196,9 +219,9 @@ fn v2(bytes: &Bytes, payload: Payload<'_>) -> Result<Frame, Error> {
             let Payload { rev, operation, collection, rkey, record, cid, .. } = payload;
             commit(bytes, Change { rev, operation, collection, rkey, record, cid })?
         }
-        "identity" => identity(payload.identity.ok_or(Error::Missing("payload.identity"))?),
-        "account" => account(payload.account.ok_or(Error::Missing("payload.account"))?)?,
-        "sync" => sync(payload.sync.ok_or(Error::Missing("payload.sync"))?)?,
+        "identity" => identity(object("payload.identity", payload.identity)?),
+        "account" => account(object("payload.account", payload.account)?)?,
+        "sync" => sync(object("payload.sync", payload.sync)?)?,
         "info" => return Ok(Frame::Info(own(payload.name), own(payload.message))),
         _ => return Ok(Frame::Unknown(kind.0.into_owned())),
     };
@@ -259,6 +282,10 @@ fn own_time(upstream: &Upstream<'_>) -> Box<str> {
         (_, Some(seq)) if seq != 0 => seq.to_string().into(),
         _ => "".into(),
     }
+}
+
+fn object<T>(field: &'static str, object: Option<Object<T>>) -> Result<T, Error> {
+    object.map(|Object(fields)| fields).ok_or(Error::Missing(field))
 }
 
 fn need(field: &'static str, text: Option<Text<'_>>) -> Result<Box<str>, Error> {

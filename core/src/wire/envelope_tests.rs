@@ -79,24 +79,42 @@ fn v2_messages_of_every_kind() {
 fn what_is_no_event_says_why() {
     let commit = |part: &str| format!(r#"{{"did":"d","time_us":1,"kind":"commit","commit":{{{part}}}}}"#);
     for (text, why) in [
-        (String::new(), "not a Jetstream message: EOF while parsing a value at line 1 column 0"),
-        ("[]".into(), "not a Jetstream message"),
-        ("{}".into(), "the field did is missing"),
-        (r#"{"did":"","time_us":1,"kind":"commit"}"#.into(), "the field did is missing"),
+        (String::new(), "not a Jetstream message: EOF while parsing a value at column 0"),
+        ("[]".into(), "not a Jetstream message: invalid type: sequence, expected an object"),
+        (
+            r#"{"did":"d","time_us":1,"kind":"commit","commit":["r","create","c","k",{},"x"]}"#.into(),
+            "invalid type: sequence, expected an object at column 48",
+        ),
+        (
+            r#"{"did":"d","time_us":1,"kind":"identity","identity":[1,"T",null,null,null,null]}"#.into(),
+            "invalid type: sequence, expected an object",
+        ),
+        (r#"{"$type":"message","payload":["x#sync",1]}"#.into(), "invalid type: sequence, expected an object"),
+        ("{}".into(), "the field did is missing or empty"),
+        (r#"{"did":"","time_us":1,"kind":"commit"}"#.into(), "the field did is missing or empty"),
         (r#"{"did":"a","did":"b"}"#.into(), "duplicate field"),
         (r#"{"did":"\ud800"}"#.into(), "not a Jetstream message"),
         (r#"{"did":"d","time_us":"1"}"#.into(), "invalid type: string"),
-        (r#"{"did":"d","time_us":1,"kind":"account","account":{}}"#.into(), "the field account.active is missing"),
-        (commit(r#""operation":"create","collection":"c","rkey":"k","rev":"r""#), "the field record is missing"),
+        (
+            r#"{"did":"d","time_us":1,"kind":"account","account":{}}"#.into(),
+            "the field account.active is missing or empty",
+        ),
+        (
+            commit(r#""operation":"create","collection":"c","rkey":"k","rev":"r""#),
+            "the field record is missing or empty",
+        ),
         (
             commit(r#""operation":"create","collection":"c","rkey":"k","rev":"r","record":null"#),
-            "the field record is missing",
+            "the field record is missing or empty",
         ),
         (
             commit(r#""operation":"erase","collection":"c","rkey":"k","rev":"r""#),
             r#"the field operation has the value "erase""#,
         ),
-        (r#"{"$type":"message","payload":{"$type":"x#commit","seq":1}}"#.into(), "the field operation is missing"),
+        (
+            r#"{"$type":"message","payload":{"$type":"x#commit","seq":1}}"#.into(),
+            "the field operation is missing or empty",
+        ),
     ] {
         let error = decode(&bytes(text.clone())).unwrap_err().to_string();
         assert!(error.contains(why), "{text}: {error}");

@@ -14,7 +14,7 @@ pub(super) struct WorldArgs {
     #[arg(long, default_value_t = 500.0)]
     pub(super) rate: f64,
     /// How many accounts there are.
-    #[arg(long, default_value_t = WorldConfig::default().accounts)]
+    #[arg(long, default_value_t = WorldConfig::default().accounts, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) accounts: u32,
     /// How unequal accounts are: Zipf's exponent.
     #[arg(long, default_value_t = WorldConfig::default().skew)]

@@ -60,7 +60,7 @@ impl Driver {
     pub(crate) fn settle(&self) {
         self.hosts.iter().for_each(|host| host.see(i64::MAX));
         let slowest = self.hosts.iter().map(|host| host.config.skew_us).max().unwrap_or(0);
-        self.clock.set(self.clock.now_us() + slowest + 1);
+        self.clock.set(self.clock.now_us().saturating_add(slowest + 1));
     }
 
     /// Lets everything happen up to now.

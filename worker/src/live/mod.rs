@@ -97,6 +97,8 @@ impl Live {
             log: Log { max_bytes, ..Log::default() },
             ..State::default()
         };
+        gauge!(m::SHARDS_OWNED).set(state.shards.len() as f64);
+        counter!(m::CLAIMS).increment(state.shards.len() as u64);
         Self { began: Instant::now(), state: Mutex::new(state) }
     }
 

@@ -62,7 +62,7 @@ fn lines_that_are_no_event_become_dead_letters_once() {
         assert_eq!(dead.len(), 2, "{dead:?}");
         assert!(dead[0].0.starts_with("line 1: not a Jetstream message"), "{dead:?}");
         assert_eq!(dead[0].1, b"no json");
-        assert!(dead[1].0.starts_with("line 4: the field did is missing"), "{dead:?}");
+        assert!(dead[1].0.starts_with("line 4: the field did is missing or empty"), "{dead:?}");
         assert_eq!(db.records().len(), 1);
         assert_eq!(db.number("SELECT sum(entries) FROM shards"), 3);
         assert_eq!(db.number("SELECT sum(dead_letters) FROM shards"), 2);

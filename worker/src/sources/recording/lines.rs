@@ -1,4 +1,5 @@
-//! Lines of a file: numbered from 1, bounded, without their ends.
+//! Lines of a file: numbered from 1, bounded, without their ends, and the first without a byte order mark. Lines of white
+//! space are passed over.
 
 use super::Options;
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 /// Lines on their way from the file to the reader, and their bytes; a longer line goes alone.
 const AHEAD: usize = 256;
 const AHEAD_BYTES: usize = 4 << 20;
+/// What some editors write before the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// What is kept of a line that is too long, in bytes.
 const KEPT: usize = 1 << 20;
 
@@ -76,7 +79,9 @@ pub(super) fn read_lines(mut file: Box<dyn BufRead + Send>, from: u64, options: 
         number += 1;
         let line = match read_line(&mut file, number, options.max_frame) {
             Ok(None) => return,
-            Ok(Some(Line::Text(_, line) | Line::Unended(_, line))) if number < from || line.is_empty() => continue,
+            Ok(Some(Line::Text(_, line) | Line::Unended(_, line))) if number < from || line.trim_ascii().is_empty() => {
+                continue;
+            }
             Ok(Some(Line::TooLong(..))) if number < from => continue,
             Ok(Some(line)) => line,
             Err(error) => Line::Broken(format!(
@@ -107,6 +112,9 @@ fn read_line(file: &mut impl BufRead, number: u64, max: usize) -> std::io::Resul
         return Ok(Some(Line::TooLong(number, line.into(), length)));
     }
     line.pop_if(|last| *last == b'\r');
+    if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+        line.drain(..BYTE_ORDER_MARK.len());
+    }
     Ok(Some(if ended { Line::Text(number, line.into()) } else { Line::Unended(number, line.into()) }))
 }
 
@@ -152,6 +160,7 @@ mod tests {
         assert_eq!(all(text, 5), expected);
         assert_eq!(all(b"1234567", 5), [long(1, 7)]);
         assert_eq!(all(b"", 5), []);
+        assert_eq!(all(b"\xef\xbb\xbf{}\n\xef\xbb\xbf", 5), [whole(1, 2), whole(2, 103)]);
     }
 
     #[tokio::test]
