@@ -3,7 +3,8 @@
 //! - The host that gave the last position is asked for its sequence number, which is inclusive: the first event must
 //!   bear it and must be the very event of the position. That it is in the window is not enough: a host that numbers
 //!   anew, in another order, gives the number to another known event, with unknown ones before it. If it is not the
-//!   event, the host has new sequences and is asked like any other.
+//!   event, the host has new sequences and is asked like any other. By chance it may be the event all the same: behind
+//!   what was appended last everything has to be new for a while ([`CONFIRM_US`]), or the sequences are others.
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
 //!   the first event that is surely in the window, what was made before the oldest event in the window is dropped, and
@@ -22,6 +23,9 @@ use std::fmt;
 
 /// How far before the last source time another host is asked for at first, in microseconds.
 pub const FIRST_REWIND_US: i64 = 2 * 60 * 1_000_000;
+/// For how long, in microseconds of source time, a stream that was joined by its sequence behind the last event shows
+/// nothing known. A host that stores events twice shows some too: then what it has sent is looked through once more.
+pub const CONFIRM_US: i64 = 60 * 1_000_000;
 /// How much may be held back before the join is seen.
 pub const MAX_HELD_BYTES: usize = 16 << 20;
 
@@ -121,6 +125,10 @@ pub struct Join {
     passed: Passed,
     held: Vec<Identified>,
     held_bytes: usize,
+    /// Up to this source time nothing is known: the stream was joined behind what was appended last.
+    new_until_us: i64,
+    /// Whether the stream may show an event twice.
+    repeats: bool,
 }
 
 impl Join {
@@ -129,7 +137,13 @@ impl Join {
     pub fn new(ask: Ask) -> Self {
         let joined = matches!(ask, Ask::Tip | Ask::Given(_));
         let passed = Passed::new(!matches!(ask, Ask::Time { .. }));
-        Self { ask, joined, passed, held: Vec::new(), held_bytes: 0 }
+        Self { ask, joined, passed, held: Vec::new(), held_bytes: 0, new_until_us: i64::MIN, repeats: false }
+    }
+
+    /// The same for a stream whose numbers are sure and whose events may be there twice: a file.
+    #[must_use]
+    pub fn of_a_file(self) -> Self {
+        Self { repeats: true, ..self }
     }
 
     /// Whether the join was seen.
@@ -160,10 +174,14 @@ impl Join {
         let exact = id == own || self.passed.is_behind(&event.key);
         let (known, event) = (window.contains(id), (event, id));
         match self.ask {
+            _ if self.joined && known && event.0.time_us <= self.new_until_us => Step::NotJoined,
             _ if self.joined && known => Step::Known(event),
             _ if self.joined => Step::Append(event),
             Ask::Sequence(cursor, last) => {
                 self.joined = known && own == last && event.0.cursor == Some(cursor);
+                if self.joined && !self.repeats && window.is_last(event.1) {
+                    self.new_until_us = event.0.time_us.saturating_add(CONFIRM_US);
+                }
                 if self.joined { Step::Joined { held: Vec::new(), known: event } } else { Step::NotJoined }
             }
             _ => self.by_time(event, known, exact, window),

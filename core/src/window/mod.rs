@@ -187,6 +187,12 @@ impl Window {
         if self.is_cut() { (self.span_us() - EDGE_US).max(0) } else { SPAN_US }
     }
 
+    /// Whether this is what was appended last.
+    #[must_use]
+    pub fn is_last(&self, id: EventId) -> bool {
+        self.order.back().is_some_and(|mark| mark.id == id)
+    }
+
     /// Whether an event of this id was taken before.
     #[must_use]
     pub fn contains(&self, id: EventId) -> bool {

@@ -112,7 +112,8 @@ impl<S: Source> Ingest<S> {
                 Ok(connection) => {
                     self.live.connected(&self.name, ask);
                     self.left_out = self.at_most.take();
-                    self.read(connection, Join::new(ask), &host).await
+                    let join = if S::MAY_GARBLE { Join::new(ask) } else { Join::new(ask).of_a_file() };
+                    self.read(connection, join, &host).await
                 }
                 Err(error) => match self.refused(error, ask, &host).await {
                     Some(ended) => return ended,

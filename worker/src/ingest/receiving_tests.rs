@@ -138,6 +138,28 @@ async fn garbage_before_the_join_is_held_back_and_released_with_it() {
     assert_eq!(ran.entries(), ["did:plc:40", "a", "b", "c", "did:plc:4"], "{:?}", ran.asked);
 }
 
+/// Its numbers are others, and the position's number and event are the same by chance: what it had before is behind, and
+/// what was not seen may be before.
+#[tokio::test]
+async fn a_stream_that_shows_known_events_behind_the_last_one_has_other_sequences() {
+    let numbered = |n: u64, cursor: u64| Ok(Received::Event(Box::new(Event { cursor: Some(cursor), ..nth(n, 10) })));
+    let renumbered = || vec![event(5), numbered(3, 6), numbered(6, 7)];
+    let ran =
+        run(read_to(5, "host"), vec![renumbered(), vec![event(2), numbered(40, 4), event(5), numbered(6, 7)]]).await;
+    assert!(
+        matches!(ran.asked[0].0, Ask::Sequence(5, _)) && matches!(ran.asked[1].0, Ask::Time { .. }),
+        "{:?}",
+        ran.asked
+    );
+    assert_eq!(ran.entries(), ["did:plc:40", "did:plc:6"]);
+    // Within what is read again known events are no news.
+    let mut start = read_to(5, "host");
+    let third = nth(3, 10);
+    start.position = start.position.map(|at| SourcePosition { cursor: Some(3), id: EventId::of(&third), ..at });
+    let ran = run(start, vec![vec![event(3), event(4), event(5), event(6)]]).await;
+    assert_eq!((ran.asked.len(), ran.entries()), (1, vec!["did:plc:6".to_owned()]));
+}
+
 #[tokio::test]
 async fn a_large_frame_is_left_out_by_the_next_connection_only_and_each_is_told_apart() {
     let ran = run(
