@@ -8,6 +8,7 @@
 
 use crate::event::{Body, Commit, Event};
 use crate::floor::Floor;
+use crate::hydrated::Hydrated;
 use crate::shard::Shard;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -22,6 +23,8 @@ pub struct Logged<'a> {
     pub shard: Shard,
     /// The event.
     pub event: &'a Event,
+    /// What is known of what its record points at, where that is looked up.
+    pub hydrated: Option<&'a Hydrated>,
 }
 
 /// What is known of a repository in a slice before the batch.
@@ -49,6 +52,8 @@ pub struct Row<'a> {
     pub time_us: i64,
     /// The change.
     pub commit: &'a Commit,
+    /// What is known of what the record points at, where that is looked up.
+    pub hydrated: Option<&'a Hydrated>,
 }
 
 impl Row<'_> {
@@ -165,7 +170,8 @@ impl<'a> Fold<'a, '_> {
             self.out.refused += 1;
             return;
         }
-        let row = Row { seq: logged.seq, shard: logged.shard, key: repo.1, time_us: logged.event.time_us, commit };
+        let Logged { seq, shard, hydrated, .. } = *logged;
+        let row = Row { seq, shard, key: repo.1, time_us: logged.event.time_us, commit, hydrated };
         match self.out.rows.entry((repo.0, repo.1, &commit.collection, &commit.rkey)) {
             Slot::Vacant(slot) => {
                 slot.insert(row);

@@ -64,7 +64,12 @@ fn logged(events: &[Event], slices: u16) -> Vec<Logged<'_>> {
         .enumerate()
         .flat_map(|(at, event)| {
             let all = if matches!(event.body, Body::Commit(_)) { 0..1 } else { 0..slices };
-            all.map(move |slice| Logged { seq: at as u64 + 1, shard: Shard { slice, partition: 0 }, event })
+            all.map(move |slice| Logged {
+                seq: at as u64 + 1,
+                shard: Shard { slice, partition: 0 },
+                event,
+                hydrated: None,
+            })
         })
         .collect()
 }

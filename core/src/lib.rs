@@ -9,6 +9,7 @@ pub mod budget;
 pub mod event;
 pub mod floor;
 pub mod fold;
+pub mod hydrated;
 pub mod id;
 pub mod join;
 pub mod ownership;

@@ -49,6 +49,7 @@ impl TurboPipelineSpec {
         let windows = rotate.and_then(|rotate| rotate.s3.as_ref());
         let all = [
             ("spec.source.jetstream.caFrom", jetstream.and_then(|jetstream| jetstream.ca_from.as_ref())),
+            ("spec.hydration.caFrom", self.hydration.as_ref().and_then(|hydration| hydration.ca_from.as_ref())),
             ("spec.log.nats.credentialsFrom", nats.and_then(|nats| nats.credentials_from.as_ref())),
             ("spec.log.nats.nkeyFrom", nats.and_then(|nats| nats.nkey_from.as_ref())),
             ("spec.log.nats.user.passwordFrom", nats.and_then(|nats| Some(&nats.user.as_ref()?.password_from))),

@@ -5,6 +5,7 @@
 mod cluster;
 mod crd;
 mod duration;
+mod hydration;
 mod jetstream;
 mod load;
 mod log;
@@ -24,6 +25,7 @@ mod warnings;
 
 pub use crd::{Error as CrdError, crd, crd_yaml};
 pub use duration::{Duration, Error as DurationError};
+pub use hydration::{Hydrate, Hydration, Queue};
 pub use jetstream::{Compression, Jetstream, JetstreamVersion};
 pub use load::load;
 pub use log::{Embedded, Log, Nats, NatsUser, Stream, Tls};

@@ -5,9 +5,9 @@ use crate::problem::Problem;
 use serde_json::Value;
 
 /// Path and what it would do. `[]` stands for every entry of a list.
-const FIELDS: [(&str, &str); 14] = [
+const FIELDS: [(&str, &str); 13] = [
     ("spec.image", "the image of pods"),
-    ("spec.hydration", "hydration of records"),
+    ("spec.hydration.session", "a session at a host"),
     ("spec.ingest.pods", "what is said of the pods of ingest"),
     ("spec.scaling", "scaling of workers"),
     ("spec.mesh", "the service mesh"),
@@ -15,7 +15,6 @@ const FIELDS: [(&str, &str); 14] = [
     ("spec.network", "network policy"),
     ("spec.deletionPolicy", "deletion by the operator"),
     ("spec.paused", "pausing by the operator"),
-    ("spec.slices[].hydrate", "hydration of records"),
     ("spec.workers.pods", "what is said of the pods of workers"),
     ("spec.source.relay", "a relay as the source"),
     ("spec.source.simulator", "a simulator inside the process"),

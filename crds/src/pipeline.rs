@@ -1,6 +1,6 @@
 //! The `TurboPipeline` resource and the parts of its spec that are small.
 
-use crate::{Ingest, Log, Quantity, Sinks, Slice, Source, Tracing, Workers, log, patterns, slices, structural};
+use crate::{Hydration, Ingest, Log, Quantity, Sinks, Slice, Source, Tracing, Workers, log, patterns, slices, structural};
 use kube::{
     CustomResource, KubeSchema,
     core::{Message, Rule},
@@ -39,6 +39,9 @@ pub struct TurboPipelineSpec {
         validation = slices::partitions_are_bounded()
     )]
     pub slices: Vec<Slice>,
+    /// Who is asked for what records point at. Default: absent, which is all defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hydration: Option<Hydration>,
     /// The queue between reading and processing. Default: absent, which is a queue of 16Mi inside the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Log>,
@@ -76,6 +79,12 @@ impl TurboPipelineSpec {
     pub fn log_max_bytes(&self) -> Quantity {
         let embedded = self.log.as_ref().and_then(|log| log.embedded.as_ref());
         embedded.map_or_else(log::default_max_bytes, |embedded| embedded.max_bytes)
+    }
+
+    /// How what records point at is looked up; `None` where no slice asks for anything.
+    #[must_use]
+    pub fn hydration(&self) -> Option<Hydration> {
+        self.slices.iter().any(|slice| slice.hydrate.is_some()).then(|| self.hydration.clone().unwrap_or_default())
     }
 
     /// The processes that do the work, as written or by default.

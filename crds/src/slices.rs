@@ -1,6 +1,6 @@
 //! `spec.slices`: how collections are grouped and spread over partitions.
 
-use crate::{patterns, rules};
+use crate::{Hydrate, patterns, rules};
 use kube::{KubeSchema, core::Rule};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub struct Slice {
     #[serde(default = "default_partitions")]
     #[schemars(range(min = 1, max = 256))]
     pub partitions: u16,
+    /// What is looked up for the records of the slice. Default: absent, which is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hydrate: Option<Hydrate>,
 }
 
 const fn default_partitions() -> u16 {
@@ -40,7 +43,7 @@ fn each_stands_once() -> Rule {
 
 /// One slice that takes everything.
 pub(crate) fn default_slices() -> Vec<Slice> {
-    vec![Slice { name: "default".to_owned(), collections: None, partitions: default_partitions() }]
+    vec![Slice { name: "default".to_owned(), collections: None, partitions: default_partitions(), hydrate: None }]
 }
 
 /// No two slices of one name.

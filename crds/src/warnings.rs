@@ -6,8 +6,13 @@ impl TurboPipelineSpec {
     /// What a user should look at; nothing of it keeps the pipeline from running.
     #[must_use]
     pub fn warnings(&self) -> Vec<Problem> {
-        let Some(jetstream) = &self.source.jetstream else { return Vec::new() };
-        let mut warnings: Vec<Problem> = endpoints(jetstream).chain(sizes(jetstream)).collect();
+        let mut warnings = Vec::new();
+        if self.hydration.is_some() && self.hydration().is_none() {
+            let what = "no slice looks anything up, so nobody is asked";
+            warnings.push(Problem::at("spec.hydration", what, "give a slice hydrate, if that is not meant"));
+        }
+        let Some(jetstream) = &self.source.jetstream else { return warnings };
+        warnings.extend(endpoints(jetstream).chain(sizes(jetstream)));
         for (at, slice) in self.slices.iter().enumerate() {
             for collection in slice.collections.iter().flatten().filter(|collection| !asked(jetstream, collection)) {
                 warnings.push(Problem::at(

@@ -135,7 +135,7 @@ fn tracing_off(events: Vec<Event>) {
     let item =
         |event| Item { content: Content::Event(Box::new(event)), host: "h".into(), marks: Vec::new(), trace: None };
     let entries: Vec<Entry> =
-        events.into_iter().zip(1..).map(|(event, seq)| Entry { seq, shard, item: Arc::new(item(event)) }).collect();
+        events.into_iter().zip(1..).map(|(event, seq)| Entry::new(seq, shard, Arc::new(item(event)))).collect();
     for _ in 0..5 {
         let began = Instant::now();
         lines.iter().for_each(|line| drop(std::hint::black_box(decode(line))));

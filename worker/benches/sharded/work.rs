@@ -63,7 +63,7 @@ fn numbered(slices: &Slices, events: impl IntoIterator<Item = Box<Event>>) -> Ve
         let item = Arc::new(Item { content: Content::Event(event), host: host.clone(), marks, trace: None });
         let number = numbers.entry(shard).or_default();
         *number += 1;
-        all.push(Numbered { entry: Entry { seq, shard, item }, number: *number });
+        all.push(Numbered { entry: Entry::new(seq, shard, item), number: *number });
     }
     all
 }

@@ -76,6 +76,12 @@ impl AppView {
         Self { timeout, ..self }
     }
 
+    /// Its address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.host.as_str()
+    }
+
     /// Looks up items of one kind, at most [`MOST`]. Says what the headers tell of limits, whatever came of it.
     ///
     /// # Errors

@@ -18,38 +18,7 @@ use super::references::Place;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
-
-/// How much of what a record points at is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hydration {
-    /// All of it.
-    Full,
-    /// Some of it.
-    Partial,
-    /// Nothing.
-    None,
-}
-
-impl Hydration {
-    /// The word of the column.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Partial => "partial",
-            Self::None => "none",
-        }
-    }
-}
-
-/// What is known of a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hydrated {
-    /// How much.
-    pub hydration: Hydration,
-    /// The document; `None` where nothing is known.
-    pub document: Option<String>,
-}
+use turbo_core::hydrated::{Hydrated, Hydration};
 
 #[derive(Debug, Default, Serialize)]
 struct Document {

@@ -5,12 +5,17 @@
 //! missing, so that it spoils no call again.
 
 use super::cache::{Cache, Entry, Known};
-use super::client::{AppView, Error, Told};
+use super::client::{self, AppView, Error};
+use super::hosts::Hosts;
 use super::item::{Item, Kind};
 use super::limits::Limits;
 use super::pacer::{Outcome, Pacer};
+use super::report::{Report, Told};
 use super::wanted::Wanted;
+use crate::telemetry::events;
+use crate::telemetry::metrics as m;
 use jiff::Timestamp;
+use metrics::counter;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -69,6 +74,12 @@ impl Handle {
         self.0.landed.subscribe()
     }
 
+    /// Bytes in the cache, and items.
+    #[must_use]
+    pub fn cached(&self) -> (u64, u64) {
+        self.0.cache.size()
+    }
+
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,8 +88,9 @@ impl Handle {
 /// Looks up what is wanted.
 pub struct Fetcher {
     handle: Handle,
-    host: Arc<AppView>,
+    hosts: Hosts,
     pacer: Pacer,
+    report: Report,
     calls: JoinSet<Ended>,
     /// Halves of calls that were refused.
     halves: VecDeque<Call>,
@@ -95,16 +107,18 @@ struct Call {
 /// A call that has ended.
 struct Ended {
     call: Call,
+    host: Arc<AppView>,
     sent: (Instant, i64),
-    answer: Result<Told, Error>,
+    answer: Result<client::Told, Error>,
     limits: Option<Limits>,
 }
 
 impl Fetcher {
-    /// Asks this host.
+    /// Asks these hosts, of which there is one at least.
     #[must_use]
-    pub fn new(handle: Handle, host: AppView, pacer: Pacer) -> Self {
-        Self { handle, host: Arc::new(host), pacer, calls: JoinSet::new(), halves: VecDeque::new() }
+    pub fn new(handle: Handle, hosts: Vec<AppView>, pacer: Pacer, report: Report) -> Self {
+        let hosts = Hosts::new(hosts);
+        Self { handle, hosts, pacer, report, calls: JoinSet::new(), halves: VecDeque::new() }
     }
 
     /// Runs until the token fires.
@@ -143,38 +157,63 @@ impl Fetcher {
     }
 
     fn send(&mut self, call: Call) {
-        let host = Arc::clone(&self.host);
+        let Some(host) = self.hosts.current() else { return };
         let sent = (Instant::now(), Timestamp::now().as_microsecond());
         self.calls.spawn(async move {
             let (answer, limits) = host.look_up(call.kind, &call.items, None).await;
-            Ended { call, sent, answer, limits }
+            Ended { call, host, sent, answer, limits }
         });
     }
 
     fn ended(&mut self, ended: Result<Ended, JoinError>) {
-        let Ok(Ended { call, sent, answer, limits }) = ended else { return };
+        let Ok(Ended { call, host, sent, answer, limits }) = ended else { return };
         let outcome = match &answer {
             Ok(_) | Err(Error::Refused | Error::Session(_)) => Outcome::Answered,
             Err(Error::Busy(wait)) => Outcome::Busy(*wait),
             Err(Error::Status(_) | Error::Unreachable(_) | Error::Malformed(_)) => Outcome::Failed,
         };
         self.pacer.ended(outcome, limits);
+        self.tell(&host, outcome, answer.as_ref().err());
+        if outcome == Outcome::Failed && self.pacer.is_open() {
+            self.hosts.failed(&host);
+        }
         match answer {
             Ok(told) => self.told(&call, told, sent),
             Err(Error::Refused) if call.items.len() > 1 => return self.halve(call),
             // It is no name, whatever it looks like.
             Err(Error::Refused) => {
                 let known = call.items.iter().map(|item| (item.clone(), Known::Missing)).collect();
-                self.told(&call, Told { known, beside: HashMap::new() }, sent);
+                self.told(&call, client::Told { known, beside: HashMap::new() }, sent);
             }
             // The records wait in the catalog, and want it again.
-            Err(_) => self.told(&call, Told { known: HashMap::new(), beside: HashMap::new() }, sent),
+            Err(_) => self.told(&call, client::Told { known: HashMap::new(), beside: HashMap::new() }, sent),
         }
         self.handle.0.landed.send_modify(|count| *count += 1);
     }
 
+    fn tell(&self, host: &AppView, outcome: Outcome, error: Option<&Error>) {
+        let label = match (outcome, error) {
+            (Outcome::Failed, _) => "failed",
+            (Outcome::Busy(_), _) => "busy",
+            (Outcome::Answered, Some(_)) => "refused",
+            (Outcome::Answered, None) => "answered",
+        };
+        counter!(m::HYDRATION_REQUESTS, "outcome" => label).increment(1);
+        let error = error.filter(|error| **error != Error::Refused).map(ToString::to_string);
+        let (host, left_alone) = (host.host(), self.pacer.is_open());
+        self.report.tell(|told| {
+            match (&error, &told.error) {
+                (Some(error), before) => events::HydrationFailed { host, error, first: before.is_none() }.emit(),
+                (None, Some(_)) => events::HydrationAnswered { host }.emit(),
+                (None, None) => {}
+            }
+            told.requests += 1;
+            *told = Told { host: host.to_owned(), error, left_alone, ..told.clone() };
+        });
+    }
+
     /// Everything that the call has asked for is kept as it was told, or given back.
-    fn told(&self, call: &Call, mut told: Told, sent: (Instant, i64)) {
+    fn told(&self, call: &Call, mut told: client::Told, sent: (Instant, i64)) {
         let cache = &self.handle.0.cache;
         for item in call.items.iter().chain(&call.beside) {
             match told.known.remove(item).or_else(|| told.beside.remove(item)) {

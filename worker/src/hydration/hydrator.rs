@@ -6,17 +6,20 @@
 //! - what an event tells counts from the event on: a record after it in the same batch is given it already.
 
 use super::cache::{Cache, Entry, Known};
-use super::document::{Hydrated, Hydration, hydrated, items};
+use super::document::{hydrated, items};
 use super::fetcher::Handle;
-use super::item::Item;
-use super::references::{Target, references};
+use super::item::{Item, Kind};
+use super::references::{Place, References, Target, references};
 use super::view::{self, Profile};
+use crate::telemetry::metrics as m;
 use jiff::Timestamp;
+use metrics::counter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use turbo_core::event::{Body, Commit, Event, Operation};
+use turbo_core::hydrated::{Hydrated, Hydration};
 
 /// What is looked up for the records of a slice, and how old it may be.
 pub type Targets = BTreeMap<Target, Duration>;
@@ -41,20 +44,49 @@ impl Hydrator {
     /// nothing up, or there is no record.
     pub fn take(&self, slice: u16, event: &Event) -> Option<Hydrated> {
         self.learn(event);
-        let targets = self.slices.get(usize::from(slice)).filter(|targets| !targets.is_empty())?;
-        if !matches!(&event.body, Body::Commit(commit) if commit.record.is_some()) {
-            return None;
-        }
-        let wanted: Vec<Target> = targets.keys().copied().collect();
-        let references = references(event, &wanted);
-        let ttl = |target: Target| targets.get(&target).copied().unwrap_or_default();
-        let hydrated = hydrated(&references, |place, item| self.cache.get(item, ttl(place.target())));
-        if hydrated.hydration != Hydration::Full {
-            let unknown =
-                items(&references).filter(|(place, item)| self.cache.get(item, ttl(place.target())).is_none());
-            self.handle.fresh(unknown.map(|(_, item)| item));
+        let Body::Commit(commit) = &event.body else { return None };
+        let references = self.references(slice, &event.key, &commit.collection, commit.record.as_deref()?)?;
+        let hydrated = self.known(slice, &references);
+        counter!(m::HYDRATION_RECORDS, "hydration" => hydrated.hydration.as_str()).increment(1);
+        let missing = match hydrated.hydration {
+            Hydration::Full => Vec::new(),
+            Hydration::Partial | Hydration::None => self.unknown(slice, &references).collect(),
+        };
+        count(&references, &missing);
+        if !missing.is_empty() {
+            self.handle.fresh(missing);
         }
         Some(hydrated)
+    }
+
+    /// What a record points at, of all that its slice looks up; `None` where that is nothing.
+    pub fn references(&self, slice: u16, did: &str, collection: &str, record: &[u8]) -> Option<References> {
+        let targets = self.targets(slice)?;
+        Some(references(did, collection, record, |target| targets.contains_key(&target)))
+    }
+
+    /// What is known now of what a record of the slice points at.
+    #[must_use]
+    pub fn known(&self, slice: u16, references: &References) -> Hydrated {
+        hydrated(references, |place, item| self.look(slice, place, item))
+    }
+
+    /// The items of these references that are not known.
+    pub fn unknown<'a>(&'a self, slice: u16, references: &'a References) -> impl Iterator<Item = Item> + 'a {
+        items(references).filter(move |(place, item)| self.look(slice, *place, item).is_none()).map(|(_, item)| item)
+    }
+
+    fn look(&self, slice: u16, place: Place, item: &Item) -> Option<Entry> {
+        self.cache.get(item, *self.targets(slice)?.get(&place.target())?)
+    }
+
+    fn targets(&self, slice: u16) -> Option<&Targets> {
+        self.slices.get(usize::from(slice)).filter(|targets| !targets.is_empty())
+    }
+
+    /// Who looks up what is not known.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// What an event changes of what is known.
@@ -119,6 +151,21 @@ impl Hydrator {
         match self.cache.get(item, Duration::MAX)?.known {
             Known::Found(json) => serde_json::from_str(&json).ok().map(read),
             Known::Missing | Known::Blocked | Known::TakenDown => None,
+        }
+    }
+}
+
+/// Counts what was known of what a new record wants.
+fn count(references: &References, missing: &[Item]) {
+    let (mut profiles, mut posts) = ([0, 0], [0, 0]);
+    let missed = |item: &Item| usize::from(missing.contains(item));
+    items(references).for_each(|(_, item)| match item.kind() {
+        Kind::Profile => profiles[missed(&item)] += 1,
+        Kind::Post => posts[missed(&item)] += 1,
+    });
+    for (name, lookups) in [(m::HYDRATION_PROFILES, profiles), (m::HYDRATION_POSTS, posts)] {
+        for (lookup, count) in ["hit", "miss"].into_iter().zip(lookups).filter(|(_, count)| *count > 0) {
+            counter!(name, "lookup" => lookup).increment(count);
         }
     }
 }

@@ -2,12 +2,15 @@
 
 pub mod cache;
 pub mod client;
+pub mod completer;
 pub mod document;
 pub mod fetcher;
+mod hosts;
 pub mod hydrator;
 pub mod item;
 pub mod limits;
 pub mod pacer;
 pub mod references;
+pub mod report;
 mod view;
 pub mod wanted;

@@ -5,7 +5,6 @@
 use super::item::Item;
 use crate::record::{QUOTES, Record};
 use serde_json::Value;
-use turbo_core::event::Event;
 
 /// Mentions that are looked up of one record; a text of 300 characters has no room for more that anyone would read.
 const MAX_MENTIONS: usize = 25;
@@ -24,6 +23,12 @@ pub enum Target {
     /// The post that it likes or reposts; the profile that it follows, blocks or lists.
     Subject,
 }
+
+/// All but the author: what stands in the record.
+const REST: [Target; 4] = [Target::Mentions, Target::Reply, Target::Quote, Target::Subject];
+
+/// What a record points at, and where that stands in its document.
+pub type References = Vec<(Place, Item)>;
 
 /// Where in the hydrated document an item stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,19 +61,17 @@ impl Place {
     }
 }
 
-/// What the record of an event points at, in the order of the document; nothing for what is no commit with a record.
-/// `wanted` are the targets that are on: the record is not read where its author alone is wanted.
+/// What a record of a repository points at, in the order of the document. `wanted` says which targets are on: the record is
+/// not read where its author alone is wanted.
 #[must_use]
-pub fn references(event: &Event, wanted: &[Target]) -> Vec<(Place, Item)> {
-    let turbo_core::event::Body::Commit(commit) = &event.body else { return Vec::new() };
-    let Some(json) = &commit.record else { return Vec::new() };
+pub fn references(did: &str, collection: &str, record: &[u8], wanted: impl Fn(Target) -> bool) -> References {
     let mut found = Vec::new();
-    if wanted.contains(&Target::Author) {
-        found.extend(Item::profile(&event.key).map(|item| (Place::Author, item)));
+    if wanted(Target::Author) {
+        found.extend(Item::profile(did).map(|item| (Place::Author, item)));
     }
-    if wanted.iter().any(|target| *target != Target::Author) && points(&commit.collection) {
-        let places = of_record(&commit.collection, &Record::new(json));
-        found.extend(places.into_iter().filter(|(place, _)| wanted.contains(&place.target())));
+    if REST.into_iter().any(&wanted) && points(collection) {
+        let places = of_record(collection, &Record::new(record));
+        found.extend(places.into_iter().filter(|(place, _)| wanted(place.target())));
     }
     found
 }
@@ -114,24 +117,15 @@ fn mentions(record: &Record) -> Vec<(Place, Item)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use serde_json::json;
-    use turbo_core::wire::{Frame, decode};
 
-    const ALL: [Target; 5] = [Target::Author, Target::Mentions, Target::Reply, Target::Quote, Target::Subject];
-
-    fn event(collection: &str, record: &Value) -> Event {
-        let commit = json!({"rev": "3l7", "operation": "create", "collection": collection, "rkey": "k", "record": record, "cid": "c"});
-        let line = json!({"did": "did:plc:me", "time_us": 1, "kind": "commit", "commit": commit});
-        match decode(&Bytes::from(line.to_string())) {
-            Ok(Frame::Event(event)) => *event,
-            other => panic!("{other:?}"),
-        }
+    fn places(collection: &str, record: &Value, wanted: impl Fn(Target) -> bool) -> Vec<(Place, String)> {
+        let found = references("did:plc:me", collection, record.to_string().as_bytes(), wanted);
+        found.into_iter().map(|(place, item)| (place, item.to_string())).collect()
     }
 
-    fn places(collection: &str, record: &Value, wanted: &[Target]) -> Vec<(Place, String)> {
-        let found = references(&event(collection, record), wanted);
-        found.into_iter().map(|(place, item)| (place, item.to_string())).collect()
+    fn all(_: Target) -> bool {
+        true
     }
 
     fn uri(did: &str) -> String {
@@ -146,7 +140,7 @@ mod tests {
             "reply": {"root": {"uri": uri("root")}, "parent": {"uri": uri("parent")}},
             "embed": {"record": {"record": {"uri": uri("quoted")}}},
         });
-        let found = places("app.bsky.feed.post", &post, &ALL);
+        let found = places("app.bsky.feed.post", &post, all);
         let expected = [
             (Place::Author, "did:plc:me".to_owned()),
             (Place::Mention, "did:plc:a".to_owned()),
@@ -156,7 +150,7 @@ mod tests {
             (Place::Quote, uri("quoted")),
         ];
         assert_eq!(found, expected);
-        let found = places("app.bsky.feed.post", &post, &[Target::Quote]);
+        let found = places("app.bsky.feed.post", &post, |target| target == Target::Quote);
         assert_eq!(found, [(Place::Quote, uri("quoted"))]);
     }
 
@@ -165,24 +159,24 @@ mod tests {
         let liked = json!({"subject": {"uri": uri("liked"), "cid": "c"}});
         let followed = json!({"subject": "did:plc:friend"});
         for collection in ["app.bsky.feed.like", "app.bsky.feed.repost"] {
-            assert_eq!(places(collection, &liked, &[Target::Subject]), [(Place::Subject, uri("liked"))]);
-            assert_eq!(places(collection, &followed, &[Target::Subject]), []);
+            assert_eq!(places(collection, &liked, |target| target == Target::Subject), [(Place::Subject, uri("liked"))]);
+            assert_eq!(places(collection, &followed, |target| target == Target::Subject), []);
         }
         for collection in ["app.bsky.graph.follow", "app.bsky.graph.block", "app.bsky.graph.listitem"] {
             assert_eq!(
-                places(collection, &followed, &[Target::Subject]),
+                places(collection, &followed, |target| target == Target::Subject),
                 [(Place::Subject, "did:plc:friend".to_owned())]
             );
-            assert_eq!(places(collection, &liked, &[Target::Subject]), []);
+            assert_eq!(places(collection, &liked, |target| target == Target::Subject), []);
         }
-        assert_eq!(places("com.example.thing", &liked, &ALL), [(Place::Author, "did:plc:me".to_owned())]);
+        assert_eq!(places("com.example.thing", &liked, all), [(Place::Author, "did:plc:me".to_owned())]);
     }
 
     #[test]
     fn what_is_of_another_shape_points_at_nothing() {
         for record in [json!({}), json!({"subject": 3}), json!({"subject": {"uri": ["x"]}, "facets": {"a": 1}})] {
             for collection in ["app.bsky.feed.post", "app.bsky.feed.like", "app.bsky.graph.follow"] {
-                assert_eq!(places(collection, &record, &ALL), [(Place::Author, "did:plc:me".to_owned())]);
+                assert_eq!(places(collection, &record, all), [(Place::Author, "did:plc:me".to_owned())]);
             }
         }
     }

@@ -119,7 +119,7 @@ impl Appending {
         let item = Arc::new(Item { content, host: self.host.clone(), marks, trace: trace::begin() });
         for shard in shards {
             self.seq += 1;
-            self.batch.entries.push(Entry { seq: self.seq, shard, item: item.clone() });
+            self.batch.entries.push(Entry::new(self.seq, shard, item.clone()));
         }
     }
 }

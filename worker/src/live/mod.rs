@@ -8,6 +8,7 @@ mod summary;
 
 pub use stats::{Latest, Log, Rates, ShardState, Sink, Source, SourceState, Stats};
 
+use crate::hydration::report::Report as HydrationReport;
 use crate::log::{Batch, Item};
 use crate::sinks::feed::Report;
 use crate::sinks::sqlite::{Claim, Committed, Loaded};
@@ -46,6 +47,8 @@ struct State {
     archive: Option<Sink>,
     /// Sinks that tell by themselves.
     beside: Vec<(&'static str, Report)>,
+    /// Where looking up tells by itself.
+    hydration: Option<HydrationReport>,
     /// Sinks that the pipeline file no longer names.
     sinks_removed: BTreeSet<String>,
     /// Whether this process reads the source, and whether it owns shards.
@@ -210,6 +213,11 @@ impl Live {
         }
     }
 
+    /// Records are hydrated, and the looking up tells of itself there.
+    pub fn hydrates(&self, report: HydrationReport) {
+        self.state().hydration = Some(report);
+    }
+
     /// Which sink commits wait for, if any.
     pub fn held_by(&self, sink: Option<&'static str>) {
         self.state().held_by = sink;
@@ -226,6 +234,7 @@ impl Live {
         let mut state = self.state();
         let (read, committed) = (state.source.events, state.database.entries);
         state.samples.take(read, committed);
+        state.hydration.iter().for_each(HydrationReport::sample);
         gauge!(m::LOG_BYTES).set(state.log.bytes as f64);
         if let Some(lag) = state.source.lag() {
             gauge!(m::SOURCE_LAG).set(lag);
@@ -248,6 +257,7 @@ impl Live {
             log: Log { error: state.log_error(), ..state.log.clone() },
             shards: state.shards.values().cloned().collect(),
             sinks: state.sinks(),
+            hydration: state.hydration.as_ref().map(HydrationReport::now),
             sinks_removed: state.sinks_removed.clone(),
             dead_letters: state.dead_letters,
             latest: state.latest.iter().cloned().collect(),

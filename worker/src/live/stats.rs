@@ -1,5 +1,6 @@
 //! The statistics: the shape of `/stats`.
 
+use crate::hydration::report::Told as Hydration;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -143,6 +144,9 @@ pub struct Stats {
     pub shards: Vec<ShardState>,
     /// Every sink.
     pub sinks: Vec<Sink>,
+    /// How looking up goes; absent where no slice asks for anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hydration: Option<Hydration>,
     /// Sinks that the pipeline file no longer names, and whose positions this process has removed; absent where there are
     /// none.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]

@@ -88,7 +88,7 @@ mod tests {
     fn batch(seq: u64, bytes: usize) -> Batch {
         let content = Content::Unreadable { bytes: Bytes::new(), reason: String::new() };
         let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None });
-        let entry = Entry { seq, shard: Shard { slice: 0, partition: 0 }, item };
+        let entry = Entry::new(seq, Shard { slice: 0, partition: 0 }, item);
         Batch { entries: vec![entry], bytes, ..Batch::default() }
     }
 

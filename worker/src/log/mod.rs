@@ -3,10 +3,13 @@
 pub mod embedded;
 pub mod nats;
 
+use crate::hydration::hydrator::Hydrator;
 use crate::telemetry::trace::TraceContext;
 use bytes::Bytes;
 use std::sync::Arc;
 use turbo_core::event::Event;
+use turbo_core::fold::Logged;
+use turbo_core::hydrated::Hydrated;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::Shard;
 use turbo_core::window::Mark;
@@ -64,6 +67,31 @@ pub struct Entry {
     pub shard: Shard,
     /// The item; copies for several slices share it.
     pub item: Arc<Item>,
+    /// What was known of what its record points at, where its slice looks that up. It is in no log: whoever commits the
+    /// entry puts it here.
+    pub hydrated: Option<Arc<Hydrated>>,
+}
+
+impl Entry {
+    /// An entry as it comes from the log.
+    #[must_use]
+    pub fn new(seq: u64, shard: Shard, item: Arc<Item>) -> Self {
+        Self { seq, shard, item, hydrated: None }
+    }
+
+    /// The event with what is known of it, if it is one.
+    #[must_use]
+    pub fn logged(&self) -> Option<Logged<'_>> {
+        let Self { seq, shard, .. } = *self;
+        Some(Logged { seq, shard, event: self.item.event()?, hydrated: self.hydrated.as_deref() })
+    }
+
+    /// Learns from the entry, and puts what is known beside it.
+    pub fn hydrate(&mut self, hydrator: &Hydrator) {
+        if let Some(event) = self.item.event() {
+            self.hydrated = hydrator.take(self.shard.slice, event).map(Arc::new);
+        }
+    }
 }
 
 /// An entry with its number in the shard, which grows by one from entry to entry.
@@ -157,7 +185,7 @@ mod tests {
                 .map(|_| item())
                 .flat_map(|item| [item.clone(), item])
                 .zip(2 * first..)
-                .map(|(item, seq)| Entry { seq, shard, item })
+                .map(|(item, seq)| Entry::new(seq, shard, item))
                 .collect(),
             position,
             marks_from_us: first as i64,

@@ -135,7 +135,7 @@ impl Holder {
                 let gap = (!gaps.is_empty()).then(|| numbered(shard, seq - 1, number - 1, Content::Gap(gap(&gaps))));
                 let item =
                     if self.is_covered(shard, seq, &item) { Item { content: Content::Covered, ..item } } else { item };
-                let entry = Entry { seq, shard, item: Arc::new(item) };
+                let entry = Entry::new(seq, shard, Arc::new(item));
                 gap.into_iter().chain([Numbered { entry, number }]).collect()
             }
             Ok(Next::Message(_)) => Vec::new(),
@@ -176,5 +176,5 @@ impl Holder {
 /// An entry that the owner makes by itself.
 fn numbered(shard: Shard, seq: u64, number: u64, content: Content) -> Numbered {
     let item = Item { content, host: "".into(), marks: Vec::new(), trace: None };
-    Numbered { entry: Entry { seq, shard, item: Arc::new(item) }, number }
+    Numbered { entry: Entry::new(seq, shard, Arc::new(item)), number }
 }

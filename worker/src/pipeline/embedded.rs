@@ -1,6 +1,7 @@
 //! A whole pipeline in one process: parse, claim, start, wait, drain.
 
 use super::Begun;
+use super::hydration::Hydration;
 use super::source::{OpenSource, given};
 use super::store;
 use crate::http;
@@ -12,7 +13,7 @@ use crate::sinks::feed::Report;
 use crate::sinks::intents::Handle;
 use crate::sinks::sqlite::rotation::Rotation;
 use crate::sinks::sqlite::segments::{Roll, Segments};
-use crate::sinks::sqlite::{self, Claim, Committer, Database, Loaded, Upkeep};
+use crate::sinks::sqlite::{self, Claim, Committer, Database, Hydrations, Loaded, Upkeep};
 use crate::telemetry::progress;
 use crate::work::Worker;
 use anyhow::{Context, anyhow};
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use turbo_core::budget::Share;
 use turbo_core::shard::Slices;
 use turbo_crds::{ArchiveFormat, TurboPipelineSpec};
 
@@ -42,6 +44,7 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
         archive: spec.sinks.archive.as_ref().map(archive_folder).transpose()?,
         windows: windows(file, &namespace, &name, secrets.as_deref()).await?,
     };
+    let hydration = Hydration::begin(&spec, secrets.as_deref(), Share::whole())?;
     let database = Arc::new(Database::open(&file.path).await?);
     if let (Some(archive), Some(folder)) = (&spec.sinks.archive, &stores.archive) {
         archive_is_ours(archive, folder, database.id().await?.as_deref())?;
@@ -59,7 +62,12 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
     tracing::info!(pipeline = name, shards = claims.len(), "listening on http://{}", server.address());
 
     let (appender, reader) = embedded::log(max_bytes);
-    let worker = worker(&spec, stores, database.clone(), &slices, &claims, reader, live.clone()).await?;
+    let mut worker = worker(&spec, stores, database.clone(), &slices, &claims, reader, live.clone()).await?;
+    worker.hydrator = hydration.as_ref().map(|hydration| hydration.hydrator.clone());
+    let completing = hydration.as_ref().map(|hydration| {
+        live.hydrates(hydration.report.clone());
+        hydration.complete(Hydrations::new(database.clone(), slices.clone()))
+    });
     let background = background(database.clone(), file.rotate.is_some(), live.clone(), metrics);
     let worker = tokio::spawn(worker.run());
     let given = given(&spec);
@@ -78,7 +86,7 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
         live.ended();
     }
     let drained = drained(worker, spec.workers().drain.as_std(), &stop).await;
-    drop(background);
+    drop((background, completing));
     server.stop().await;
     let _ = tokio::time::timeout(Duration::from_secs(5), database.close()).await;
     let all = drained.is_some();
@@ -208,7 +216,7 @@ async fn worker(
         None => None,
     };
     let committer = Committer::new(database, slices.clone(), claims, segments);
-    Ok(Worker { log, committer, archiver, rotation, live })
+    Ok(Worker { log, hydrator: None, committer, archiver, rotation, live })
 }
 
 /// What goes on beside: samples for the rates, upkeep of metrics and tables.

@@ -1,6 +1,7 @@
 //! A pipeline in this process, or this process's part of one: parse, open, start, wait, drain.
 
 mod embedded;
+mod hydration;
 mod looked;
 mod sharded;
 mod source;

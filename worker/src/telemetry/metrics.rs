@@ -111,6 +111,24 @@ pub const ENRICHED_MESSAGES: &str = "turbo_enriched_messages_total";
 pub const ENRICHED_FAILURES: &str = "turbo_enriched_failures_total";
 /// Messages of the enriched stream without their content.
 pub const ENRICHED_OMITTED: &str = "turbo_enriched_omitted_total";
+/// Calls to AppViews.
+pub const HYDRATION_REQUESTS: &str = "turbo_hydration_requests_total";
+/// Profiles that records wanted.
+pub const HYDRATION_PROFILES: &str = "turbo_hydration_profiles_total";
+/// Posts that records wanted.
+pub const HYDRATION_POSTS: &str = "turbo_hydration_posts_total";
+/// Records that landed, by how much was known.
+pub const HYDRATION_RECORDS: &str = "turbo_hydration_records_total";
+/// Records completed later.
+pub const HYDRATION_COMPLETED: &str = "turbo_hydration_completed_total";
+/// Records given up.
+pub const HYDRATION_GIVEN_UP: &str = "turbo_hydration_given_up_total";
+/// Records that wait to be completed.
+pub const HYDRATION_QUEUE: &str = "turbo_hydration_queue";
+/// Age of the oldest of them.
+pub const HYDRATION_QUEUE_AGE: &str = "turbo_hydration_queue_age_seconds";
+/// Bytes in the cache.
+pub const HYDRATION_CACHE_BYTES: &str = "turbo_hydration_cache_bytes";
 /// Spans.
 pub const TRACE_SPANS: &str = "turbo_trace_spans_total";
 
@@ -181,6 +199,34 @@ pub const METRICS: &[Metric] = &[
     ),
     metric(ENRICHED_MESSAGES, Kind::Counter, "Messages stored in the enriched stream."),
     metric(ENRICHED_FAILURES, Kind::Counter, "Attempts on the enriched stream that failed and were tried again."),
+    labelled(
+        HYDRATION_REQUESTS,
+        "outcome",
+        &["answered", "refused", "busy", "failed"],
+        "Calls to the hosts of spec.hydration, by what came of them.",
+    ),
+    labelled(
+        HYDRATION_PROFILES,
+        "lookup",
+        &["hit", "miss"],
+        "Profiles that new records wanted, and whether they were known.",
+    ),
+    labelled(HYDRATION_POSTS, "lookup", &["hit", "miss"], "Posts that new records wanted, and whether they were known."),
+    labelled(
+        HYDRATION_RECORDS,
+        "hydration",
+        &["full", "partial", "none"],
+        "Records of slices that look something up, by how much was known when they landed.",
+    ),
+    metric(HYDRATION_COMPLETED, Kind::Counter, "Records that were completed after they had landed."),
+    metric(
+        HYDRATION_GIVEN_UP,
+        Kind::Counter,
+        "Records that waited too long to be completed, or were too many; they stay as they are.",
+    ),
+    metric(HYDRATION_QUEUE, Kind::Gauge, "Records that wait to be completed."),
+    metric(HYDRATION_QUEUE_AGE, Kind::Gauge, "For how long the oldest of them has waited, in seconds."),
+    metric(HYDRATION_CACHE_BYTES, Kind::Gauge, "Bytes of profiles and posts that are kept."),
     labelled(
         TRACE_SPANS,
         "what",

@@ -4,6 +4,7 @@
 //! nothing is taken from the log meanwhile; room in the log is given back after the commit only; an archive that does
 //! not keep up holds the commits back, before what waits for it fills the disk.
 
+use crate::hydration::hydrator::Hydrator;
 use crate::live::Live;
 use crate::log::Batch;
 use crate::log::embedded::Reader;
@@ -33,6 +34,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 pub struct Worker {
     /// Where entries come from.
     pub log: Reader,
+    /// Who puts beside them what is known, where any slice asks for that.
+    pub hydrator: Option<Hydrator>,
     /// Where they go.
     pub committer: Committer,
     /// Who makes the archive's objects, if there is one.
@@ -55,7 +58,10 @@ impl Worker {
         loop {
             tokio::select! {
                 next = self.log.next(MAX_ENTRIES), if !held => {
-                    let Some((batch, room)) = next else { break };
+                    let Some((mut batch, room)) = next else { break };
+                    if let Some(hydrator) = &self.hydrator {
+                        batch.entries.iter_mut().for_each(|entry| entry.hydrate(hydrator));
+                    }
                     let calm = batch.entries.len() < ENOUGH;
                     if self.commit(&batch).await? {
                         held = self.archive_is_behind().await;

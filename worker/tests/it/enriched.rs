@@ -204,7 +204,7 @@ pub fn assert_published(slices: &Slices, found: &[Found], entries: &[Numbered]) 
 }
 
 fn assert_same(slice: &str, found: &Found, wanted: &Numbered) {
-    let (Entry { seq, shard, item }, document) = (&wanted.entry, &found.document);
+    let (Entry { seq, shard, item, .. }, document) = (&wanted.entry, &found.document);
     let event = item.event().unwrap();
     assert_eq!((found.seq, document.seq, document.v, &*document.hydration), (*seq, *seq, 1, "none"));
     assert_eq!((document.did.as_deref(), &*document.kind), (Some(&*event.key), event.kind().as_str()));
@@ -259,7 +259,7 @@ async fn through(log: &Log, slices: &Arc<Slices>, entries: &[Numbered]) -> Vec<N
         while seq < last {
             let Next::Message(message) = reader.next().await.unwrap() else { panic!("nothing is missing") };
             seq = message.seq;
-            let entry = Entry { seq, shard, item: Arc::new(message.item.unwrap()) };
+            let entry = Entry::new(seq, shard, Arc::new(message.item.unwrap()));
             read.push(Numbered { entry, number: message.number });
         }
     }

@@ -12,6 +12,7 @@ use turbo_worker::hydration::client::AppView;
 use turbo_worker::hydration::fetcher::{Fetcher, Handle};
 use turbo_worker::hydration::item::Item;
 use turbo_worker::hydration::pacer::{Pacer, Shared};
+use turbo_worker::hydration::report::Report;
 use turbo_worker::sources::jetstream::client_config;
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -38,7 +39,8 @@ impl Rig {
         let cache = Arc::new(Cache::new(8 << 20, TTL));
         let handle = Handle::new(Arc::clone(&cache));
         let pacer = Pacer::new(rate, Shared::new(Share::whole()));
-        let fetcher = Fetcher::new(handle.clone(), host.with_timeout(Duration::from_secs(1)), pacer);
+        let hosts = vec![host.with_timeout(Duration::from_secs(1))];
+        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, Report::default());
         let stop = CancellationToken::new();
         let _task = AbortOnDropHandle::new(tokio::spawn(fetcher.run(stop.clone())));
         Self { network, cache, handle, stop, _task }

@@ -72,7 +72,7 @@ pub fn entries(
         let item = Arc::new(Item { content: Content::Event(event), host: "host:1".into(), marks, trace: None });
         for shard in shards {
             seq += 1;
-            entries.push(Entry { seq, shard, item: item.clone() });
+            entries.push(Entry::new(seq, shard, item.clone()));
         }
     }
     entries

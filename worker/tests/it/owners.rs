@@ -170,7 +170,7 @@ pub fn unreadable() -> Arc<Item> {
 
 /// Puts an entry that is no event behind the log of a shard.
 pub fn dead_letter(after: &Numbered) -> Numbered {
-    let entry = Entry { seq: after.entry.seq + 1_000_000, shard: after.entry.shard, item: unreadable() };
+    let entry = Entry::new(after.entry.seq + 1_000_000, after.entry.shard, unreadable());
     Numbered { entry, number: after.number + 1 }
 }
 

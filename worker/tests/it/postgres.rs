@@ -68,7 +68,7 @@ impl Logging {
         let mut entries = Vec::new();
         for shard in shards {
             let (seq, number) = self.next(shard);
-            entries.push(Numbered { entry: Entry { seq, shard, item: item.clone() }, number });
+            entries.push(Numbered { entry: Entry::new(seq, shard, item.clone()), number });
         }
         entries
     }

@@ -58,7 +58,7 @@ impl Rig {
         let content = Content::Unreadable { bytes: bytes.to_vec().into(), reason: "of a new kind".to_owned() };
         let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None });
         let (seq, number) = self.logging.next(shard);
-        self.commit(&[Numbered { entry: Entry { seq, shard, item }, number }]).await;
+        self.commit(&[Numbered { entry: Entry::new(seq, shard, item), number }]).await;
     }
 
     /// A dead letter of an event that PostgreSQL takes by now: its entry was refused, and the bytes are as they should be.

@@ -287,9 +287,9 @@ async fn one_trace_goes_from_the_socket_to_the_commit_and_the_object_in_one_proc
 /// Entries with a trace each, as an ingester makes them.
 fn traced(entries: Vec<Numbered>) -> Vec<Entry> {
     let traced = |numbered: Numbered| {
-        let Entry { seq, shard, item } = numbered.entry;
+        let Entry { seq, shard, item, .. } = numbered.entry;
         let item = Arc::into_inner(item).map(|item| Item { trace: trace::begin(), ..item });
-        item.map(|item| Entry { seq, shard, item: Arc::new(item) })
+        item.map(|item| Entry::new(seq, shard, Arc::new(item)))
     };
     // Events of a repository go to every slice; one copy is enough here.
     let entries: Vec<Entry> = entries.into_iter().filter_map(traced).collect();
@@ -329,7 +329,7 @@ async fn read_shard(log: &Log, slices: &Slices, shard: Shard) -> Vec<Numbered> {
     let mut reader = log.shard(slices, shard, Behind { seq: 0, number: Some(0) });
     while read.last().map_or(0, |numbered: &Numbered| numbered.entry.seq) < last {
         let Next::Message(message) = reader.next().await.unwrap() else { panic!("nothing is missing") };
-        let entry = Entry { seq: message.seq, shard, item: Arc::new(message.item.unwrap()) };
+        let entry = Entry::new(message.seq, shard, Arc::new(message.item.unwrap()));
         read.push(Numbered { entry, number: message.number });
     }
     read

@@ -38,7 +38,7 @@ fn others() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"spec.password": null, "spec.sinks.kafka": {"url": "x"}}),
-            "spec.password: unknown field; remove it, or give one of ingest, log, sinks, slices, source, tracing, workers\n\
+            "spec.password: unknown field; remove it, or give one of hydration, ingest, log, sinks, slices, source, tracing, workers\n\
              spec.sinks.kafka: unknown field; remove it, or give one of archive, enriched, postgres, sqlite",
         ),
         (json!({"kind": "Pod"}), "kind: \"Pod\" is not read by this program; give TurboPipeline"),
@@ -49,8 +49,8 @@ fn others() -> Vec<(Value, &'static str)> {
         (json!({"spec": []}), "spec: is a list; give a mapping of fields"),
         // What is not yet there is said beside what is wrong, and a rule is run beside what is not yet there.
         (
-            json!({"spec.hydration": {}, "spec.workers": {"pods": {}, "drain": "0s"}}),
-            "spec.hydration: not yet: hydration of records is not in this version; remove the field\n\
+            json!({"spec.monitoring": {}, "spec.workers": {"pods": {}, "drain": "0s"}}),
+            "spec.monitoring: not yet: the monitoring of pods is not in this version; remove the field\n\
              spec.workers.pods: not yet: what is said of the pods of workers is not in this version; remove the field\n\
              spec.workers.drain: \"0s\" is out of range; give 1s to 1h",
         ),

@@ -85,7 +85,7 @@ fn with_gaps(batch: Batch, shard: Shard) -> Vec<Entry> {
     let seq = batch.entries.first().map_or(0, |first| first.seq);
     let entry = |gap| {
         let item = Item { content: Content::Gap(gap), host: "".into(), marks: Vec::new(), trace: None };
-        Entry { seq, shard, item: Arc::new(item) }
+        Entry::new(seq, shard, Arc::new(item))
     };
     batch.gaps.into_iter().map(entry).chain(batch.entries).collect()
 }
@@ -119,7 +119,7 @@ mod tests {
             let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None });
             for slice in 0..copies as u16 {
                 let seq = entries.len() as u64 + 1;
-                entries.push(Entry { seq, shard: Shard { slice, partition: 0 }, item: item.clone() });
+                entries.push(Entry::new(seq, Shard { slice, partition: 0 }, item.clone()));
             }
         }
         let parts = parts(&entries);

@@ -1,8 +1,8 @@
 //! Fills an object with events, whatever portions they come in.
 
+use super::chunk::Waited;
 use super::object::{ArchiveRow, Error, Format, Object};
 use std::fs::File;
-use turbo_core::event::Event;
 
 /// Rows handed to the object at once, or so many bytes of events.
 const ROWS: usize = 1024;
@@ -13,7 +13,7 @@ pub(super) struct Filling<'a> {
     object: Object,
     slice: &'a str,
     partition: u16,
-    pending: Vec<(u64, Event)>,
+    pending: Vec<Waited>,
     bytes: usize,
     rows: u64,
 }
@@ -23,9 +23,9 @@ impl<'a> Filling<'a> {
         Ok(Self { object: Object::begin(format, file)?, slice, partition, pending: Vec::new(), bytes: 0, rows: 0 })
     }
 
-    pub(super) fn add(&mut self, events: Vec<(u64, Event)>) -> Result<(), Error> {
+    pub(super) fn add(&mut self, events: Vec<Waited>) -> Result<(), Error> {
         for event in events {
-            self.bytes += event.1.bytes.len();
+            self.bytes += event.event.bytes.len() + event.hydrated.as_ref().map_or(0, String::len);
             self.pending.push(event);
             if self.pending.len() >= ROWS || self.bytes >= BYTES {
                 self.write()?;
@@ -44,7 +44,7 @@ impl<'a> Filling<'a> {
 
     fn write(&mut self) -> Result<(), Error> {
         let (slice, partition) = (self.slice, self.partition);
-        let rows = self.pending.iter().map(|(seq, event)| ArchiveRow { seq: *seq, slice, partition, event });
+        let rows = self.pending.iter().map(|waited| ArchiveRow { slice, partition, waited });
         self.object.write(&rows.collect::<Vec<_>>())?;
         self.rows += self.pending.len() as u64;
         self.pending.clear();

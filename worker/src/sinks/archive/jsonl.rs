@@ -31,6 +31,8 @@ struct Line<'a> {
     record: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hydrated: Option<&'a RawValue>,
 }
 
 /// Writes one object.
@@ -55,23 +57,24 @@ impl Writer {
 }
 
 fn line<'a>(row: &ArchiveRow<'a>) -> serde_json::Result<Line<'a>> {
-    let commit = match &row.event.body {
+    let commit = match &row.waited.event.body {
         Body::Commit(commit) => Some(commit),
         _ => None,
     };
     Ok(Line {
-        seq: row.seq,
+        seq: row.waited.seq,
         slice: row.slice,
         partition: row.partition,
-        did: &row.event.key,
-        time_us: row.event.time_us,
-        kind: row.event.kind().as_str(),
+        did: &row.waited.event.key,
+        time_us: row.waited.event.time_us,
+        kind: row.waited.event.kind().as_str(),
         operation: commit.map(|commit| commit.operation.as_str()),
         collection: commit.map(|commit| &*commit.collection),
         rkey: commit.map(|commit| &*commit.rkey),
-        rev: row.event.rev(),
+        rev: row.waited.event.rev(),
         cid: commit.and_then(|commit| commit.cid.as_deref()),
         record: row.record().map(serde_json::from_str).transpose()?,
         event: row.whole_event().map(serde_json::from_str).transpose()?,
+        hydrated: row.waited.hydrated.as_deref().map(serde_json::from_str).transpose()?,
     })
 }

@@ -1,8 +1,9 @@
 //! The rows of an object, the same for every format: a contract that grows and never changes its meaning.
 
+use super::chunk::Waited;
 use super::{jsonl, parquet};
 use std::fs::File;
-use turbo_core::event::{Body, Event};
+use turbo_core::event::Body;
 
 /// How objects are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,21 +34,19 @@ impl Format {
 /// One event as a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ArchiveRow<'a> {
-    /// Log sequence number.
-    pub seq: u64,
     /// Name of the slice.
     pub slice: &'a str,
     /// Partition within the slice.
     pub partition: u16,
-    /// The event.
-    pub event: &'a Event,
+    /// The event, with its log sequence number and what was known of it.
+    pub waited: &'a Waited,
 }
 
 impl<'a> ArchiveRow<'a> {
     /// The record of a commit, as JSON text.
     #[must_use]
     pub(super) fn record(&self) -> Option<&'a str> {
-        match &self.event.body {
+        match &self.waited.event.body {
             Body::Commit(commit) => commit.record.as_deref().and_then(|record| std::str::from_utf8(record).ok()),
             _ => None,
         }
@@ -56,9 +55,9 @@ impl<'a> ArchiveRow<'a> {
     /// The bytes of an event that is no commit.
     #[must_use]
     pub(super) fn whole_event(&self) -> Option<&'a str> {
-        match &self.event.body {
+        match &self.waited.event.body {
             Body::Commit(_) => None,
-            _ => std::str::from_utf8(&self.event.bytes).ok(),
+            _ => std::str::from_utf8(&self.waited.event.bytes).ok(),
         }
     }
 }

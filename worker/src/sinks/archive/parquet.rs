@@ -91,20 +91,20 @@ fn columns(rows: &[ArchiveRow<'_>]) -> Vec<ArrayRef> {
     let mut partitions = Int32Builder::with_capacity(rows.len());
     rows.iter().for_each(|row| partitions.append_value(i32::from(row.partition)));
     vec![
-        longs(&|row| row.seq as i64),
+        longs(&|row| row.waited.seq as i64),
         texts(rows, |row| Some(row.slice)),
         Arc::new(partitions.finish()),
-        texts(rows, |row| Some(&row.event.key)),
-        longs(&|row| row.event.time_us),
-        texts(rows, |row| Some(row.event.kind().as_str())),
+        texts(rows, |row| Some(&row.waited.event.key)),
+        longs(&|row| row.waited.event.time_us),
+        texts(rows, |row| Some(row.waited.event.kind().as_str())),
         texts(rows, |row| of_commit(row, |commit| Some(commit.operation.as_str()))),
         texts(rows, |row| of_commit(row, |commit| Some(&commit.collection))),
         texts(rows, |row| of_commit(row, |commit| Some(&commit.rkey))),
-        texts(rows, |row| row.event.rev()),
+        texts(rows, |row| row.waited.event.rev()),
         texts(rows, |row| of_commit(row, |commit| commit.cid.as_deref())),
         texts(rows, ArchiveRow::record),
         texts(rows, ArchiveRow::whole_event),
-        texts(rows, |_| None),
+        texts(rows, |row| row.waited.hydrated.as_deref()),
     ]
 }
 
@@ -118,7 +118,7 @@ fn of_commit<'a>(
     row: &ArchiveRow<'a>,
     value: impl Fn(&'a turbo_core::event::Commit) -> Option<&'a str>,
 ) -> Option<&'a str> {
-    match &row.event.body {
+    match &row.waited.event.body {
         Body::Commit(commit) => value(commit),
         _ => None,
     }

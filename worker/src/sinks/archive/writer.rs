@@ -1,8 +1,9 @@
 //! Makes objects from intents, one after the other.
 
+use super::chunk::{self, Waited};
 use super::filling::Filling;
 use super::object::{Error as ObjectError, Format};
-use super::{Folder, Stamp, chunk};
+use super::{Folder, Stamp};
 use crate::live::Live;
 use crate::sinks::intents::Intents;
 use crate::sinks::sqlite::{self, Database};
@@ -10,7 +11,6 @@ use crate::telemetry::{events, trace};
 use sqlx::Row;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use turbo_core::event::Event;
 
 /// Chunks read from SQLite at once.
 const CHUNKS: i64 = 8;
@@ -119,7 +119,7 @@ impl Archiver {
         Ok(stamp.bytes)
     }
 
-    async fn read_waiting(&self, segment: i64, to: mpsc::Sender<Vec<(u64, Event)>>) -> Result<(), Error> {
+    async fn read_waiting(&self, segment: i64, to: mpsc::Sender<Vec<Waited>>) -> Result<(), Error> {
         let mut after = 0i64;
         loop {
             let rows = sqlx::query("SELECT id, chunk FROM waiting WHERE segment = ? AND id > ? ORDER BY id LIMIT ?")
@@ -158,7 +158,7 @@ impl Archiver {
 fn write_object(
     folder: &Folder,
     intent: &Intent,
-    mut events: mpsc::Receiver<Vec<(u64, Event)>>,
+    mut events: mpsc::Receiver<Vec<Waited>>,
 ) -> Result<(u64, Stamp), Error> {
     folder.clear(&intent.path)?;
     let (partial, file) = folder.begin(&intent.path)?;

@@ -14,6 +14,7 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use serde::Serialize;
 use turbo_core::event::{Body, Event};
+use turbo_core::hydrated::Hydrated;
 
 /// The version of the document; it grows when a field changes its meaning, not when one is new.
 const VERSION: u8 = 1;
@@ -120,6 +121,7 @@ impl Encoder<'_> {
             Body::Commit(commit) if named => Some(commit),
             _ => None,
         };
+        let hydrated = numbered.entry.hydrated.as_deref().filter(|_| content == Content::Whole);
         let head = Head {
             v: VERSION,
             did: named.then_some(&*event.key),
@@ -133,28 +135,29 @@ impl Encoder<'_> {
             rkey: commit.map(|commit| &*commit.rkey),
             rev: event.rev().filter(|_| named),
             cid: commit.and_then(|commit| commit.cid.as_deref()).filter(|_| content == Content::Whole),
-            hydration: "none",
+            hydration: Hydrated::word(hydrated),
         };
         // Texts and numbers in a struct always make JSON.
         let mut document = serde_json::to_vec(&head).unwrap_or_default();
         if content == Content::Whole {
             match &event.body {
-                Body::Commit(commit) => splice(&mut document, "record", commit.record.as_ref()),
+                Body::Commit(commit) => splice(&mut document, "record", commit.record.as_deref()),
                 _ => splice(&mut document, "event", Some(&event.bytes)),
             }
+            splice(&mut document, "hydrated", Hydrated::json(hydrated));
         }
         document
     }
 }
 
 /// Puts JSON that was read as JSON before into an object as its last field, without reading it again.
-fn splice(object: &mut Vec<u8>, field: &str, json: Option<&Bytes>) {
+fn splice<T: AsRef<[u8]> + ?Sized>(object: &mut Vec<u8>, field: &str, json: Option<&T>) {
     let Some(json) = json else { return };
     object.pop();
     object.extend_from_slice(b",\"");
     object.extend_from_slice(field.as_bytes());
     object.extend_from_slice(b"\":");
-    object.extend_from_slice(json);
+    object.extend_from_slice(json.as_ref());
     object.push(b'}');
 }
 

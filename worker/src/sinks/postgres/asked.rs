@@ -40,7 +40,7 @@ pub(super) enum Outcome {
 impl Asked {
     pub(super) fn logged(&self) -> Option<Logged<'_>> {
         let Outcome::Apply(event) = &self.outcome else { return None };
-        Some(Logged { seq: self.seq, shard: self.shard, event })
+        Some(Logged { seq: self.seq, shard: self.shard, event, hydrated: None })
     }
 
     pub(super) fn lands(&self, refused: &Refused) -> bool {

@@ -65,9 +65,7 @@ pub(super) fn sift<'a>(
 
 /// The events of entries, in their order.
 pub(super) fn events(entries: &[Numbered]) -> impl Iterator<Item = Logged<'_>> {
-    entries.iter().filter_map(|Numbered { entry, .. }| {
-        entry.item.event().map(|event| Logged { seq: entry.seq, shard: entry.shard, event })
-    })
+    entries.iter().filter_map(|numbered| numbered.entry.logged())
 }
 
 /// The rows of a fold that are written: all but those of shadows.

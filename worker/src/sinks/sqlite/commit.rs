@@ -112,7 +112,7 @@ impl Committer {
     }
 
     async fn within(&mut self, transaction: &mut SqliteConnection, batch: &Batch) -> Result<Committed, Error> {
-        let events: Vec<Logged<'_>> = batch.entries.iter().filter_map(logged).collect();
+        let events: Vec<Logged<'_>> = batch.entries.iter().filter_map(Entry::logged).collect();
         let known = self.effects.known(transaction, &events).await?;
         let folded = fold(&events, &known);
         let written = self.effects.apply(transaction, &folded).await?;
@@ -184,10 +184,6 @@ impl Committer {
         }
         Ok(())
     }
-}
-
-fn logged(entry: &Entry) -> Option<Logged<'_>> {
-    entry.item.event().map(|event| Logged { seq: entry.seq, shard: entry.shard, event })
 }
 
 fn totals(entries: &[Entry]) -> BTreeMap<Shard, ShardTotals> {

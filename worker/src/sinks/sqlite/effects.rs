@@ -1,12 +1,14 @@
 //! What a folded batch does to the rows: barriers first, then rows, floors and accounts.
 
 use super::bulk::Bulk;
+use super::queue::Queueing;
 use super::{Error, now_text};
 use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashMap;
 use std::sync::Arc;
 use turbo_core::floor::Floor;
 use turbo_core::fold::{Account, Barrier, Folded, Known, Logged, RepoKey, Row, needs_highest};
+use turbo_core::hydrated::Hydrated;
 use turbo_core::shard::Slices;
 
 /// The statements that write effects.
@@ -15,6 +17,7 @@ pub(super) struct Effects {
     records: Bulk,
     accounts: Bulk,
     floors: Bulk,
+    queue: Queueing,
 }
 
 /// Rows that were written.
@@ -36,12 +39,12 @@ impl Effects {
             slices,
             records: Bulk::new(
                 "INSERT INTO record_state
-                   (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq)",
-                11,
+                   (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq, hydration, hydrated)",
+                13,
                 "ON CONFLICT (did, collection, rkey) DO UPDATE SET
                    rev = excluded.rev, cid = excluded.cid, record = excluded.record, time_us = excluded.time_us,
                    indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition,
-                   seq = excluded.seq, hydration = 'none', hydrated = NULL
+                   seq = excluded.seq, hydration = excluded.hydration, hydrated = excluded.hydrated
                  WHERE excluded.rev > record_state.rev",
             ),
             accounts: Bulk::new(
@@ -60,6 +63,7 @@ impl Effects {
                 4,
                 "ON CONFLICT (slice, did) DO UPDATE SET rev = excluded.rev, inclusive = excluded.inclusive",
             ),
+            queue: Queueing::new(),
         }
     }
 
@@ -153,9 +157,11 @@ impl Effects {
                     .bind(self.name(row.shard.slice))
                     .bind(row.shard.partition)
                     .bind(row.seq as i64)
+                    .bind(Hydrated::word(row.hydrated))
+                    .bind(Hydrated::json(row.hydrated).map(ToOwned::to_owned))
             })
             .await?;
-        Ok(())
+        self.queue.add(connection, &rows, |slice| self.name(slice)).await
     }
 
     async fn barrier(&self, connection: &mut SqliteConnection, barrier: &Barrier<'_>) -> Result<(), Error> {

@@ -10,6 +10,7 @@ mod bulk;
 mod claim;
 mod commit;
 mod effects;
+mod queue;
 pub mod rotation;
 pub mod segments;
 mod transaction;
@@ -18,6 +19,7 @@ mod window_file;
 
 pub use claim::{Claim, Loaded};
 pub use commit::{Committed, Committer};
+pub use queue::Hydrations;
 pub use upkeep::Upkeep;
 
 use sqlx::SqlitePool;

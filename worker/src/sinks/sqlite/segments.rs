@@ -12,7 +12,7 @@ use sqlx::{Row, SqliteConnection};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use turbo_core::event::Event;
+use turbo_core::fold::Logged;
 use turbo_core::shard::{Shard, Slices};
 
 /// When a segment is closed, and what its object is called.
@@ -106,9 +106,9 @@ impl Segments {
         let mut closed = false;
         for (shard, events) in by_shard(entries) {
             let mut rest = &events[..];
-            while let Some((_, first)) = rest.first() {
-                let hour = hour_of(first);
-                let same = rest.iter().take_while(|(_, event)| hour_of(event) == hour).count();
+            while let Some(first) = rest.first() {
+                let hour = hour_of(first.event);
+                let same = rest.iter().take_while(|logged| hour_of(logged.event) == hour).count();
                 let (run, later) = rest.split_at(same);
                 closed |= self.run(connection, &mut state, shard, hour, run).await?;
                 rest = later;
@@ -125,9 +125,11 @@ impl Segments {
         state: &mut State,
         shard: Shard,
         hour: i64,
-        run: &[(u64, &Event)],
+        run: &[Logged<'_>],
     ) -> Result<bool, Error> {
-        let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else { return Ok(false) };
+        let (Some(Logged { seq: first, .. }), Some(Logged { seq: last, .. })) = (run.first(), run.last()) else {
+            return Ok(false);
+        };
         let mut closed = false;
         if let Some(other) = state.open.get(&shard).filter(|open| open.hour != hour).copied() {
             self.close(connection, state, shard, other).await?;
@@ -236,11 +238,11 @@ impl Segments {
     }
 }
 
-fn by_shard(entries: &[Entry]) -> BTreeMap<Shard, Vec<(u64, &Event)>> {
-    let mut shards = BTreeMap::<Shard, Vec<(u64, &Event)>>::new();
+fn by_shard(entries: &[Entry]) -> BTreeMap<Shard, Vec<Logged<'_>>> {
+    let mut shards = BTreeMap::<Shard, Vec<Logged<'_>>>::new();
     for entry in entries {
-        if let Some(event) = entry.item.event() {
-            shards.entry(entry.shard).or_default().push((entry.seq, event));
+        if let Some(logged) = entry.logged() {
+            shards.entry(entry.shard).or_default().push(logged);
         }
     }
     shards

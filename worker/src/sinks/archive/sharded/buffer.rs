@@ -1,13 +1,12 @@
 //! Where events wait for their object: a file for each segment, of chunks with their length before them.
 
-use super::super::chunk;
+use super::super::chunk::{self, Waited};
 use crate::log::Numbered;
 use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use turbo_core::event::Event;
 
 /// Endings of the files here; others are left alone.
 const ENDINGS: [&str; 2] = ["chunks", "object"];
@@ -142,10 +141,7 @@ impl Spool {
 
 /// Writes a chunk at an offset, over what a failed write has left there.
 fn append(mut file: &File, at: u64, entries: &[Numbered]) -> io::Result<u64> {
-    let events: Vec<(u64, &Event)> = entries
-        .iter()
-        .filter_map(|numbered| numbered.entry.item.event().map(|event| (numbered.entry.seq, event)))
-        .collect();
+    let events: Vec<_> = entries.iter().filter_map(|numbered| numbered.entry.logged()).collect();
     let chunk = chunk::encode(&events)?;
     let length = u32::try_from(chunk.len()).map_err(io::Error::other)?;
     file.seek(SeekFrom::Start(at))?;
@@ -166,7 +162,7 @@ impl Chunks {
     }
 
     /// The events of the next chunk.
-    pub(super) fn next(&mut self) -> io::Result<Option<Vec<(u64, Event)>>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<Vec<Waited>>> {
         let mut length = [0; 4];
         match self.file.read_exact(&mut length) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -191,7 +187,7 @@ mod tests {
         let Ok(Frame::Event(event)) = decode(&Bytes::from_static(text.as_bytes())) else { panic!() };
         let item = Arc::new(Item { content: Content::Event(event), host: "h".into(), marks: Vec::new(), trace: None });
         let shard = Shard { slice: 0, partition: 0 };
-        seqs.map(|seq| Numbered { entry: Entry { seq, shard, item: item.clone() }, number: seq }).collect()
+        seqs.map(|seq| Numbered { entry: Entry::new(seq, shard, item.clone()), number: seq }).collect()
     }
 
     #[tokio::test]
@@ -208,7 +204,7 @@ mod tests {
         let mut chunks = Chunks::open(spool.path(), spool.bytes()).unwrap();
         let mut seqs = Vec::new();
         while let Some(events) = chunks.next().unwrap() {
-            seqs.extend(events.into_iter().map(|(seq, _)| seq));
+            seqs.extend(events.into_iter().map(|waited| waited.seq));
         }
         assert_eq!(seqs, (1..9).collect::<Vec<_>>());
         let path = spool.path().to_owned();

@@ -241,8 +241,8 @@ fn fill(
     let (mut read, mut first) = (0, None);
     while let Some(mut events) = chunks.next().map_err(Error::Spool)? {
         read += events.len() as u64;
-        events.retain(|(seq, _)| *seq > behind);
-        first = first.or(events.first().map(|(seq, _)| *seq));
+        events.retain(|waited| waited.seq > behind);
+        first = first.or(events.first().map(|waited| waited.seq));
         filling.add(events)?;
     }
     let (_, rows) = filling.finish()?;

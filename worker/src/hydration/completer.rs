@@ -1,0 +1,235 @@
+//! Completes records that landed with less than was asked for: the oldest first, with what the budget leaves.
+//!
+//! Invariants:
+//! - a completion is of the very version that waits, which its log sequence names: nothing newer is overwritten;
+//! - a bounded number is in hand, so what is fetched for them does not grow old before the rest has come;
+//! - one that stays incomplete for many answers is put back with what is known, and comes again in its turn: it holds
+//!   nobody up. While nothing is answered nothing is put back, so a queue is not read over and over while nobody answers.
+
+use super::hydrator::Hydrator;
+use super::references::References;
+use super::report::{Report, Told};
+use crate::telemetry::events;
+use crate::telemetry::metrics as m;
+use jiff::Timestamp;
+use metrics::counter;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use turbo_core::backoff::Backoff;
+use turbo_core::hydrated::{Hydrated, Hydration};
+
+/// Records in hand at most, and below how many more are taken.
+const IN_HAND: usize = 1000;
+const FEW: usize = IN_HAND / 2;
+/// Answers after which one is put back.
+const PATIENCE: u64 = 200;
+/// Between two looks: at most, and at least.
+const EVERY: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at the queue's limits.
+const KEEP: Duration = Duration::from_secs(5);
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// A record that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Log sequence of its version.
+    pub seq: u64,
+    /// The index of its slice.
+    pub slice: u16,
+    /// Whose it is.
+    pub did: String,
+    /// Its collection.
+    pub collection: String,
+    /// Its key.
+    pub rkey: String,
+    /// Its JSON; `None` where another version has taken its place, or it is gone.
+    pub record: Option<String>,
+}
+
+/// What is written of one that waited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The record, without its JSON.
+    pub waiting: Waiting,
+    /// What is known of it now; `None` where it needs nothing any more.
+    pub hydrated: Option<Hydrated>,
+    /// Whether it goes on waiting.
+    pub waits: bool,
+}
+
+/// The queue of a catalog.
+pub trait Queue: Send + Sync {
+    /// Why it can not be read or written.
+    type Error: std::fmt::Display + Send;
+
+    /// At most `limit` that wait behind this log sequence, the oldest first.
+    fn waiting(&self, behind: u64, limit: usize) -> impl Future<Output = Result<Vec<Waiting>, Self::Error>> + Send;
+
+    /// Gives up what waits since before `since_us`, and the oldest of more than `most`: it stays as it is. Returns how many.
+    fn give_up(&self, since_us: i64, most: u64) -> impl Future<Output = Result<u64, Self::Error>> + Send;
+
+    /// How many wait, and since when the oldest does, in microseconds since the Unix epoch.
+    fn depth(&self) -> impl Future<Output = Result<(u64, Option<i64>), Self::Error>> + Send;
+
+    /// Writes completions, each only where the same version still stands.
+    fn complete(&self, completions: &[Completion]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// How long and how many may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// How many.
+    pub records: u64,
+    /// How long.
+    pub age: Duration,
+}
+
+/// Completes what waits in a queue.
+pub struct Completer<Q> {
+    queue: Q,
+    hydrator: Hydrator,
+    keep: Keep,
+    report: Report,
+    /// When the queue was kept within its limits last.
+    kept: Option<Instant>,
+    /// By log sequence.
+    hand: BTreeMap<u64, Held>,
+    /// The last one that was taken in hand since the queue was begun from its oldest.
+    last: u64,
+}
+
+struct Held {
+    waiting: Waiting,
+    references: References,
+    /// Answers that had come when it was taken.
+    since: u64,
+}
+
+impl<Q: Queue> Completer<Q> {
+    /// Of this queue, by what this hydrator knows.
+    pub fn new(queue: Q, hydrator: Hydrator, keep: Keep, report: Report) -> Self {
+        Self { queue, hydrator, keep, report, kept: None, hand: BTreeMap::new(), last: 0 }
+    }
+
+    /// Runs until the token fires.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut landed = self.hydrator.handle().landed();
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        loop {
+            let answers = *landed.borrow_and_update();
+            let wait = match self.step(answers).await {
+                Ok(()) => {
+                    backoff.reset();
+                    PAUSE
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "records that wait for hydration wait on: the queue can not be used");
+                    self.hand.clear();
+                    self.last = 0;
+                    backoff.next(rand::random())
+                }
+            };
+            let more = async {
+                tokio::time::sleep(wait).await;
+                let _ = tokio::time::timeout(EVERY, landed.changed()).await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = more => {}
+            }
+        }
+    }
+
+    /// Takes more in hand, writes what is complete, and asks for what is missing. `answers` have come so far.
+    ///
+    /// # Errors
+    /// The queue can not be used; nothing is written, or it is written again.
+    pub async fn step(&mut self, answers: u64) -> Result<(), Q::Error> {
+        if self.kept.is_none_or(|kept| kept.elapsed() >= KEEP) {
+            self.keep().await?;
+            self.kept = Some(Instant::now());
+        }
+        let mut done = Vec::new();
+        if self.hand.len() < FEW {
+            self.take(answers, &mut done).await?;
+        }
+        let mut missing = Vec::new();
+        for Held { waiting, references, since } in self.hand.values() {
+            let mut unknown = self.hydrator.unknown(waiting.slice, references).peekable();
+            let waits = unknown.peek().is_some();
+            if waits && answers.saturating_sub(*since) < PATIENCE {
+                missing.extend(unknown);
+                continue;
+            }
+            drop(unknown);
+            let hydrated = self.hydrator.known(waiting.slice, references);
+            done.push(Completion { waiting: waiting.clone(), waits, hydrated: Some(hydrated) });
+        }
+        self.hydrator.handle().deferred(missing);
+        if !done.is_empty() {
+            self.queue.complete(&done).await?;
+            let completed = done.iter().filter(|done| !done.waits && done.hydrated.is_some()).count() as u64;
+            counter!(m::HYDRATION_COMPLETED).increment(completed);
+            self.report.tell(|told| told.completed += completed);
+        }
+        for completion in done {
+            self.hand.remove(&completion.waiting.seq);
+        }
+        Ok(())
+    }
+
+    /// Keeps the queue within its limits, and tells how it is.
+    async fn keep(&self) -> Result<(), Q::Error> {
+        let age_us = i64::try_from(self.keep.age.as_micros()).unwrap_or(i64::MAX);
+        let now_us = Timestamp::now().as_microsecond();
+        let given_up = self.queue.give_up(now_us.saturating_sub(age_us), self.keep.records).await?;
+        if given_up > 0 {
+            events::HydrationGivenUp { records: given_up }.emit();
+        }
+        let (queue, since_us) = self.queue.depth().await?;
+        let (wanted, wanted_for_queue) = self.hydrator.handle().waiting();
+        let (cache_bytes, cache_items) = self.hydrator.handle().cached();
+        let queue_seconds = since_us.map_or(0.0, |since| now_us.saturating_sub(since) as f64 / 1e6);
+        self.report.tell(|told| {
+            told.given_up += given_up;
+            *told = Told { queue, queue_seconds, wanted, wanted_for_queue, cache_bytes, cache_items, ..told.clone() };
+        });
+        Ok(())
+    }
+
+    /// Takes the next ones; those that need nothing any more are `done`.
+    async fn take(&mut self, answers: u64, done: &mut Vec<Completion>) -> Result<(), Q::Error> {
+        let room = IN_HAND - self.hand.len();
+        let taken = self.queue.waiting(self.last, room).await?;
+        // At its end, the oldest come again: those that were put back.
+        self.last = if taken.len() < room { 0 } else { taken.last().map_or(0, |waiting| waiting.seq) };
+        for mut waiting in taken {
+            let record = waiting.record.take();
+            let references = record.and_then(|record| {
+                self.hydrator.references(waiting.slice, &waiting.did, &waiting.collection, record.as_bytes())
+            });
+            match references {
+                Some(references) => {
+                    self.hand.entry(waiting.seq).or_insert(Held { waiting, references, since: answers });
+                }
+                None => done.push(Completion { waiting, hydrated: None, waits: false }),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Completion {
+    /// Whether there is anything to write into the record.
+    #[must_use]
+    pub fn hydrated(&self) -> Option<&Hydrated> {
+        self.hydrated.as_ref().filter(|hydrated| !self.waits || hydrated.hydration == Hydration::Partial)
+    }
+}
+
+#[cfg(test)]
+#[path = "completer_tests.rs"]
+mod tests;

@@ -1,0 +1,190 @@
+use super::*;
+use crate::hydration::cache::{Cache, Entry, Known};
+use crate::hydration::fetcher::Handle;
+use crate::hydration::hydrator::Targets;
+use crate::hydration::item::Item;
+use crate::hydration::references::Target;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+const TTL: Duration = Duration::from_secs(600);
+const KEEP_ALL: Keep = Keep { records: u64::MAX, age: Duration::from_secs(3600) };
+
+/// A queue in memory, and what was written of each.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    queue: BTreeMap<u64, Waiting>,
+    written: BTreeMap<u64, Hydrated>,
+    given_up: Vec<(i64, u64)>,
+    reads: usize,
+    fails: bool,
+}
+
+impl Queue for Memory {
+    type Error = &'static str;
+
+    async fn waiting(&self, behind: u64, limit: usize) -> Result<Vec<Waiting>, Self::Error> {
+        let mut state = self.0.lock().unwrap();
+        state.reads += 1;
+        let behind = state.queue.range(behind + 1..).map(|(_, waiting)| waiting.clone());
+        if state.fails { Err("away") } else { Ok(behind.take(limit).collect()) }
+    }
+
+    async fn give_up(&self, since_us: i64, most: u64) -> Result<u64, Self::Error> {
+        self.0.lock().unwrap().given_up.push((since_us, most));
+        Ok(0)
+    }
+
+    async fn depth(&self) -> Result<(u64, Option<i64>), Self::Error> {
+        Ok((self.0.lock().unwrap().queue.len() as u64, None))
+    }
+
+    async fn complete(&self, completions: &[Completion]) -> Result<(), Self::Error> {
+        let mut state = self.0.lock().unwrap();
+        for completion in completions {
+            if let Some(hydrated) = completion.hydrated() {
+                state.written.insert(completion.waiting.seq, hydrated.clone());
+            }
+            if !completion.waits {
+                state.queue.remove(&completion.waiting.seq);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Rig {
+    memory: Memory,
+    cache: Arc<Cache>,
+    completer: Completer<Memory>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let cache = Arc::new(Cache::new(1 << 24, TTL));
+        let targets = Targets::from([(Target::Author, TTL), (Target::Subject, TTL)]);
+        let hydrator = Hydrator::new(cache.clone(), Handle::new(cache.clone()), vec![targets]);
+        let memory = Memory::default();
+        let completer = Completer::new(memory.clone(), hydrator, KEEP_ALL, Report::default());
+        Self { memory, cache, completer }
+    }
+
+    /// The account follows another.
+    fn waits(&self, seq: u64) {
+        let record = Some(format!(r#"{{"subject":"{}"}}"#, did(1_000_000 + seq)));
+        let collection = "app.bsky.graph.follow".to_owned();
+        let waiting = Waiting { seq, slice: 0, did: did(seq), collection, rkey: "k".into(), record };
+        self.memory.0.lock().unwrap().queue.insert(seq, waiting);
+    }
+
+    fn knows(&self, account: u64) {
+        let item = Item::profile(&did(account)).unwrap();
+        let entry = Entry { known: Known::Missing, at: Instant::now(), at_us: 0 };
+        self.cache.changed(&item, Some(entry));
+    }
+
+    async fn step(&mut self, answers: u64) {
+        self.completer.step(answers).await.unwrap();
+    }
+
+    fn queued(&self) -> BTreeSet<u64> {
+        self.memory.0.lock().unwrap().queue.keys().copied().collect()
+    }
+
+    fn written(&self, seq: u64) -> Option<Hydration> {
+        self.memory.0.lock().unwrap().written.get(&seq).map(|hydrated| hydrated.hydration)
+    }
+}
+
+fn did(account: u64) -> String {
+    format!("did:plc:{account}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_asked_for_and_written_when_all_of_it_is_known() {
+    let mut rig = Rig::new();
+    rig.waits(1);
+    rig.step(0).await;
+    assert_eq!(rig.completer.hydrator.handle().waiting(), (0, 2), "who follows, and whom");
+    rig.knows(1);
+    rig.step(1).await;
+    assert_eq!((rig.written(1), rig.queued().len()), (None, 1));
+    rig.knows(1_000_001);
+    rig.step(2).await;
+    assert_eq!((rig.written(1), rig.queued().len()), (Some(Hydration::Full), 0));
+    assert!(rig.completer.hand.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_or_of_another_shape_now_leaves_the_queue_untouched() {
+    let mut rig = Rig::new();
+    rig.waits(1);
+    rig.memory.0.lock().unwrap().queue.get_mut(&1).unwrap().record = None;
+    rig.step(0).await;
+    assert_eq!((rig.written(1), rig.queued().len()), (None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_never_gets_an_answer_holds_nobody_up_and_comes_again() {
+    let mut rig = Rig::new();
+    let all = 2 * IN_HAND as u64 + 10;
+    (1..=all).for_each(|seq| rig.waits(seq));
+    // The last is known, and would come after two hands full that are not; of the first one half is known.
+    rig.knows(all);
+    rig.knows(1_000_000 + all);
+    rig.knows(1);
+    for answers in 0..4 * PATIENCE {
+        rig.step(answers).await;
+    }
+    assert_eq!(rig.written(all), Some(Hydration::Full));
+    assert_eq!(rig.written(1), Some(Hydration::Partial), "what is known is written when it is put back");
+    assert_eq!(rig.written(2), None, "nothing is known");
+    assert_eq!(rig.queued().len() as u64, all - 1);
+    rig.knows(1_000_001);
+    for answers in 4 * PATIENCE..8 * PATIENCE {
+        rig.step(answers).await;
+    }
+    assert_eq!(rig.written(1), Some(Hydration::Full));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nobody_answers_the_queue_is_not_read_over_and_over() {
+    let mut rig = Rig::new();
+    (1..=3 * IN_HAND as u64).for_each(|seq| rig.waits(seq));
+    for _ in 0..100 {
+        rig.step(7).await;
+    }
+    assert_eq!(rig.memory.0.lock().unwrap().reads, 1);
+    assert_eq!(rig.completer.hand.len(), IN_HAND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_away_is_read_again_from_its_oldest() {
+    let mut rig = Rig::new();
+    rig.waits(1);
+    rig.memory.0.lock().unwrap().fails = true;
+    assert!(rig.completer.step(0).await.is_err());
+    rig.knows(1);
+    rig.knows(1_000_001);
+    rig.memory.0.lock().unwrap().fails = false;
+    rig.step(0).await;
+    rig.step(0).await;
+    assert_eq!((rig.written(1), rig.queued().len()), (Some(Hydration::Full), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limits_are_told_to_the_queue_now_and_then() {
+    let mut rig = Rig::new();
+    rig.step(0).await;
+    rig.step(0).await;
+    let given_up = rig.memory.0.lock().unwrap().given_up.clone();
+    assert_eq!(given_up.len(), 1);
+    let age_us = Timestamp::now().as_microsecond() - given_up[0].0;
+    assert!((3_600_000_000..3_700_000_000).contains(&age_us) && given_up[0].1 == u64::MAX, "{given_up:?}");
+    tokio::time::advance(KEEP).await;
+    rig.step(0).await;
+    assert_eq!(rig.memory.0.lock().unwrap().given_up.len(), 2);
+}

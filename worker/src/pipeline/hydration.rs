@@ -1,0 +1,89 @@
+//! Hydration as the pipeline file asks for it.
+
+use crate::hydration::cache::Cache;
+use crate::hydration::client::AppView;
+use crate::hydration::completer::{Completer, Keep, Queue};
+use crate::hydration::fetcher::{Fetcher, Handle};
+use crate::hydration::hydrator::{Hydrator, Targets};
+use crate::hydration::pacer::{Pacer, Shared};
+use crate::hydration::references::Target;
+use crate::hydration::report::Report;
+use crate::secrets;
+use crate::sources::jetstream::client_config;
+use anyhow::Context;
+use std::path::Path;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use turbo_core::budget::Share;
+use turbo_crds::{Hydrate, TurboPipelineSpec};
+
+/// What looks up for the records of this process. Nobody is asked any more when it is dropped.
+pub(super) struct Hydration {
+    pub(super) hydrator: Hydrator,
+    pub(super) report: Report,
+    /// This process's share of the budget.
+    pub(super) share: Shared,
+    keep: Keep,
+    _fetching: AbortOnDropHandle<()>,
+}
+
+impl Hydration {
+    /// Begins to look up; `None` where no slice asks for anything.
+    ///
+    /// # Errors
+    /// A certificate is missing, or is none; an address is none.
+    pub(super) fn begin(
+        spec: &TurboPipelineSpec,
+        secrets: Option<&Path>,
+        share: Share,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(options) = spec.hydration() else { return Ok(None) };
+        let slices: Vec<Targets> =
+            spec.slices.iter().map(|slice| slice.hydrate.as_ref().map(targets).unwrap_or_default()).collect();
+        let longest = slices.iter().flat_map(Targets::values).max().copied().unwrap_or_default();
+        let hosts = hosts(&options, secrets)?;
+        let report = Report::default();
+        let cache = Arc::new(Cache::new(options.cache.bytes(), longest));
+        let handle = Handle::new(cache.clone());
+        let share = Shared::new(share);
+        let pacer = Pacer::new(options.requests_per_second, share.clone());
+        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, report.clone());
+        let _fetching = AbortOnDropHandle::new(tokio::spawn(fetcher.run(CancellationToken::new())));
+        let keep = Keep { records: options.queue.records, age: options.queue.age.as_std() };
+        Ok(Some(Self { hydrator: Hydrator::new(cache, handle, slices), report, share, keep, _fetching }))
+    }
+
+    /// Completes what waits in this queue, until it is dropped.
+    pub(super) fn complete(&self, queue: impl Queue + 'static) -> AbortOnDropHandle<()> {
+        let completer = Completer::new(queue, self.hydrator.clone(), self.keep, self.report.clone());
+        AbortOnDropHandle::new(tokio::spawn(completer.run(CancellationToken::new())))
+    }
+}
+
+fn hosts(options: &turbo_crds::Hydration, secrets: Option<&Path>) -> anyhow::Result<Vec<AppView>> {
+    let ca = options.ca_from.as_ref().map(|from| secrets::read("spec.hydration.caFrom", from, secrets)).transpose()?;
+    let tls = client_config(ca.as_deref()).context("spec.hydration.caFrom")?;
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured((*tls).clone())
+        .user_agent(concat!("turbo/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .context("spec.hydration: no client can be made")?;
+    let host = |(at, host): (usize, &String)| {
+        let url = host.parse().with_context(|| format!("spec.hydration.hosts[{at}]: {host}"))?;
+        Ok(AppView::new(client.clone(), url))
+    };
+    options.hosts.iter().enumerate().map(host).collect()
+}
+
+fn targets(hydrate: &Hydrate) -> Targets {
+    let all = [
+        (Target::Author, hydrate.author),
+        (Target::Mentions, hydrate.mentions),
+        (Target::Reply, hydrate.reply),
+        (Target::Quote, hydrate.quote),
+        (Target::Subject, hydrate.subject),
+    ];
+    all.into_iter().filter_map(|(target, ttl)| Some((target, ttl?.as_std()))).collect()
+}

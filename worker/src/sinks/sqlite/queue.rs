@@ -1,0 +1,137 @@
+//! Records that wait to be completed.
+//!
+//! Invariant: a record waits under the log sequence of its version, from the transaction on in which it landed; a
+//! completion finds it by that, so nothing newer is overwritten.
+
+use super::bulk::Bulk;
+use super::{Database, Error};
+use crate::hydration::completer::{Completion, Queue, Waiting};
+use sqlx::{Row as _, SqliteConnection};
+use std::sync::Arc;
+use turbo_core::fold::Row;
+use turbo_core::hydrated::{Hydrated, Hydration};
+use turbo_core::shard::Slices;
+
+/// The queue of a file.
+pub struct Hydrations {
+    database: Arc<Database>,
+    slices: Arc<Slices>,
+}
+
+/// The statement that lets records wait.
+pub(super) struct Queueing(Bulk);
+
+impl Queueing {
+    pub(super) fn new() -> Self {
+        let head = "INSERT INTO hydration_queue (seq, slice, did, collection, rkey, queued_us)";
+        Self(Bulk::new(head, 6, "ON CONFLICT (seq) DO NOTHING"))
+    }
+
+    /// Lets those of the rows wait that landed with less than was asked for.
+    pub(super) async fn add(
+        &self,
+        connection: &mut SqliteConnection,
+        rows: &[&Row<'_>],
+        name: impl Fn(u16) -> String,
+    ) -> Result<(), Error> {
+        let incomplete =
+            |row: &Row<'_>| row.hydrated.is_some_and(|hydrated| hydrated.hydration != Hydration::Full);
+        let rows: Vec<&&Row<'_>> = rows.iter().filter(|row| incomplete(row)).collect();
+        let now_us = jiff::Timestamp::now().as_microsecond();
+        self.0
+            .write(connection, &rows, |query, row| {
+                query
+                    .bind(row.seq as i64)
+                    .bind(name(row.shard.slice))
+                    .bind(row.key.to_owned())
+                    .bind(row.commit.collection.to_string())
+                    .bind(row.commit.rkey.to_string())
+                    .bind(now_us)
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+impl Hydrations {
+    /// Of this file.
+    #[must_use]
+    pub fn new(database: Arc<Database>, slices: Arc<Slices>) -> Self {
+        Self { database, slices }
+    }
+}
+
+impl Queue for Hydrations {
+    type Error = Error;
+
+    async fn waiting(&self, behind: u64, limit: usize) -> Result<Vec<Waiting>, Error> {
+        let rows = sqlx::query(
+            "SELECT q.seq, q.slice, q.did, q.collection, q.rkey, r.record FROM hydration_queue q
+             LEFT JOIN record_state r
+               ON r.did = q.did AND r.collection = q.collection AND r.rkey = q.rkey AND r.seq = q.seq
+             WHERE q.seq > ? ORDER BY q.seq LIMIT ?",
+        )
+        .bind(behind as i64)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.database.read)
+        .await?;
+        let waiting = |row: sqlx::sqlite::SqliteRow| {
+            let name: String = row.try_get("slice")?;
+            let slice = (0u16..).zip(self.slices.list()).find(|(_, slice)| slice.name == name);
+            Ok(Waiting {
+                seq: row.try_get::<i64, _>("seq")? as u64,
+                slice: slice.ok_or(Error::Broken("hydration_queue"))?.0,
+                did: row.try_get("did")?,
+                collection: row.try_get("collection")?,
+                rkey: row.try_get("rkey")?,
+                record: row.try_get("record")?,
+            })
+        };
+        rows.into_iter().map(waiting).collect()
+    }
+
+    async fn give_up(&self, since_us: i64, most: u64) -> Result<u64, Error> {
+        // Sequences and times grow together: both limits end at one sequence.
+        let last = "SELECT max(seq) FROM (
+               SELECT max(seq) AS seq FROM hydration_queue WHERE queued_us < ?
+               UNION ALL SELECT * FROM (SELECT seq FROM hydration_queue ORDER BY seq DESC LIMIT 1 OFFSET ?))";
+        let last: Option<i64> = sqlx::query_scalar(last)
+            .bind(since_us)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_one(&self.database.read)
+            .await?;
+        let Some(last) = last else { return Ok(0) };
+        let gone = sqlx::query("DELETE FROM hydration_queue WHERE seq <= ?").bind(last);
+        Ok(gone.execute(&self.database.write).await?.rows_affected())
+    }
+
+    async fn depth(&self) -> Result<(u64, Option<i64>), Error> {
+        let row = sqlx::query("SELECT count(*) AS count, min(queued_us) AS since FROM hydration_queue");
+        let row = row.fetch_one(&self.database.read).await?;
+        Ok((row.try_get::<i64, _>("count")? as u64, row.try_get("since")?))
+    }
+
+    async fn complete(&self, completions: &[Completion]) -> Result<(), Error> {
+        let mut transaction = self.database.begin().await?;
+        for completion in completions {
+            let waiting = &completion.waiting;
+            if let Some(hydrated) = completion.hydrated() {
+                let update = "UPDATE record_state SET hydration = ?, hydrated = ?
+                              WHERE did = ? AND collection = ? AND rkey = ? AND seq = ? AND record IS NOT NULL";
+                let update = sqlx::query(update)
+                    .bind(hydrated.hydration.as_str())
+                    .bind(Hydrated::json(Some(hydrated)).map(ToOwned::to_owned))
+                    .bind(waiting.did.clone())
+                    .bind(waiting.collection.clone())
+                    .bind(waiting.rkey.clone())
+                    .bind(waiting.seq as i64);
+                update.execute(&mut *transaction).await?;
+            }
+            if !completion.waits {
+                let gone = sqlx::query("DELETE FROM hydration_queue WHERE seq = ?").bind(waiting.seq as i64);
+                gone.execute(&mut *transaction).await?;
+            }
+        }
+        Ok(transaction.commit().await?)
+    }
+}
