@@ -8,7 +8,7 @@
 
 use crate::event::{Body, Commit, Event};
 use crate::floor::Floor;
-use crate::hydrated::Hydrated;
+use crate::hydrated::{Hydrated, Hydration};
 use crate::shard::Shard;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -61,6 +61,12 @@ impl Row<'_> {
     #[must_use]
     pub fn record(&self) -> Option<&Bytes> {
         self.commit.record.as_ref()
+    }
+
+    /// Whether less is known of what the record points at than was asked for.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.hydrated.is_some_and(|hydrated| hydrated.hydration != Hydration::Full)
     }
 }
 

@@ -2,6 +2,7 @@
 CREATE TABLE hydration_queue (
     seq        INTEGER PRIMARY KEY,
     slice      TEXT    NOT NULL,
+    partition  INTEGER NOT NULL,
     did        TEXT    NOT NULL,
     collection TEXT    NOT NULL,
     rkey       TEXT    NOT NULL,

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use turbo_core::backoff::Backoff;
 use turbo_core::hydrated::{Hydrated, Hydration};
+use turbo_core::shard::Shard;
 
 /// Records in hand at most, and below how many more are taken.
 const IN_HAND: usize = 1000;
@@ -37,8 +38,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 pub struct Waiting {
     /// Log sequence of its version.
     pub seq: u64,
-    /// The index of its slice.
-    pub slice: u16,
+    /// Its shard.
+    pub shard: Shard,
     /// Whose it is.
     pub did: String,
     /// Its collection.
@@ -158,14 +159,14 @@ impl<Q: Queue> Completer<Q> {
         }
         let mut missing = Vec::new();
         for Held { waiting, references, since } in self.hand.values() {
-            let mut unknown = self.hydrator.unknown(waiting.slice, references).peekable();
+            let mut unknown = self.hydrator.unknown(waiting.shard.slice, references).peekable();
             let waits = unknown.peek().is_some();
             if waits && answers.saturating_sub(*since) < PATIENCE {
                 missing.extend(unknown);
                 continue;
             }
             drop(unknown);
-            let hydrated = self.hydrator.known(waiting.slice, references);
+            let hydrated = self.hydrator.known(waiting.shard.slice, references);
             done.push(Completion { waiting: waiting.clone(), waits, hydrated: Some(hydrated) });
         }
         self.hydrator.handle().deferred(missing);
@@ -209,7 +210,7 @@ impl<Q: Queue> Completer<Q> {
         for mut waiting in taken {
             let record = waiting.record.take();
             let references = record.and_then(|record| {
-                self.hydrator.references(waiting.slice, &waiting.did, &waiting.collection, record.as_bytes())
+                self.hydrator.references(waiting.shard.slice, &waiting.did, &waiting.collection, record.as_bytes())
             });
             match references {
                 Some(references) => {

@@ -6,19 +6,18 @@
 //! - what an event tells counts from the event on: a record after it in the same batch is given it already.
 
 use super::cache::{Cache, Entry, Known};
+use super::changes::{Change, changes};
 use super::document::{hydrated, items};
 use super::fetcher::Handle;
 use super::item::{Item, Kind};
 use super::references::{Place, References, Target, references};
-use super::view::{self, Profile};
 use crate::telemetry::metrics as m;
-use jiff::Timestamp;
 use metrics::counter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
-use turbo_core::event::{Body, Commit, Event, Operation};
+use tokio::sync::mpsc;
+use turbo_core::event::{Body, Event};
 use turbo_core::hydrated::{Hydrated, Hydration};
 
 /// What is looked up for the records of a slice, and how old it may be.
@@ -31,19 +30,34 @@ pub struct Hydrator {
     handle: Handle,
     /// By the index of the slice.
     slices: Arc<[Targets]>,
+    /// Who tells the other workers of changes, where there are any.
+    told: Option<mpsc::Sender<Change>>,
 }
 
 impl Hydrator {
     /// For slices with these targets.
     #[must_use]
     pub fn new(cache: Arc<Cache>, handle: Handle, slices: Vec<Targets>) -> Self {
-        Self { cache, handle, slices: slices.into() }
+        Self { cache, handle, slices: slices.into(), told: None }
     }
 
-    /// Takes an event of a slice: learns from it, and says what is known of its record; `None` where the slice looks
-    /// nothing up, or there is no record.
-    pub fn take(&self, slice: u16, event: &Event) -> Option<Hydrated> {
-        self.learn(event);
+    /// The same, which tells what changes to those who listen there.
+    #[must_use]
+    pub fn telling(self, told: mpsc::Sender<Change>) -> Self {
+        Self { told: Some(told), ..self }
+    }
+
+    /// Another worker tells what has changed.
+    pub fn hear(&self, changes: &[Change]) {
+        changes.iter().for_each(|change| change.apply(&self.cache));
+    }
+
+    /// Takes an event of a slice: learns from it where it is `new`, and says what is known of its record; `None` where the
+    /// slice looks nothing up, or there is no record. What is read again is older than what was learned since.
+    pub fn take(&self, slice: u16, event: &Event, new: bool) -> Option<Hydrated> {
+        if new {
+            self.learn(event);
+        }
         let Body::Commit(commit) = &event.body else { return None };
         let references = self.references(slice, &event.key, &commit.collection, commit.record.as_deref()?)?;
         let hydrated = self.known(slice, &references);
@@ -89,67 +103,21 @@ impl Hydrator {
         &self.handle
     }
 
-    /// What an event changes of what is known.
+    /// What an event changes of what is known is known from now on, and told to the others.
     fn learn(&self, event: &Event) {
-        let did = &*event.key;
-        match &event.body {
-            Body::Commit(commit) => match &*commit.collection {
-                "app.bsky.feed.post" => self.post(did, commit),
-                "app.bsky.actor.profile" if &*commit.rkey == "self" => self.profile(did, commit),
-                _ => {}
-            },
-            Body::Identity { handle, .. } => self.handle_of(did, handle.as_deref()),
-            Body::Account { active: false, status: Some(status), .. } if &**status == "takendown" => {
-                self.gone(did, Known::TakenDown);
+        for change in changes(event, |item| self.profile(item)) {
+            change.apply(&self.cache);
+            if let Some(told) = &self.told {
+                // Where they do not keep up, the time to live bounds what they miss.
+                let _ = told.try_send(change);
             }
-            Body::Account { active: false, .. } => self.gone(did, Known::Missing),
-            Body::Account { active: true, .. } | Body::Sync { .. } => self.cache.repo_changed(did),
         }
     }
 
-    fn post(&self, did: &str, commit: &Commit) {
-        let uri = format!("at://{did}/{}/{}", commit.collection, commit.rkey);
-        let Some(item) = Item::post(&uri) else { return };
-        let known = match (&commit.record, commit.operation) {
-            (None, _) | (_, Operation::Delete) => Some(Known::Missing),
-            (Some(record), _) => {
-                let json = view::post_of(commit.cid.as_deref().unwrap_or_default(), record);
-                json.map(|json| Known::Found(json.into()))
-            }
-        };
-        self.cache.changed(&item, known.map(now));
-    }
-
-    /// A record does not say the handle: only where that is known the profile is known too.
-    fn profile(&self, did: &str, commit: &Commit) {
-        let Some(item) = Item::profile(did) else { return };
-        let handle = self.known_profile(&item, |profile| profile.handle.into_owned());
-        let known = handle.map(|handle| {
-            let record = commit.record.as_deref().unwrap_or(b"{}");
-            Known::Found(view::profile_of(&handle, record).into())
-        });
-        self.cache.changed(&item, known.map(now));
-    }
-
-    /// The handle is new, or may be.
-    fn handle_of(&self, did: &str, handle: Option<&str>) {
-        let Some(item) = Item::profile(did) else { return };
-        let known = handle.and_then(|handle| self.known_profile(&item, |profile| profile.with_handle(handle).json()));
-        self.cache.changed(&item, known.map(|json| now(Known::Found(json.into()))));
-    }
-
-    /// The account is not to be seen: its profile is not, nor are its posts.
-    fn gone(&self, did: &str, known: Known) {
-        self.cache.repo_changed(did);
-        if let Some(item) = Item::profile(did) {
-            self.cache.changed(&item, Some(now(known)));
-        }
-    }
-
-    /// Something of a profile that is known, however old: what has changed since would have been told.
-    fn known_profile<T>(&self, item: &Item, read: impl FnOnce(Profile<'_>) -> T) -> Option<T> {
+    /// What is known of a profile, however old.
+    fn profile(&self, item: &Item) -> Option<Arc<str>> {
         match self.cache.get(item, Duration::MAX)?.known {
-            Known::Found(json) => serde_json::from_str(&json).ok().map(read),
+            Known::Found(json) => Some(json),
             Known::Missing | Known::Blocked | Known::TakenDown => None,
         }
     }
@@ -170,14 +138,10 @@ fn count(references: &References, missing: &[Item]) {
     }
 }
 
-/// What the stream tells now.
-fn now(known: Known) -> Entry {
-    Entry { known, at: Instant::now(), at_us: Timestamp::now().as_microsecond() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hydration::changes::now;
     use bytes::Bytes;
     use serde_json::{Value, json};
     use turbo_core::wire::{Frame, decode};
@@ -227,7 +191,7 @@ mod tests {
     }
 
     fn document(hydrator: &Hydrator, event: &Event) -> (Hydration, Value) {
-        let hydrated = hydrator.take(1, event).unwrap();
+        let hydrated = hydrator.take(1, event, true).unwrap();
         (hydrated.hydration, hydrated.document.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default())
     }
 
@@ -236,16 +200,16 @@ mod tests {
         let hydrator = hydrator();
         assert_eq!(document(&hydrator, &like("a")), (Hydration::None, Value::Null));
         assert_eq!(hydrator.handle.waiting(), (3, 0), "who likes, what is liked, and who wrote it");
-        assert_eq!(hydrator.take(0, &like("b")), None);
+        assert_eq!(hydrator.take(0, &like("b"), true), None);
         assert_eq!(hydrator.handle.waiting(), (3, 0), "a slice that looks nothing up wants nothing");
         let deleted = commit("me", "delete", "app.bsky.feed.like", "l", &Value::Null);
-        assert_eq!(hydrator.take(1, &deleted), None);
+        assert_eq!(hydrator.take(1, &deleted, true), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_post_that_passes_is_known_to_the_likes_after_it() {
         let hydrator = hydrator();
-        hydrator.take(0, &post("a", "create", "hello"));
+        hydrator.take(0, &post("a", "create", "hello"), true);
         answered(&hydrator, "me", "me.example");
         let (hydration, shown) = document(&hydrator, &like("a"));
         assert_eq!((hydration, &shown["subject"]["post"]["record"]["text"]), (Hydration::Partial, &json!("hello")));
@@ -253,9 +217,9 @@ mod tests {
         let (hydration, shown) = document(&hydrator, &like("a"));
         assert_eq!(hydration, Hydration::Full);
         assert_eq!(shown["subject"]["author"]["profile"]["handle"], "a.example");
-        hydrator.take(0, &post("a", "update", "hello again"));
+        hydrator.take(0, &post("a", "update", "hello again"), true);
         assert_eq!(document(&hydrator, &like("a")).1["subject"]["post"]["record"]["text"], "hello again");
-        hydrator.take(0, &post("a", "delete", ""));
+        hydrator.take(0, &post("a", "delete", ""), true);
         assert_eq!(document(&hydrator, &like("a")).1["subject"]["state"], "missing");
     }
 
@@ -265,18 +229,18 @@ mod tests {
         let profile =
             |name: &str| commit("me", "update", "app.bsky.actor.profile", "self", &json!({"displayName": name}));
         let author = |hydrator: &Hydrator| document(hydrator, &like("a")).1["author"].clone();
-        hydrator.take(0, &profile("new"));
+        hydrator.take(0, &profile("new"), true);
         assert_eq!(author(&hydrator), Value::Null, "the handle is not known");
         answered(&hydrator, "me", "me.example");
-        hydrator.take(0, &profile("newer"));
+        hydrator.take(0, &profile("newer"), true);
         assert_eq!(author(&hydrator)["profile"], json!({"handle": "me.example", "displayName": "newer"}));
         let identity = |handle: Option<&str>| {
             let did = "did:plc:me";
             event("me", "identity", json!({"did": did, "handle": handle, "seq": 1, "time": "2026-07-01T00:00:00Z"}))
         };
-        hydrator.take(0, &identity(Some("you.example")));
+        hydrator.take(0, &identity(Some("you.example")), true);
         assert_eq!(author(&hydrator)["profile"], json!({"handle": "you.example", "displayName": "newer"}));
-        hydrator.take(0, &identity(None));
+        hydrator.take(0, &identity(None), true);
         assert_eq!(author(&hydrator), Value::Null);
     }
 
@@ -287,15 +251,15 @@ mod tests {
             let content = json!({"active": active, "did": "did:plc:a", "status": status, "seq": 1, "time": "2026-07-01T00:00:00Z"});
             event("a", "account", content)
         };
-        hydrator.take(0, &post("a", "create", "hello"));
+        hydrator.take(0, &post("a", "create", "hello"), true);
         answered(&hydrator, "a", "a.example");
         answered(&hydrator, "me", "me.example");
         assert_eq!(document(&hydrator, &like("a")).0, Hydration::Full);
-        hydrator.take(0, &account(false, Some("takendown")));
+        hydrator.take(0, &account(false, Some("takendown")), true);
         let (hydration, shown) = document(&hydrator, &like("a"));
         assert_eq!((hydration, &shown["subject"]["state"]), (Hydration::Partial, &json!("unknown")));
         assert_eq!(shown["subject"]["author"]["state"], "takendown");
-        hydrator.take(0, &account(true, None));
+        hydrator.take(0, &account(true, None), true);
         assert_eq!(document(&hydrator, &like("a")).1["subject"]["author"]["state"], "unknown");
     }
 }

@@ -1,6 +1,7 @@
 //! Hydration: what a record points at is put beside it.
 
 pub mod cache;
+pub mod changes;
 pub mod client;
 pub mod completer;
 pub mod document;

@@ -86,10 +86,10 @@ impl Entry {
         Some(Logged { seq, shard, event: self.item.event()?, hydrated: self.hydrated.as_deref() })
     }
 
-    /// Learns from the entry, and puts what is known beside it.
-    pub fn hydrate(&mut self, hydrator: &Hydrator) {
+    /// Puts what is known beside the entry, and learns from it where it is `new`.
+    pub fn hydrate(&mut self, hydrator: &Hydrator, new: bool) {
         if let Some(event) = self.item.event() {
-            self.hydrated = hydrator.take(self.shard.slice, event).map(Arc::new);
+            self.hydrated = hydrator.take(self.shard.slice, event, new).map(Arc::new);
         }
     }
 }

@@ -142,6 +142,12 @@ impl Board {
         }
     }
 
+    /// Whose board it is.
+    #[must_use]
+    pub fn me(&self) -> &WorkerId {
+        &self.me
+    }
+
     /// The plan, and its revision in the bucket.
     #[must_use]
     pub fn plan(&self) -> (&Plan, u64) {

@@ -29,6 +29,12 @@ impl Holder {
         }
         // Readers interleave as they like; slices share the table of accounts, where the highest sequence counts.
         entries.sort_unstable_by_key(|entry| entry.entry.seq);
+        if let Some(hydrator) = &self.parts.hydrator {
+            for numbered in &mut entries {
+                let new = self.is_new(numbered);
+                numbered.entry.hydrate(hydrator, new);
+            }
+        }
         // The room is given back when the last sink has let go of them.
         let all = Entries::new(entries, rooms);
         if self.land(&all).await {

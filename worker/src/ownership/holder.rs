@@ -11,6 +11,7 @@ use super::covered::Covered;
 use super::keeper::Announcements;
 use super::members::View;
 use super::outbox::Outbox;
+use crate::hydration::hydrator::Hydrator;
 use crate::live::Live;
 use crate::log::nats::{Error as LogError, Log, Next};
 use crate::sinks::feed::SinkHandle;
@@ -59,6 +60,10 @@ pub struct Parts {
     pub database: Database,
     /// Commits to the database.
     pub committer: Committer,
+    /// Who puts beside entries what is known, where any slice asks for that.
+    pub hydrator: Option<Hydrator>,
+    /// Where the epochs of what is owned are told.
+    pub epochs: watch::Sender<BTreeMap<Shard, u64>>,
     /// The sinks beside it, as the catalog knows them.
     pub wanted: Wanted,
     /// The same, running.
@@ -142,6 +147,7 @@ impl Holder {
                         self.release_dropped();
                     }
                     self.follow(&now, look).await;
+                    self.tell_epochs();
                     if look {
                         self.redrive().await;
                     }
@@ -192,6 +198,15 @@ impl Holder {
             }
         }
         self.release_surplus(&wanted);
+    }
+
+    fn tell_epochs(&self) {
+        let now: BTreeMap<Shard, u64> = self.owned.iter().map(|(shard, owned)| (*shard, owned.epoch())).collect();
+        self.parts.epochs.send_if_modified(|told| {
+            let changed = *told != now;
+            *told = now;
+            changed
+        });
     }
 
     /// Releases what a sink has dropped by itself: the next claim reads it again from where the sink is.

@@ -2,6 +2,7 @@
 
 use super::{Board, Planner};
 use crate::log::nats::{Error, Log};
+use crate::hydration::pacer::Shared;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub struct Member {
     shards: BTreeMap<Shard, u64>,
     limit: Duration,
     report: Box<dyn Fn() -> Bytes + Send>,
+    share: Option<Shared>,
 }
 
 impl Member {
@@ -51,7 +53,13 @@ impl Member {
         report: Box<dyn Fn() -> Bytes + Send>,
     ) -> Self {
         let board = Board::new(log.clone(), me.clone(), limit);
-        Self { log: log.clone(), board, planner: Planner::new(log.clone(), me, limit), shards, limit, report }
+        Self { log: log.clone(), board, planner: Planner::new(log.clone(), me, limit), shards, limit, report, share: None }
+    }
+
+    /// The same, which keeps its share of the budget as the plans say.
+    #[must_use]
+    pub fn with_share(self, share: Option<Shared>) -> Self {
+        Self { share, ..self }
     }
 
     /// Runs until the token fires, then leaves. Tells what it sees.
@@ -67,6 +75,7 @@ impl Member {
                 // A server may have lost the bucket with its storage. Where it is there, this changes nothing.
                 let _ = self.log.keep_bucket().await;
             }
+            self.keep_share();
             let next = self.view();
             view.send_if_modified(|now| {
                 let changed = *now != next;
@@ -87,6 +96,20 @@ impl Member {
         self.board.look().await?;
         self.planner.step(&self.board, &self.shards).await?;
         Ok(())
+    }
+
+    /// Tells the share of the budget which plan counts, and up to when every plan was seen.
+    fn keep_share(&self) {
+        let Some(share) = &self.share else { return };
+        let Some(known) = self.board.known() else { return share.change(|share, _| share.forget()) };
+        let (plan, _) = self.board.plan();
+        let is_in_it = plan.shards_of(self.board.me()).is_some();
+        let among = is_in_it.then(|| u32::try_from(plan.workers().count()).unwrap_or(u32::MAX));
+        let known = share.at(known.into());
+        share.change(|share, now| {
+            share.planned(plan.number(), among, now);
+            share.knows(known);
+        });
     }
 
     fn view(&self) -> View {

@@ -14,12 +14,14 @@ mod keeper;
 mod members;
 mod outbox;
 mod planner;
+mod telling;
 
 pub use board::{Board, Heartbeat, announced};
 pub use holder::{Holder, Parts};
 pub use keeper::{Announcements, Keeper};
 pub use members::{Member, View};
 pub use planner::Planner;
+pub use telling::Telling;
 
 /// Keys of heartbeats begin with this; the rest is the worker's id.
 const WORKER: &str = "worker.";

@@ -60,7 +60,7 @@ impl Worker {
                 next = self.log.next(MAX_ENTRIES), if !held => {
                     let Some((mut batch, room)) = next else { break };
                     if let Some(hydrator) = &self.hydrator {
-                        batch.entries.iter_mut().for_each(|entry| entry.hydrate(hydrator));
+                        batch.entries.iter_mut().for_each(|entry| entry.hydrate(hydrator, true));
                     }
                     let calm = batch.entries.len() < ENOUGH;
                     if self.commit(&batch).await? {

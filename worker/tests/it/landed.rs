@@ -29,6 +29,7 @@ pub struct Archived {
     pub cid: Option<String>,
     pub record: Option<String>,
     pub event: Option<String>,
+    pub hydrated: Option<String>,
 }
 
 /// One row of `records`.
@@ -150,6 +151,7 @@ fn rows(batch: &RecordBatch) -> Vec<Archived> {
         cid: text("cid", at),
         record: text("record", at),
         event: text("event", at),
+        hydrated: text("hydrated", at),
     };
     (0..batch.num_rows()).map(row).collect()
 }
@@ -172,13 +174,30 @@ fn line(line: &[u8]) -> Option<Archived> {
         record: Option<&'a serde_json::value::RawValue>,
         #[serde(borrow)]
         event: Option<&'a serde_json::value::RawValue>,
+        #[serde(borrow)]
+        hydrated: Option<&'a serde_json::value::RawValue>,
     }
     if line.is_empty() {
         return None;
     }
     let l: Line<'_> = serde_json::from_slice(line).unwrap();
     let raw = |value: Option<&serde_json::value::RawValue>| value.map(|raw| raw.get().to_owned());
-    let (record, event) = (raw(l.record), raw(l.event));
+    let (record, event, hydrated) = (raw(l.record), raw(l.event), raw(l.hydrated));
     let Line { seq, slice, partition, did, time_us, kind, operation, collection, rkey, rev, cid, .. } = l;
-    Some(Archived { seq, slice, partition, did, time_us, kind, operation, collection, rkey, rev, cid, record, event })
+    Some(Archived {
+        seq,
+        slice,
+        partition,
+        did,
+        time_us,
+        kind,
+        operation,
+        collection,
+        rkey,
+        rev,
+        cid,
+        record,
+        event,
+        hydrated,
+    })
 }

@@ -17,6 +17,7 @@ mod figures;
 mod given_up;
 mod harness;
 mod held;
+mod hydrating;
 mod landed;
 mod large;
 mod looking_up;

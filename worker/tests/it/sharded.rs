@@ -68,6 +68,8 @@ impl Running {
             log,
             slices: slices.clone(),
             committer: Committer::new(database.clone(), slices.clone()),
+            hydrator: None,
+            epochs: watch::Sender::default(),
             database,
             wanted,
             sinks,

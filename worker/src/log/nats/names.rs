@@ -53,6 +53,12 @@ impl Names {
         format!("{}.marker", self.prefix)
     }
 
+    /// Where workers tell each other what has changed of profiles and posts; in no stream.
+    #[must_use]
+    pub fn changes(&self) -> String {
+        self.prefix.replacen("tp.", "tph.", 1)
+    }
+
     /// The enriched stream.
     #[must_use]
     pub fn enriched_stream(&self) -> &str {

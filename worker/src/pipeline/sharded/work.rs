@@ -3,19 +3,23 @@
 use super::open::{Opened, Setting};
 use super::sinks;
 use crate::http::Startup;
+use crate::hydration::hydrator::Hydrator;
 use crate::live::Live;
 use crate::log::nats::Log;
-use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, View};
+use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, Telling, View};
+use crate::pipeline::hydration::Hydration;
 use crate::signals::Ending;
 use crate::sinks::postgres::projections::{Backfill, BackfillOptions};
-use crate::sinks::postgres::{Committer, Retention, Upkeep, UpkeepOptions};
+use crate::sinks::postgres::{Committer, Hydrations, Retention, Upkeep, UpkeepOptions};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use turbo_core::shard::Slices;
+use turbo_core::budget::Share;
+use turbo_core::shard::{Shard, Slices};
 
 /// How often it is looked at what waits in the log.
 const LOOK: Duration = Duration::from_secs(5);
@@ -36,17 +40,23 @@ pub(super) async fn run(
     let (slices, log, database) = (&setting.slices, &opened.log, &opened.database);
     let weights = slices.shards().map(|shard| (shard, 1)).collect();
     let report = report(live.clone());
-    let member = Member::new(log, &opened.me, weights, workers.lease.as_std(), report);
+    let hydration = Hydration::begin(&setting.spec, setting.secrets.as_deref(), Share::default())?;
+    let share = hydration.as_ref().map(|hydration| hydration.share.clone());
+    let member = Member::new(log, &opened.me, weights, workers.lease.as_std(), report).with_share(share);
     let projections = sinks::projections(&setting.spec);
     let _upkeep = upkeep(setting, opened, stop);
     let announcements = Announcements::default();
     let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
     let Some(sinks) = sinks::start(setting, opened, live, stop).await? else { return Ok(()) };
+    let (epochs, owned) = watch::channel(BTreeMap::new());
+    let hydrating = hydration.map(|hydration| hydrate(hydration, setting, opened, live, owned));
     let parts = Parts {
         log: log.clone(),
         slices: slices.clone(),
         database: database.clone(),
         committer: Committer::new(database.clone(), slices.clone()).with_projections(&projections)?,
+        hydrator: hydrating.as_ref().map(|hydrating| hydrating.hydrator.clone()),
+        epochs,
         wanted: opened.wanted.clone(),
         sinks,
         me: opened.me.clone(),
@@ -72,6 +82,30 @@ pub(super) async fn run(
     released.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(member, keeper) }).await;
     Ok(held?)
+}
+
+/// What looks up for this worker; it ends when it is dropped.
+struct Hydrating {
+    hydrator: Hydrator,
+    _hydration: Hydration,
+    _tasks: [AbortOnDropHandle<()>; 2],
+}
+
+/// Completes what waits in the shards that are `owned`, tells the other workers what changes, and hears them.
+fn hydrate(
+    hydration: Hydration,
+    setting: &Setting,
+    opened: &Opened,
+    live: &Live,
+    owned: watch::Receiver<BTreeMap<Shard, u64>>,
+) -> Hydrating {
+    live.hydrates(hydration.report.clone());
+    let (told, telling) = Telling::new(&opened.log, &opened.me);
+    let hydrator = hydration.hydrator.clone().telling(told);
+    let telling = AbortOnDropHandle::new(tokio::spawn(telling.run(hydrator.clone())));
+    let queue = Hydrations::new(opened.database.clone(), setting.slices.clone(), owned);
+    let completing = hydration.complete(queue);
+    Hydrating { hydrator, _hydration: hydration, _tasks: [telling, completing] }
 }
 
 /// What goes on in the database beside the commits: tombstones and what retention names go, projections that are new are

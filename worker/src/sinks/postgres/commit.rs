@@ -122,14 +122,17 @@ impl Committer {
         debug_assert!(entries.is_sorted_by_key(|entry| entry.entry.seq), "in the order of the log");
         let began = trace::now();
         let unfit = refused::unfit(refused::events(entries));
-        let outcome = match self.attempt(owned, entries, &unfit).await {
-            Err(CommitError::Outage(error)) if error.refuses_data() => {
-                let events: Vec<_> = refused::events(entries).collect();
-                let refused = refused::find_all(&self.database, &self.effects, &events, unfit).await?;
-                self.attempt(owned, entries, &refused).await
-            }
-            outcome => outcome,
-        };
+        let mut outcome = self.attempt(owned, entries, &unfit).await;
+        let bare = if refuses(&outcome) { refused::without_documents(entries) } else { None };
+        if let Some(bare) = &bare {
+            outcome = self.attempt(owned, bare, &unfit).await;
+        }
+        if refuses(&outcome) {
+            let entries = bare.as_deref().unwrap_or(entries);
+            let events: Vec<_> = refused::events(entries).collect();
+            let refused = refused::find_all(&self.database, &self.effects, &events, unfit).await?;
+            outcome = self.attempt(owned, entries, &refused).await;
+        }
         if outcome.is_ok() {
             trace::done(Step::Commit, began, &self.slices, entries.iter().map(|entry| &entry.entry));
         }
@@ -246,6 +249,11 @@ impl Committer {
     pub(super) fn names_of(&self, shards: impl Iterator<Item = Shard>) -> Vec<String> {
         shards.map(|shard| self.slices.name(shard).to_owned()).collect()
     }
+}
+
+/// Whether the server refuses what it was given.
+fn refuses<T>(outcome: &Result<T, CommitError>) -> bool {
+    matches!(outcome, Err(CommitError::Outage(error)) if error.refuses_data())
 }
 
 /// Parts of the source that were never seen are written down once, since the position moves over them.

@@ -10,10 +10,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use turbo_core::floor::Floor;
 use turbo_core::fold::{Account, Barrier, Folded, Known, Logged, RepoKey, Row, needs_highest};
+use turbo_core::hydrated::Hydrated;
 use turbo_core::shard::Slices;
 
 /// What a row of `record_state` is made of, in the order in which it is sent.
-const COLUMNS: [(&str, &str); 10] = [
+const COLUMNS: [(&str, &str); 12] = [
     ("did", "text COLLATE \"C\""),
     ("collection", "text COLLATE \"C\""),
     ("rkey", "text COLLATE \"C\""),
@@ -24,6 +25,18 @@ const COLUMNS: [(&str, &str); 10] = [
     ("slice", "text COLLATE \"C\""),
     ("partition", "integer"),
     ("seq", "bigint"),
+    ("hydration", "text"),
+    ("hydrated", "jsonb"),
+];
+
+/// What a row of `hydration_queue` is made of.
+const WAITING: [(&str, &str); 6] = [
+    ("slice", "text COLLATE \"C\""),
+    ("partition", "integer"),
+    ("seq", "bigint"),
+    ("did", "text COLLATE \"C\""),
+    ("collection", "text COLLATE \"C\""),
+    ("rkey", "text COLLATE \"C\""),
 ];
 
 /// In the order of the key, so that two merges never wait for each other in a ring.
@@ -31,14 +44,25 @@ fn records() -> Merge {
     Merge::new("records", &COLUMNS, |from| {
         format!(
             "INSERT INTO record_state
-               (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq)
-             SELECT did, collection, rkey, rev, cid, record, time_us, now(), slice, partition, seq
+               (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq, hydration, hydrated)
+             SELECT did, collection, rkey, rev, cid, record, time_us, now(), slice, partition, seq, hydration, hydrated
              FROM {from} AS s ORDER BY did, collection, rkey
              ON CONFLICT (did, collection, rkey) DO UPDATE SET
                rev = excluded.rev, cid = excluded.cid, record = excluded.record, time_us = excluded.time_us,
                indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition,
-               seq = excluded.seq, hydration = 'none', hydrated = NULL
+               seq = excluded.seq, hydration = excluded.hydration, hydrated = excluded.hydrated
              WHERE excluded.rev > record_state.rev"
+        )
+    })
+}
+
+/// What was redriven waits already.
+fn waiting() -> Merge {
+    Merge::new("hydration", &WAITING, |from| {
+        format!(
+            "INSERT INTO hydration_queue (slice, partition, seq, did, collection, rkey, queued_at)
+             SELECT slice, partition, seq, did, collection, rkey, now() FROM {from} AS s ORDER BY slice, partition, seq
+             ON CONFLICT DO NOTHING"
         )
     })
 }
@@ -54,12 +78,13 @@ pub(super) struct Effects {
     pub(super) slices: Arc<Slices>,
     pub(super) projections: Projections,
     records: Merge,
+    waiting: Merge,
 }
 
 impl Effects {
     /// For shards of these slices, without projections.
     pub(super) fn new(slices: Arc<Slices>) -> Self {
-        Self { slices, projections: Projections::default(), records: records() }
+        Self { slices, projections: Projections::default(), records: records(), waiting: waiting() }
     }
 
     /// What the fold has to know of the repositories in the batch.
@@ -120,6 +145,7 @@ impl Effects {
             self.barrier(connection, barrier).await?;
         }
         let changed = self.rows(connection, rows).await?;
+        self.wait(connection, rows).await?;
         self.projections.merge(connection, rows).await?;
         self.floors(connection, folded).await?;
         self.accounts(connection, &folded.accounts).await?;
@@ -144,9 +170,32 @@ impl Effects {
                 .bigint(row.time_us)
                 .text(&self.name(row.shard.slice))
                 .integer(i32::from(row.shard.partition))
-                .bigint(row.seq as i64);
+                .bigint(row.seq as i64)
+                .text(Hydrated::word(row.hydrated))
+                .jsonb_or_null(Hydrated::json(row.hydrated).map(str::as_bytes));
         }
         self.records.run(connection, copied).await
+    }
+
+    /// Lets those of the rows wait that land with less than was asked for.
+    async fn wait(&self, connection: &mut PgConnection, rows: &[&Row<'_>]) -> Result<(), Error> {
+        let rows: Vec<&&Row<'_>> = rows.iter().filter(|row| row.waits()).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut copied = self.waiting.rows(rows.len());
+        for row in rows {
+            copied
+                .row()
+                .text(&self.name(row.shard.slice))
+                .integer(i32::from(row.shard.partition))
+                .bigint(row.seq as i64)
+                .text(row.key)
+                .text(&row.commit.collection)
+                .text(&row.commit.rkey);
+        }
+        self.waiting.run(connection, copied).await?;
+        Ok(())
     }
 
     async fn barrier(&self, connection: &mut PgConnection, barrier: &Barrier<'_>) -> Result<(), Error> {

@@ -11,8 +11,10 @@ use super::effects::Effects;
 use super::{Database, Error};
 use crate::log::Numbered;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use turbo_core::event::{Body, Commit, Event};
 use turbo_core::fold::{Folded, Logged, Row, fold};
+use turbo_core::hydrated::{Hydrated, Hydration};
 
 /// Refused events: log sequence, and why.
 pub(super) type Refused = BTreeMap<u64, String>;
@@ -66,6 +68,19 @@ pub(super) fn sift<'a>(
 /// The events of entries, in their order.
 pub(super) fn events(entries: &[Numbered]) -> impl Iterator<Item = Logged<'_>> {
     entries.iter().filter_map(|numbered| numbered.entry.logged())
+}
+
+/// The same entries without what was looked up for them, which must not cost a record: it is completed later. `None` where
+/// there is nothing of that.
+pub(super) fn without_documents(entries: &[Numbered]) -> Option<Vec<Numbered>> {
+    let has = |numbered: &Numbered| Hydrated::json(numbered.entry.hydrated.as_deref()).is_some();
+    let nothing = Arc::new(Hydrated { hydration: Hydration::None, document: None });
+    let bare = |numbered: &Numbered| {
+        let mut bare = numbered.clone();
+        bare.entry.hydrated = bare.entry.hydrated.map(|_| nothing.clone());
+        bare
+    };
+    entries.iter().any(has).then(|| entries.iter().map(bare).collect())
 }
 
 /// The rows of a fold that are written: all but those of shadows.

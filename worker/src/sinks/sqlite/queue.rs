@@ -9,7 +9,7 @@ use crate::hydration::completer::{Completion, Queue, Waiting};
 use sqlx::{Row as _, SqliteConnection};
 use std::sync::Arc;
 use turbo_core::fold::Row;
-use turbo_core::hydrated::{Hydrated, Hydration};
+use turbo_core::hydrated::Hydrated;
 use turbo_core::shard::Slices;
 
 /// The queue of a file.
@@ -23,8 +23,8 @@ pub(super) struct Queueing(Bulk);
 
 impl Queueing {
     pub(super) fn new() -> Self {
-        let head = "INSERT INTO hydration_queue (seq, slice, did, collection, rkey, queued_us)";
-        Self(Bulk::new(head, 6, "ON CONFLICT (seq) DO NOTHING"))
+        let head = "INSERT INTO hydration_queue (seq, slice, partition, did, collection, rkey, queued_us)";
+        Self(Bulk::new(head, 7, "ON CONFLICT (seq) DO NOTHING"))
     }
 
     /// Lets those of the rows wait that landed with less than was asked for.
@@ -34,15 +34,14 @@ impl Queueing {
         rows: &[&Row<'_>],
         name: impl Fn(u16) -> String,
     ) -> Result<(), Error> {
-        let incomplete =
-            |row: &Row<'_>| row.hydrated.is_some_and(|hydrated| hydrated.hydration != Hydration::Full);
-        let rows: Vec<&&Row<'_>> = rows.iter().filter(|row| incomplete(row)).collect();
+        let rows: Vec<&&Row<'_>> = rows.iter().filter(|row| row.waits()).collect();
         let now_us = jiff::Timestamp::now().as_microsecond();
         self.0
             .write(connection, &rows, |query, row| {
                 query
                     .bind(row.seq as i64)
                     .bind(name(row.shard.slice))
+                    .bind(row.shard.partition)
                     .bind(row.key.to_owned())
                     .bind(row.commit.collection.to_string())
                     .bind(row.commit.rkey.to_string())
@@ -66,7 +65,7 @@ impl Queue for Hydrations {
 
     async fn waiting(&self, behind: u64, limit: usize) -> Result<Vec<Waiting>, Error> {
         let rows = sqlx::query(
-            "SELECT q.seq, q.slice, q.did, q.collection, q.rkey, r.record FROM hydration_queue q
+            "SELECT q.seq, q.slice, q.partition, q.did, q.collection, q.rkey, r.record FROM hydration_queue q
              LEFT JOIN record_state r
                ON r.did = q.did AND r.collection = q.collection AND r.rkey = q.rkey AND r.seq = q.seq
              WHERE q.seq > ? ORDER BY q.seq LIMIT ?",
@@ -76,11 +75,10 @@ impl Queue for Hydrations {
         .fetch_all(&self.database.read)
         .await?;
         let waiting = |row: sqlx::sqlite::SqliteRow| {
-            let name: String = row.try_get("slice")?;
-            let slice = (0u16..).zip(self.slices.list()).find(|(_, slice)| slice.name == name);
+            let shard = self.slices.shard(row.try_get("slice")?, row.try_get("partition")?);
             Ok(Waiting {
                 seq: row.try_get::<i64, _>("seq")? as u64,
-                slice: slice.ok_or(Error::Broken("hydration_queue"))?.0,
+                shard: shard.ok_or(Error::Broken("hydration_queue"))?,
                 did: row.try_get("did")?,
                 collection: row.try_get("collection")?,
                 rkey: row.try_get("rkey")?,

@@ -1,0 +1,207 @@
+//! What the stream tells of items: what they are now, or that they have changed.
+//!
+//! A worker tells the others of the changes that it sees, as a list in JSON:
+//!
+//! ```json
+//! [{"what":"profile","name":"did:plc:…","state":"found","value":"{…}"},{"what":"post","name":"at://…","state":"missing"},
+//!  {"what":"repo","name":"did:plc:…","state":"unknown"}]
+//! ```
+//!
+//! A message that is lost is no harm beyond the time to live: it bounds how old what is known may be.
+
+use super::cache::{Cache, Entry, Known};
+use super::item::{Item, Kind};
+use super::view::{self, Profile};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::sync::Arc;
+use tokio::time::Instant;
+use turbo_core::event::{Body, Commit, Event, Operation};
+
+/// A change that the stream tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// What an item is now; `None` where that is not told.
+    Item(Item, Option<Known>),
+    /// All of a repository may have changed: its profile and its posts.
+    Repo(Box<str>),
+}
+
+impl Change {
+    /// Tells the cache.
+    pub fn apply(&self, cache: &Cache) {
+        match self {
+            Self::Item(item, known) => cache.changed(item, known.clone().map(now)),
+            Self::Repo(did) => cache.repo_changed(did),
+        }
+    }
+
+    /// Bytes that it takes in a message, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let value = match self {
+            Self::Item(item, Some(Known::Found(json))) => item.name().len() + 2 * json.len(),
+            Self::Item(item, _) => item.name().len(),
+            Self::Repo(did) => did.len(),
+        };
+        64 + value
+    }
+}
+
+/// What an event changes of what is known. `known` gives what is known of a profile, however old: what has changed since
+/// would have been told.
+pub(super) fn changes(event: &Event, known: impl Fn(&Item) -> Option<Arc<str>>) -> Vec<Change> {
+    let did = &*event.key;
+    let profile = |value: &dyn Fn(Profile<'_>) -> Option<String>| {
+        let item = Item::profile(did)?;
+        let value = known(&item).and_then(|json| value(serde_json::from_str(&json).ok()?));
+        Some(Change::Item(item, value.map(|json| Known::Found(json.into()))))
+    };
+    let gone = |known: Known| {
+        let profile = Item::profile(did).map(|item| Change::Item(item, Some(known)));
+        [Change::Repo(did.into())].into_iter().chain(profile).collect()
+    };
+    match &event.body {
+        Body::Commit(commit) => match &*commit.collection {
+            "app.bsky.feed.post" => post(did, commit).into_iter().collect(),
+            // A record does not say the handle: only where that is known the profile is known too.
+            "app.bsky.actor.profile" if &*commit.rkey == "self" => {
+                let record = commit.record.as_deref().unwrap_or(b"{}");
+                profile(&|profile| Some(view::profile_of(&profile.handle, record))).into_iter().collect()
+            }
+            _ => Vec::new(),
+        },
+        Body::Identity { handle, .. } => {
+            profile(&|profile| Some(profile.with_handle(handle.as_deref()?).json())).into_iter().collect()
+        }
+        // It is not to be seen: its profile is not, nor are its posts.
+        Body::Account { active: false, status: Some(status), .. } if &**status == "takendown" => {
+            gone(Known::TakenDown)
+        }
+        Body::Account { active: false, .. } => gone(Known::Missing),
+        Body::Account { active: true, .. } | Body::Sync { .. } => vec![Change::Repo(did.into())],
+    }
+}
+
+fn post(did: &str, commit: &Commit) -> Option<Change> {
+    let item = Item::post(&format!("at://{did}/{}/{}", commit.collection, commit.rkey))?;
+    let known = match (&commit.record, commit.operation) {
+        (None, _) | (_, Operation::Delete) => Some(Known::Missing),
+        (Some(record), _) => {
+            view::post_of(commit.cid.as_deref().unwrap_or_default(), record).map(|json| Known::Found(json.into()))
+        }
+    };
+    Some(Change::Item(item, known))
+}
+
+/// What the stream tells now.
+pub(super) fn now(known: Known) -> Entry {
+    Entry { known, at: Instant::now(), at_us: Timestamp::now().as_microsecond() }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    what: What,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    state: State,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    value: Option<Cow<'a, str>>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum What {
+    Profile,
+    Post,
+    Repo,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Found,
+    Missing,
+    Blocked,
+    TakenDown,
+    Unknown,
+}
+
+/// Changes as a message.
+#[must_use]
+pub fn encode(changes: &[Change]) -> Vec<u8> {
+    let wire: Vec<Wire<'_>> = changes.iter().map(wire).collect();
+    // Texts in a struct always make JSON.
+    serde_json::to_vec(&wire).unwrap_or_default()
+}
+
+/// The changes of a message; `None` where it is none.
+#[must_use]
+pub fn decode(message: &[u8]) -> Option<Vec<Change>> {
+    let wire: Vec<Wire<'_>> = serde_json::from_slice(message).ok()?;
+    wire.into_iter().map(change).collect()
+}
+
+fn wire(change: &Change) -> Wire<'_> {
+    match change {
+        Change::Repo(did) => {
+            Wire { what: What::Repo, name: Cow::Borrowed(did), state: State::Unknown, value: None }
+        }
+        Change::Item(item, known) => {
+            let what = match item.kind() {
+                Kind::Profile => What::Profile,
+                Kind::Post => What::Post,
+            };
+            let (state, value) = match known {
+                None => (State::Unknown, None),
+                Some(Known::Found(json)) => (State::Found, Some(Cow::Borrowed(&**json))),
+                Some(Known::Missing) => (State::Missing, None),
+                Some(Known::Blocked) => (State::Blocked, None),
+                Some(Known::TakenDown) => (State::TakenDown, None),
+            };
+            Wire { what, name: Cow::Borrowed(item.name()), state, value }
+        }
+    }
+}
+
+fn change(wire: Wire<'_>) -> Option<Change> {
+    let item = match wire.what {
+        What::Profile => Item::profile(&wire.name)?,
+        What::Post => Item::post(&wire.name)?,
+        What::Repo => return Some(Change::Repo(wire.name.into())),
+    };
+    let known = match wire.state {
+        State::Found => Some(Known::Found(Arc::from(&*wire.value?))),
+        State::Missing => Some(Known::Missing),
+        State::Blocked => Some(Known::Blocked),
+        State::TakenDown => Some(Known::TakenDown),
+        State::Unknown => None,
+    };
+    Some(Change::Item(item, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_come_back_as_they_were_told() {
+        let profile = Item::profile("did:plc:a").unwrap();
+        let post = Item::post("at://did:plc:a/app.bsky.feed.post/k").unwrap();
+        let all = [
+            Change::Repo("did:plc:a".into()),
+            Change::Item(profile.clone(), Some(Known::Found(r#"{"handle":"a\"b"}"#.into()))),
+            Change::Item(profile, None),
+            Change::Item(post.clone(), Some(Known::Missing)),
+            Change::Item(post.clone(), Some(Known::TakenDown)),
+            Change::Item(post, Some(Known::Blocked)),
+        ];
+        let message = encode(&all);
+        assert!(message.len() <= all.iter().map(Change::size).sum());
+        assert_eq!(decode(&message).unwrap(), all);
+        for other in ["", "{}", r#"[{"what":"profile","name":"nobody","state":"missing"}]"#, r#"[{"what":"post"}]"#] {
+            assert_eq!(decode(other.as_bytes()), None, "{other}");
+        }
+    }
+}
