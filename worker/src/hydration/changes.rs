@@ -198,7 +198,7 @@ mod tests {
             Change::Item(post, Some(Known::Blocked)),
         ];
         let message = encode(&all);
-        assert!(message.len() <= all.iter().map(Change::size).sum());
+        assert!(message.len() <= all.iter().map(Change::size).sum::<usize>());
         assert_eq!(decode(&message).unwrap(), all);
         for other in ["", "{}", r#"[{"what":"profile","name":"nobody","state":"missing"}]"#, r#"[{"what":"post"}]"#] {
             assert_eq!(decode(other.as_bytes()), None, "{other}");

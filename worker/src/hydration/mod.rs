@@ -11,6 +11,7 @@ pub mod hydrator;
 pub mod item;
 pub mod limits;
 pub mod pacer;
+mod plain;
 pub mod references;
 pub mod report;
 mod view;

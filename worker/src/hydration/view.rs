@@ -3,11 +3,13 @@
 //! Both ways give the same JSON, so that nobody sees where an item came from:
 //! - a profile: `{"handle":…,"displayName":…,"avatar":…,"createdAt":…}`, the avatar as the content id of its blob; what
 //!   is not there is left out;
-//! - a post: `{"cid":…,"record":…}`, the record as its account wrote it.
+//! - a post: `{"cid":…,"record":…}`, the record as its account wrote it; one that is not plain is left out
+//!   ([`super::plain`]).
 //!
 //! Shapes: `app.bsky.actor.defs#profileViewDetailed` and `#profileViewBasic`, `app.bsky.feed.defs#postView`.
 
 use super::item::Item;
+use super::plain::is_plain;
 use crate::record::{Datum, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -70,7 +72,8 @@ pub(super) struct Profile<'a> {
 #[derive(Debug, Serialize)]
 struct Post<'a> {
     cid: &'a str,
-    record: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<&'a RawValue>,
 }
 
 impl ProfileView<'_> {
@@ -86,9 +89,9 @@ impl ProfileView<'_> {
 
     /// The profile's JSON.
     pub(super) fn json(&self) -> String {
-        let text = |text: &Option<Cow<'_, str>>| text.as_deref().filter(|text| !text.is_empty()).map(ToOwned::to_owned);
+        let text = |text: &Option<Cow<'_, str>>| text.as_deref().filter(|text| fits(text)).map(ToOwned::to_owned);
         let profile = Profile {
-            handle: Cow::Borrowed(&self.handle),
+            handle: handle(&self.handle),
             display_name: text(&self.display_name).map(Cow::Owned),
             avatar: self.avatar.as_deref().and_then(blob_of).map(Cow::Borrowed),
             created_at: text(&self.created_at).map(Cow::Owned),
@@ -100,7 +103,7 @@ impl ProfileView<'_> {
 impl<'a> Profile<'a> {
     /// The same, with another handle.
     pub(super) fn with_handle(self, handle: &'a str) -> Self {
-        Self { handle: Cow::Borrowed(handle), ..self }
+        Self { handle: self::handle(handle), ..self }
     }
 
     /// Its JSON.
@@ -112,7 +115,7 @@ impl<'a> Profile<'a> {
 impl PostView<'_> {
     /// The post's JSON.
     pub(super) fn json(&self) -> String {
-        serde_json::to_string(&Post { cid: &self.cid, record: self.record }).unwrap_or_default()
+        post(&self.cid, self.record)
     }
 }
 
@@ -120,11 +123,11 @@ impl PostView<'_> {
 pub(super) fn profile_of(handle: &str, record: &[u8]) -> String {
     let record = Record::new(record);
     let text = |datum: Datum| match datum {
-        Datum::Text(text) if !text.is_empty() => Some(Cow::Owned(text)),
+        Datum::Text(text) if fits(&text) => Some(Cow::Owned(text)),
         _ => None,
     };
     let profile = Profile {
-        handle: Cow::Borrowed(handle),
+        handle: self::handle(handle),
         display_name: text(record.text(&["displayName"])),
         avatar: text(record.blob(&["avatar"])),
         created_at: text(record.text(&["createdAt"])),
@@ -134,8 +137,22 @@ pub(super) fn profile_of(handle: &str, record: &[u8]) -> String {
 
 /// The post that a record is; `None` for one that is no JSON by itself.
 pub(super) fn post_of(cid: &str, record: &[u8]) -> Option<String> {
-    let record: &RawValue = serde_json::from_slice(record).ok()?;
-    serde_json::to_string(&Post { cid, record }).ok()
+    Some(post(cid, serde_json::from_slice(record).ok()?))
+}
+
+fn post(cid: &str, record: &RawValue) -> String {
+    let cid = if fits(cid) { cid } else { "" };
+    let record = Some(record).filter(|record| is_plain(record.get()));
+    serde_json::to_string(&Post { cid, record }).unwrap_or_default()
+}
+
+fn fits(text: &str) -> bool {
+    !text.is_empty() && !text.contains('\0')
+}
+
+/// As the protocol names a handle that is none (<https://atproto.com/specs/handle>).
+fn handle(handle: &str) -> Cow<'_, str> {
+    Cow::Borrowed(if fits(handle) { handle } else { "handle.invalid" })
 }
 
 /// The content id in the address of a picture: `…/img/avatar/plain/<did>/<cid>@jpeg`, with or without what follows `@`.
@@ -176,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_post_keeps_its_record_as_it_was_written() {
-        let record = r#"{"text":"a\u0000b","n":1E999}"#;
+        let record = r#"{ "text":"a\u00e9b", "n":1E99 }"#;
         let answer = format!(
             r#"{{"uri":"at://did:plc:a/app.bsky.feed.post/k","cid":"c","author":{{"did":"did:plc:a","handle":"h"}},"record":{record},"likeCount":1}}"#
         );
@@ -185,5 +202,6 @@ mod tests {
         assert_eq!(view.json(), expected);
         assert_eq!(post_of("c", record.as_bytes()), Some(expected));
         assert_eq!(post_of("c", b"{"), None);
+        assert_eq!(post_of("c", br#"{"text":"\u0000"}"#).unwrap(), r#"{"cid":"c"}"#);
     }
 }
