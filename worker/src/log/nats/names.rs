@@ -56,7 +56,7 @@ impl Names {
     /// Where workers tell each other what has changed of profiles and posts; in no stream.
     #[must_use]
     pub fn changes(&self) -> String {
-        self.prefix.replacen("tp.", "tph.", 1)
+        format!("{}.hydration", self.prefix)
     }
 
     /// The enriched stream.

@@ -30,9 +30,11 @@ pub(super) const HEADERS: usize = 4 << 10;
 const LEVEL: i32 = 3;
 
 /// How much of an event its message carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Content {
     Whole,
+    /// Without what was looked up.
+    Plain,
     /// Without the record, or the event that is no commit, and without the cid.
     Named,
     /// Only where it stood.
@@ -89,9 +91,15 @@ impl Encoder<'_> {
     }
 
     fn payload(&self, numbered: &Numbered, event: &Event, headers: &mut HeaderMap) -> Bytes {
-        for (content, omitted) in
-            [(Content::Whole, None), (Content::Named, Some("content")), (Content::Bare, Some("all"))]
-        {
+        for (content, omitted) in [
+            (Content::Whole, None),
+            (Content::Plain, Some("hydrated")),
+            (Content::Named, Some("content")),
+            (Content::Bare, Some("all")),
+        ] {
+            if content == Content::Plain && Hydrated::json(numbered.entry.hydrated.as_deref()).is_none() {
+                continue;
+            }
             let document = self.document(numbered, event, content);
             let Some((payload, encoding)) = self.fitting(document) else { continue };
             encoding.into_iter().for_each(|encoding| headers.insert(ENCODING, encoding));
@@ -134,12 +142,12 @@ impl Encoder<'_> {
             collection: commit.map(|commit| &*commit.collection),
             rkey: commit.map(|commit| &*commit.rkey),
             rev: event.rev().filter(|_| named),
-            cid: commit.and_then(|commit| commit.cid.as_deref()).filter(|_| content == Content::Whole),
+            cid: commit.and_then(|commit| commit.cid.as_deref()).filter(|_| content <= Content::Plain),
             hydration: Hydrated::word(hydrated),
         };
         // Texts and numbers in a struct always make JSON.
         let mut document = serde_json::to_vec(&head).unwrap_or_default();
-        if content == Content::Whole {
+        if content <= Content::Plain {
             match &event.body {
                 Body::Commit(commit) => splice(&mut document, "record", commit.record.as_deref()),
                 _ => splice(&mut document, "event", Some(&event.bytes)),
