@@ -10,6 +10,7 @@
 //! time to live bounds by how much.
 
 use super::item::Item;
+use jiff::Timestamp;
 use moka::sync::Cache as Bounded;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,18 @@ pub struct Entry {
     pub at: Instant,
     /// The same by the wall clock, in microseconds since the Unix epoch.
     pub at_us: i64,
+}
+
+impl Entry {
+    /// What was known at a time by the wall clock, in microseconds since the Unix epoch.
+    #[must_use]
+    pub fn as_of(known: Known, at_us: i64) -> Self {
+        let now_us = Timestamp::now().as_microsecond();
+        let age = Duration::from_micros(u64::try_from(now_us.saturating_sub(at_us)).unwrap_or_default());
+        let now = Instant::now();
+        // What is older than the machine is old, however old.
+        Self { known, at: now.checked_sub(age).unwrap_or(now), at_us: at_us.min(now_us) }
+    }
 }
 
 /// What is known of items.

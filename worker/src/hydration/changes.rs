@@ -3,8 +3,8 @@
 //! A worker tells the others of the changes that it sees, as a list in JSON:
 //!
 //! ```json
-//! [{"what":"profile","name":"did:plc:…","state":"found","value":"{…}"},{"what":"post","name":"at://…","state":"missing"},
-//!  {"what":"repo","name":"did:plc:…","state":"unknown"}]
+//! [{"what":"profile","name":"did:plc:…","state":"found","at_us":1,"value":"{…}"},
+//!  {"what":"post","name":"at://…","state":"missing","at_us":1}, {"what":"repo","name":"did:plc:…","state":"unknown"}]
 //! ```
 //!
 //! A message that is lost is no harm beyond the time to live: it bounds how old what is known may be.
@@ -12,18 +12,16 @@
 use super::cache::{Cache, Entry, Known};
 use super::item::{Item, Kind};
 use super::view::{self, Profile};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
-use tokio::time::Instant;
 use turbo_core::event::{Body, Commit, Event, Operation};
 
 /// A change that the stream tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// What an item is now; `None` where that is not told.
-    Item(Item, Option<Known>),
+    /// What an item is, and since when by the wall clock (microseconds since the Unix epoch); `None` where that is not told.
+    Item(Item, Option<(Known, i64)>),
     /// All of a repository may have changed: its profile and its posts.
     Repo(Box<str>),
 }
@@ -32,7 +30,9 @@ impl Change {
     /// Tells the cache.
     pub fn apply(&self, cache: &Cache) {
         match self {
-            Self::Item(item, known) => cache.changed(item, known.clone().map(now)),
+            Self::Item(item, known) => {
+                cache.changed(item, known.clone().map(|(known, at_us)| Entry::as_of(known, at_us)));
+            }
             Self::Repo(did) => cache.repo_changed(did),
         }
     }
@@ -41,30 +41,36 @@ impl Change {
     #[must_use]
     pub fn size(&self) -> usize {
         let value = match self {
-            Self::Item(item, Some(Known::Found(json))) => item.name().len() + 2 * json.len(),
+            Self::Item(item, Some((Known::Found(json), _))) => item.name().len() + 2 * json.len(),
             Self::Item(item, _) => item.name().len(),
             Self::Repo(did) => did.len(),
         };
-        64 + value
+        96 + value
     }
 }
 
-/// What an event changes of what is known. `known` gives what is known of a profile, however old: what has changed since
-/// would have been told.
-pub(super) fn changes(event: &Event, known: impl Fn(&Item) -> Option<Arc<str>>) -> Vec<Change> {
+/// What an event changes of what is known; it was appended to the log at this time. `known` gives what is known of a profile
+/// and since when, however old: what has changed since would have been told.
+///
+/// An event is known from when it was appended, not from when it was read: a later one may have been committed by another
+/// worker long before. What is put together of two times is as old as the older one.
+pub(super) fn changes(event: &Event, at_us: i64, known: impl Fn(&Item) -> Option<(Arc<str>, i64)>) -> Vec<Change> {
     let did = &*event.key;
     let profile = |value: &dyn Fn(Profile<'_>) -> Option<String>| {
         let item = Item::profile(did)?;
-        let value = known(&item).and_then(|json| value(serde_json::from_str(&json).ok()?));
-        Some(Change::Item(item, value.map(|json| Known::Found(json.into()))))
+        let value = known(&item).and_then(|(json, since_us)| {
+            let json = value(serde_json::from_str(&json).ok()?)?;
+            Some((Known::Found(json.into()), since_us.min(at_us)))
+        });
+        Some(Change::Item(item, value))
     };
     let gone = |known: Known| {
-        let profile = Item::profile(did).map(|item| Change::Item(item, Some(known)));
+        let profile = Item::profile(did).map(|item| Change::Item(item, Some((known, at_us))));
         [Change::Repo(did.into())].into_iter().chain(profile).collect()
     };
     match &event.body {
         Body::Commit(commit) => match &*commit.collection {
-            "app.bsky.feed.post" => post(did, commit).into_iter().collect(),
+            "app.bsky.feed.post" => post(did, commit, at_us).into_iter().collect(),
             // A record does not say the handle: only where that is known the profile is known too.
             "app.bsky.actor.profile" if &*commit.rkey == "self" => {
                 let record = commit.record.as_deref().unwrap_or(b"{}");
@@ -84,7 +90,7 @@ pub(super) fn changes(event: &Event, known: impl Fn(&Item) -> Option<Arc<str>>) 
     }
 }
 
-fn post(did: &str, commit: &Commit) -> Option<Change> {
+fn post(did: &str, commit: &Commit, at_us: i64) -> Option<Change> {
     let item = Item::post(&format!("at://{did}/{}/{}", commit.collection, commit.rkey))?;
     let known = match (&commit.record, commit.operation) {
         (None, _) | (_, Operation::Delete) => Some(Known::Missing),
@@ -92,12 +98,7 @@ fn post(did: &str, commit: &Commit) -> Option<Change> {
             view::post_of(commit.cid.as_deref().unwrap_or_default(), record).map(|json| Known::Found(json.into()))
         }
     };
-    Some(Change::Item(item, known))
-}
-
-/// What the stream tells now.
-pub(super) fn now(known: Known) -> Entry {
-    Entry { known, at: Instant::now(), at_us: Timestamp::now().as_microsecond() }
+    Some(Change::Item(item, known.map(|known| (known, at_us))))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,6 +107,8 @@ struct Wire<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     state: State,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_us: Option<i64>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     value: Option<Cow<'a, str>>,
 }
@@ -146,21 +149,22 @@ pub fn decode(message: &[u8]) -> Option<Vec<Change>> {
 fn wire(change: &Change) -> Wire<'_> {
     match change {
         Change::Repo(did) => {
-            Wire { what: What::Repo, name: Cow::Borrowed(did), state: State::Unknown, value: None }
+            Wire { what: What::Repo, name: Cow::Borrowed(did), state: State::Unknown, at_us: None, value: None }
         }
         Change::Item(item, known) => {
             let what = match item.kind() {
                 Kind::Profile => What::Profile,
                 Kind::Post => What::Post,
             };
-            let (state, value) = match known {
+            let (state, value) = match known.as_ref().map(|(known, _)| known) {
                 None => (State::Unknown, None),
                 Some(Known::Found(json)) => (State::Found, Some(Cow::Borrowed(&**json))),
                 Some(Known::Missing) => (State::Missing, None),
                 Some(Known::Blocked) => (State::Blocked, None),
                 Some(Known::TakenDown) => (State::TakenDown, None),
             };
-            Wire { what, name: Cow::Borrowed(item.name()), state, value }
+            let at_us = known.as_ref().map(|(_, at_us)| *at_us);
+            Wire { what, name: Cow::Borrowed(item.name()), state, at_us, value }
         }
     }
 }
@@ -178,6 +182,10 @@ fn change(wire: Wire<'_>) -> Option<Change> {
         State::TakenDown => Some(Known::TakenDown),
         State::Unknown => None,
     };
+    let known = match known {
+        Some(known) => Some((known, wire.at_us?)),
+        None => None,
+    };
     Some(Change::Item(item, known))
 }
 
@@ -191,11 +199,11 @@ mod tests {
         let post = Item::post("at://did:plc:a/app.bsky.feed.post/k").unwrap();
         let all = [
             Change::Repo("did:plc:a".into()),
-            Change::Item(profile.clone(), Some(Known::Found(r#"{"handle":"a\"b"}"#.into()))),
+            Change::Item(profile.clone(), Some((Known::Found(r#"{"handle":"a\"b"}"#.into()), 1_782_864_000_000_000))),
             Change::Item(profile, None),
-            Change::Item(post.clone(), Some(Known::Missing)),
-            Change::Item(post.clone(), Some(Known::TakenDown)),
-            Change::Item(post, Some(Known::Blocked)),
+            Change::Item(post.clone(), Some((Known::Missing, 7))),
+            Change::Item(post.clone(), Some((Known::TakenDown, 7))),
+            Change::Item(post, Some((Known::Blocked, 7))),
         ];
         let message = encode(&all);
         assert!(message.len() <= all.iter().map(Change::size).sum::<usize>());

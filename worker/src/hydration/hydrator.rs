@@ -52,11 +52,12 @@ impl Hydrator {
         changes.iter().for_each(|change| change.apply(&self.cache));
     }
 
-    /// Takes an event of a slice: learns from it where it is `new`, and says what is known of its record; `None` where the
-    /// slice looks nothing up, or there is no record. What is read again is older than what was learned since.
-    pub fn take(&self, slice: u16, event: &Event, new: bool) -> Option<Hydrated> {
-        if new {
-            self.learn(event);
+    /// Takes an event of a slice: learns from it where it is new, and says what is known of its record; `None` where the
+    /// slice looks nothing up, or there is no record. `new` is when it was appended to the log, in microseconds since the
+    /// Unix epoch; what is read again is older than what was learned since.
+    pub fn take(&self, slice: u16, event: &Event, new: Option<i64>) -> Option<Hydrated> {
+        if let Some(at_us) = new {
+            self.learn(event, at_us);
         }
         let Body::Commit(commit) = &event.body else { return None };
         let references = self.references(slice, &event.key, &commit.collection, commit.record.as_deref()?)?;
@@ -104,8 +105,8 @@ impl Hydrator {
     }
 
     /// What an event changes of what is known is known from now on, and told to the others.
-    fn learn(&self, event: &Event) {
-        for change in changes(event, |item| self.profile(item)) {
+    fn learn(&self, event: &Event, at_us: i64) {
+        for change in changes(event, at_us, |item| self.profile(item)) {
             change.apply(&self.cache);
             if let Some(told) = &self.told {
                 // Where they do not keep up, the time to live bounds what they miss.
@@ -115,9 +116,10 @@ impl Hydrator {
     }
 
     /// What is known of a profile, however old.
-    fn profile(&self, item: &Item) -> Option<Arc<str>> {
-        match self.cache.get(item, Duration::MAX)?.known {
-            Known::Found(json) => Some(json),
+    fn profile(&self, item: &Item) -> Option<(Arc<str>, i64)> {
+        let Entry { known, at_us, .. } = self.cache.get(item, Duration::MAX)?;
+        match known {
+            Known::Found(json) => Some((json, at_us)),
             Known::Missing | Known::Blocked | Known::TakenDown => None,
         }
     }
@@ -141,12 +143,19 @@ fn count(references: &References, missing: &[Item]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hydration::changes::now;
     use bytes::Bytes;
     use serde_json::{Value, json};
     use turbo_core::wire::{Frame, decode};
 
     const TTL: Duration = Duration::from_secs(600);
+
+    fn now_us() -> Option<i64> {
+        Some(jiff::Timestamp::now().as_microsecond())
+    }
+
+    fn now(known: Known) -> Entry {
+        Entry::as_of(known, now_us().unwrap())
+    }
 
     fn hydrator() -> Hydrator {
         let cache = Arc::new(Cache::new(1 << 20, TTL));
@@ -191,7 +200,7 @@ mod tests {
     }
 
     fn document(hydrator: &Hydrator, event: &Event) -> (Hydration, Value) {
-        let hydrated = hydrator.take(1, event, true).unwrap();
+        let hydrated = hydrator.take(1, event, now_us()).unwrap();
         (hydrated.hydration, hydrated.document.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default())
     }
 
@@ -200,16 +209,16 @@ mod tests {
         let hydrator = hydrator();
         assert_eq!(document(&hydrator, &like("a")), (Hydration::None, Value::Null));
         assert_eq!(hydrator.handle.waiting(), (3, 0), "who likes, what is liked, and who wrote it");
-        assert_eq!(hydrator.take(0, &like("b"), true), None);
+        assert_eq!(hydrator.take(0, &like("b"), now_us()), None);
         assert_eq!(hydrator.handle.waiting(), (3, 0), "a slice that looks nothing up wants nothing");
         let deleted = commit("me", "delete", "app.bsky.feed.like", "l", &Value::Null);
-        assert_eq!(hydrator.take(1, &deleted, true), None);
+        assert_eq!(hydrator.take(1, &deleted, now_us()), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_post_that_passes_is_known_to_the_likes_after_it() {
         let hydrator = hydrator();
-        hydrator.take(0, &post("a", "create", "hello"), true);
+        hydrator.take(0, &post("a", "create", "hello"), now_us());
         answered(&hydrator, "me", "me.example");
         let (hydration, shown) = document(&hydrator, &like("a"));
         assert_eq!((hydration, &shown["subject"]["post"]["record"]["text"]), (Hydration::Partial, &json!("hello")));
@@ -217,9 +226,9 @@ mod tests {
         let (hydration, shown) = document(&hydrator, &like("a"));
         assert_eq!(hydration, Hydration::Full);
         assert_eq!(shown["subject"]["author"]["profile"]["handle"], "a.example");
-        hydrator.take(0, &post("a", "update", "hello again"), true);
+        hydrator.take(0, &post("a", "update", "hello again"), now_us());
         assert_eq!(document(&hydrator, &like("a")).1["subject"]["post"]["record"]["text"], "hello again");
-        hydrator.take(0, &post("a", "delete", ""), true);
+        hydrator.take(0, &post("a", "delete", ""), now_us());
         assert_eq!(document(&hydrator, &like("a")).1["subject"]["state"], "missing");
     }
 
@@ -229,18 +238,18 @@ mod tests {
         let profile =
             |name: &str| commit("me", "update", "app.bsky.actor.profile", "self", &json!({"displayName": name}));
         let author = |hydrator: &Hydrator| document(hydrator, &like("a")).1["author"].clone();
-        hydrator.take(0, &profile("new"), true);
+        hydrator.take(0, &profile("new"), now_us());
         assert_eq!(author(&hydrator), Value::Null, "the handle is not known");
         answered(&hydrator, "me", "me.example");
-        hydrator.take(0, &profile("newer"), true);
+        hydrator.take(0, &profile("newer"), now_us());
         assert_eq!(author(&hydrator)["profile"], json!({"handle": "me.example", "displayName": "newer"}));
         let identity = |handle: Option<&str>| {
             let did = "did:plc:me";
             event("me", "identity", json!({"did": did, "handle": handle, "seq": 1, "time": "2026-07-01T00:00:00Z"}))
         };
-        hydrator.take(0, &identity(Some("you.example")), true);
+        hydrator.take(0, &identity(Some("you.example")), now_us());
         assert_eq!(author(&hydrator)["profile"], json!({"handle": "you.example", "displayName": "newer"}));
-        hydrator.take(0, &identity(None), true);
+        hydrator.take(0, &identity(None), now_us());
         assert_eq!(author(&hydrator), Value::Null);
     }
 
@@ -251,15 +260,15 @@ mod tests {
             let content = json!({"active": active, "did": "did:plc:a", "status": status, "seq": 1, "time": "2026-07-01T00:00:00Z"});
             event("a", "account", content)
         };
-        hydrator.take(0, &post("a", "create", "hello"), true);
+        hydrator.take(0, &post("a", "create", "hello"), now_us());
         answered(&hydrator, "a", "a.example");
         answered(&hydrator, "me", "me.example");
         assert_eq!(document(&hydrator, &like("a")).0, Hydration::Full);
-        hydrator.take(0, &account(false, Some("takendown")), true);
+        hydrator.take(0, &account(false, Some("takendown")), now_us());
         let (hydration, shown) = document(&hydrator, &like("a"));
         assert_eq!((hydration, &shown["subject"]["state"]), (Hydration::Partial, &json!("unknown")));
         assert_eq!(shown["subject"]["author"]["state"], "takendown");
-        hydrator.take(0, &account(true, None), true);
+        hydrator.take(0, &account(true, None), now_us());
         assert_eq!(document(&hydrator, &like("a")).1["subject"]["author"]["state"], "unknown");
     }
 }

@@ -6,6 +6,7 @@ pub mod nats;
 use crate::hydration::hydrator::Hydrator;
 use crate::telemetry::trace::TraceContext;
 use bytes::Bytes;
+use jiff::Timestamp;
 use std::sync::Arc;
 use turbo_core::event::Event;
 use turbo_core::fold::Logged;
@@ -70,13 +71,15 @@ pub struct Entry {
     /// What was known of what its record points at, where its slice looks that up. It is in no log: whoever commits the
     /// entry puts it here.
     pub hydrated: Option<Arc<Hydrated>>,
+    /// When it was appended, in microseconds since the Unix epoch, where the log says that.
+    pub appended_us: Option<i64>,
 }
 
 impl Entry {
     /// An entry as it comes from the log.
     #[must_use]
     pub fn new(seq: u64, shard: Shard, item: Arc<Item>) -> Self {
-        Self { seq, shard, item, hydrated: None }
+        Self { seq, shard, item, hydrated: None, appended_us: None }
     }
 
     /// The event with what is known of it, if it is one.
@@ -89,7 +92,8 @@ impl Entry {
     /// Puts what is known beside the entry, and learns from it where it is `new`.
     pub fn hydrate(&mut self, hydrator: &Hydrator, new: bool) {
         if let Some(event) = self.item.event() {
-            self.hydrated = hydrator.take(self.shard.slice, event, new).map(Arc::new);
+            let appended_us = || self.appended_us.unwrap_or_else(|| Timestamp::now().as_microsecond());
+            self.hydrated = hydrator.take(self.shard.slice, event, new.then(appended_us)).map(Arc::new);
         }
     }
 }

@@ -60,6 +60,8 @@ pub struct Message {
     pub item: Option<Item>,
     /// Where the source was read to; `None` where no event was there before it.
     pub position: Option<SourcePosition>,
+    /// When the server took it, in microseconds since the Unix epoch, where whoever read it knows.
+    pub appended_us: Option<i64>,
 }
 
 /// Writes messages: remembers where the source was read to, since what is no event does not tell it.
@@ -162,7 +164,7 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
     let position = |(time_us, id)| SourcePosition { host: host.to_owned(), cursor, time_us, id };
     let Some(number) = text(NUMBER) else {
         return match at {
-            Some(at) => Ok(Message { seq, number: 0, item: None, position: Some(position(at)) }),
+            Some(at) => Ok(Message { seq, number: 0, item: None, position: Some(position(at)), appended_us: None }),
             None => Err(broken("neither Turbo-N nor Turbo-At is there")),
         };
     };
@@ -192,7 +194,7 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
     };
     let trace = text(TRACEPARENT).and_then(TraceContext::parse).map(Arc::new);
     let item = Some(Item { content, host: host.into(), marks, trace });
-    Ok(Message { seq, number, item, position: at.map(position) })
+    Ok(Message { seq, number, item, position: at.map(position), appended_us: None })
 }
 
 /// Reads a message of a shard; one whose payload is broken becomes a dead letter there.
@@ -204,7 +206,7 @@ pub(super) fn read_for_shard(seq: u64, headers: Option<&HeaderMap>, payload: Byt
         let number = number(seq, headers.ok_or_else(|| Broken { seq, what: "it has no headers".into() })?)?;
         let content = Content::Unreadable { bytes: payload, reason: broken.to_string() };
         let item = Some(Item { content, host: "".into(), marks: Vec::new(), trace: None });
-        Ok(Message { seq, number, item, position: None })
+        Ok(Message { seq, number, item, position: None, appended_us: None })
     })
 }
 

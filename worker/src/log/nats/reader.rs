@@ -160,7 +160,8 @@ impl ShardReader {
             self.messages = None;
             return Ok(());
         };
-        let seq = received.info().map_err(|error| failed(&*error))?.stream_sequence;
+        let info = received.info().map_err(|error| failed(&*error))?;
+        let (seq, appended_us) = (info.stream_sequence, (info.published.unix_timestamp_nanos() / 1000) as i64);
         if seq <= self.at.behind.seq {
             return Ok(());
         }
@@ -169,6 +170,7 @@ impl ShardReader {
             self.at.behind.number = Some(0);
         }
         let message = message::read_for_shard(seq, received.headers.as_ref(), received.payload.clone())?;
+        let message = Message { appended_us: Some(appended_us), ..message };
         let follows = self.at.behind.number.is_none_or(|number| message.number == number + 1);
         if follows || self.at.is_missing(seq).await? {
             self.at.suspect = None;
