@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use turbo_sim::{
-    DEFAULT_START_US, Flavour, HostConfig, Kind, Network, NetworkConfig, Pace, Recording, Schedule, TimeCursors, Wire,
+    AppViewConfig, DEFAULT_START_US, Flavour, HostConfig, Kind, Network, NetworkConfig, Pace, Recording, Schedule, TimeCursors, Wire,
 };
 
 /// What a host keeps where nobody says: some minutes of the network at 500 events per second.
@@ -26,6 +26,9 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<()> {
             network.prepare(host, (*wire).into())?;
         }
         stdout::line(&network.url(host));
+    }
+    if let Some(url) = network.appview_url() {
+        stdout::line(&url);
     }
     if let Some(seed) = args.faults {
         let kinds = if args.fault_kinds.is_empty() { Kind::clean() } else { args.fault_kinds };
@@ -65,6 +68,13 @@ fn config(args: &ServeArgs) -> anyhow::Result<NetworkConfig> {
         address: args.address,
         port: args.port,
         loading: args.loading,
+        appview: args.appview.map(|port| AppViewConfig {
+            seed: args.world.seed,
+            port,
+            limit: args.appview_requests,
+            window: args.appview_window,
+            ..AppViewConfig::default()
+        }),
         v1_dictionary: args.v1_dictionary.as_deref().map(read).transpose()?,
         v2_dictionary: args.v2_dictionary.as_deref().map(read).transpose()?,
         ..NetworkConfig::default()
