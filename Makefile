@@ -16,7 +16,7 @@ test: ## Runs every test, and says what is skipped
 	cargo test --workspace
 
 .PHONY: oracle
-oracle: ## The sharded data plane under faults against the truth: SEED=… EVENTS=… (WORKERS, NATS, FAULTS, RATE, KEEP)
+oracle: ## The sharded data plane under faults against the truth: SEED=… EVENTS=… (WORKERS, NATS, FAULTS, RATE, HYDRATE, KEEP)
 	@scripts/oracle.sh
 
 .PHONY: lint

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The oracle, long: SEED (any), EVENTS (1000000), WORKERS (6), NATS (1 or 3), FAULTS, RATE, KEEP=1.
+# The oracle, long: SEED (any), EVENTS (1000000), WORKERS (6), NATS (1 or 3), FAULTS, RATE, HYDRATE=1, KEEP=1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/tools.sh test

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::time::Duration;
-use turbo_sim::Fault;
+use turbo_sim::{Fault, Mood};
 
 /// Something that goes wrong. A `which` is counted among the processes that run at that moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub enum Act {
     Slow { server: Server, each: Duration, lasts: Duration },
     /// What S3 answers to the next requests.
     S3 { how: S3Fault, requests: usize },
+    /// The AppView has bad manners for so long.
+    AppView { mood: Mood, lasts: Duration },
     /// A host of the source has a fault: the one that was read last, or one so many behind it.
     Source { behind: usize, fault: Fault },
 }
@@ -131,6 +133,7 @@ impl fmt::Display for Act {
                 write!(f, "{server} is slow by {each:.1?} a piece for {lasts:.1?}")
             }
             Self::S3 { how, requests } => write!(f, "the next {requests} requests to S3 are {how}"),
+            Self::AppView { mood, lasts } => write!(f, "the AppView is {mood:?} for {lasts:.1?}"),
             Self::Source { behind: 0, fault } => write!(f, "the host that is read: {fault}"),
             Self::Source { behind, fault } => write!(f, "host {behind} behind the one that is read: {fault}"),
         }

@@ -34,7 +34,12 @@ pub struct Addresses {
     pub high_water: u64,
     /// The enriched stream must hold everything.
     pub enriched_gibibytes: u64,
+    /// The URL of the AppView, where records are to be hydrated.
+    pub appview: Option<String>,
 }
+
+/// Calls to the AppView in a second, of all workers together.
+pub const REQUESTS: u32 = 100;
 
 /// Writes the pipeline file.
 ///
@@ -54,13 +59,16 @@ pub fn write(folder: &Path, at: &Addresses) -> std::io::Result<Launch> {
 fn yaml(at: &Addresses) -> String {
     let nats: Vec<String> = at.nats.iter().map(|address| format!("nats://{address}")).collect();
     let (nats, replicas) = (nats.join(","), at.nats.len());
-    let (hosts, from_us, slices, high_water) = (&at.hosts, at.from_us, slices::yaml(), at.high_water);
+    let (hosts, from_us, slices, high_water) = (&at.hosts, at.from_us, slices::yaml(at.appview.is_some()), at.high_water);
     let archive = at.s3.as_ref().map_or_else(String::new, |(endpoint, ..)| {
         format!(
             "    archive: {{ s3: {{ bucket: {BUCKET}, prefix: test, region: us-east-1, endpoint: \"{endpoint}\", \
              accessKeyIdFrom: {{ env: TURBO_S3_ID }}, secretAccessKeyFrom: {{ env: TURBO_S3_SECRET }} }}, \
              roll: {{ size: 1Mi, age: 5s }} }}\n"
         )
+    });
+    let hydration = at.appview.as_ref().map_or_else(String::new, |url| {
+        format!("  hydration: {{ hosts: [\"{url}\"], requestsPerSecond: {REQUESTS} }}\n")
     });
     let bytes = at.enriched_gibibytes;
     let enriched =
@@ -72,7 +80,7 @@ metadata: {{ name: {NAME} }}
 spec:
   source: {{ jetstream: {{ version: v2, endpoints: {hosts:?}, cursor: {from_us}, silence: 2s }} }}
   slices: {slices}
-  log: {{ nats: {{ url: \"{nats}\", stream: {{ replicas: {replicas}, maxBytes: 1Gi, highWater: {high_water} }} }} }}
+{hydration}  log: {{ nats: {{ url: \"{nats}\", stream: {{ replicas: {replicas}, maxBytes: 1Gi, highWater: {high_water} }} }} }}
   sinks:
     postgres: {{ urlFrom: {{ env: TURBO_PG }}, connections: 4 }}
 {archive}{enriched}  workers: {{ drain: {}s, lease: {}s }}

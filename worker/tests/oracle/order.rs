@@ -26,6 +26,8 @@ pub struct Wrong {
     pub out_of_order: u64,
     /// Whatever else differs from the truth.
     pub different: u64,
+    /// What is shown of something else is older than it may be.
+    pub stale: u64,
     pub examples: Vec<String>,
 }
 
@@ -36,6 +38,7 @@ pub enum Kind {
     Duplicated,
     OutOfOrder,
     Different,
+    Stale,
 }
 
 impl Wrong {
@@ -46,6 +49,7 @@ impl Wrong {
             Kind::Duplicated => &mut self.duplicated,
             Kind::OutOfOrder => &mut self.out_of_order,
             Kind::Different => &mut self.different,
+            Kind::Stale => &mut self.stale,
         };
         *count += 1;
         if *count <= EXAMPLES as u64 {
@@ -54,6 +58,7 @@ impl Wrong {
                 Kind::Duplicated => "duplicated",
                 Kind::OutOfOrder => "out of order",
                 Kind::Different => "different",
+                Kind::Stale => "stale",
             };
             self.examples.push(format!("{name}: {}", example()));
         }
@@ -61,7 +66,7 @@ impl Wrong {
 
     /// Whether nothing is.
     pub fn is_nothing(&self) -> bool {
-        (self.lost, self.duplicated, self.out_of_order, self.different) == (0, 0, 0, 0)
+        (self.lost, self.duplicated, self.out_of_order, self.different, self.stale) == (0, 0, 0, 0, 0)
     }
 
     /// Adds what is wrong elsewhere.
@@ -70,6 +75,7 @@ impl Wrong {
         self.duplicated += other.duplicated;
         self.out_of_order += other.out_of_order;
         self.different += other.different;
+        self.stale += other.stale;
         self.examples.extend(other.examples);
     }
 }

@@ -173,6 +173,10 @@ impl<'a> Run<'a> {
                 self.stage.fail_s3(how, requests);
                 String::new()
             }
+            Act::AppView { mood, lasts } => {
+                self.stage.network.appview_mood(mood, lasts);
+                String::new()
+            }
             Act::Source { behind, ref fault } => {
                 let host = (self.read_last.0 + behind) % self.stage.network.hosts();
                 let fell = self.stage.network.fault(host, fault);

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng as Dice;
 use std::fmt;
 use std::time::Duration;
-use turbo_sim::Kind as SourceKind;
+use turbo_sim::{Kind as SourceKind, Mood};
 
 /// What the faults can fall on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct There {
     pub hosts: usize,
     /// Whether the archive is in S3.
     pub s3: bool,
+    /// Whether there is an AppView.
+    pub appview: bool,
     /// After so long without a heartbeat a process is gone.
     pub lease: Duration,
 }
@@ -59,10 +61,11 @@ pub enum Kind {
     SourceDown,
     SourceAnew,
     SourceOther,
+    AppView,
 }
 
 /// How often each kind is met, and whether it costs little time.
-const KINDS: [(Kind, f64, bool); 24] = [
+const KINDS: [(Kind, f64, bool); 25] = [
     (Kind::KillWorker, 12.0, true),
     (Kind::KillIngester, 8.0, true),
     (Kind::PauseWorker, 8.0, true),
@@ -87,7 +90,11 @@ const KINDS: [(Kind, f64, bool); 24] = [
     (Kind::SourceDown, 5.0, true),
     (Kind::SourceAnew, 4.0, true),
     (Kind::SourceOther, 8.0, true),
+    (Kind::AppView, 12.0, true),
 ];
+
+/// What an AppView does that says nothing wrong: one that lies can not be told from one that knows better.
+const MOODS: [Mood; 6] = [Mood::Down, Mood::Broken, Mood::SlowLoris, Mood::Malformed, Mood::Huge, Mood::Busy];
 
 /// Faults of the source that leave no frame that means nothing: what such a frame leaves is no event, which the truth
 /// does not know.
@@ -137,6 +144,7 @@ pub fn kind(act: &Act) -> Kind {
         Act::Cut { server, .. } => of(*server, [Kind::CutNats, Kind::CutPostgres, Kind::S3Request]),
         Act::Slow { server, .. } => of(*server, [Kind::SlowNats, Kind::SlowPostgres, Kind::SlowS3]),
         Act::S3 { .. } => Kind::S3Request,
+        Act::AppView { .. } => Kind::AppView,
         Act::Source { fault, .. } => match SourceKind::of(fault) {
             SourceKind::Cut => Kind::SourceCut,
             SourceKind::Down => Kind::SourceDown,
@@ -163,6 +171,7 @@ fn fits(kind: Kind, there: &There) -> bool {
     match kind {
         Kind::RestartS3 | Kind::SlowS3 | Kind::S3Request => there.s3,
         Kind::Scale => there.workers > 1,
+        Kind::AppView => there.appview,
         _ => true,
     }
 }
@@ -197,6 +206,7 @@ fn act(kind: Kind, there: &There, dice: &mut Dice) -> Act {
         Kind::RestartS3 => Act::Restart { server: S3, down },
         Kind::SlowS3 => slow(S3, dice),
         Kind::S3Request => Act::S3 { how: s3(dice), requests: dice.random_range(1..=6) },
+        Kind::AppView => Act::AppView { mood: pick(&MOODS, dice), lasts },
         Kind::SourceCut => source(&[SourceKind::Cut], there, dice),
         Kind::SourceDown => source(&[SourceKind::Down], there, dice),
         Kind::SourceAnew => source(&[SourceKind::NewSequences], there, dice),

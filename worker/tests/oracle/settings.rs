@@ -18,13 +18,15 @@ pub struct Settings {
     pub faults: usize,
     /// Events of the world in a second of wall time.
     pub rate: u64,
+    /// Whether records are hydrated.
+    pub hydrate: bool,
     /// Leaves the folder with logs, the pipeline file and the archive where it is.
     pub keep: bool,
 }
 
 /// What `cargo test` runs.
 pub const SHORT: Settings =
-    Settings { seed: 1, events: 20_000, workers: 3, nats: 1, faults: 12, rate: 800, keep: false };
+    Settings { seed: 1, events: 20_000, workers: 3, nats: 1, faults: 12, rate: 800, hydrate: false, keep: false };
 /// From so many events on, every kind of fault is in the schedule.
 pub const LONG: u64 = 100_000;
 
@@ -50,7 +52,8 @@ impl Settings {
             nats,
             faults: number(&variable, "FAULTS", faults, 0..=100_000)?,
             rate: number(&variable, "RATE", if long { 2000 } else { SHORT.rate }, 10..=100_000)?,
-            keep: variable("KEEP").is_some_and(|keep| !matches!(&*keep, "" | "0")),
+            hydrate: switch(&variable, "HYDRATE"),
+            keep: switch(&variable, "KEEP"),
         })
     }
 
@@ -64,8 +67,13 @@ impl fmt::Display for Settings {
     /// The command that runs it again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, events, workers, nats, faults, rate, .. } = self;
-        write!(f, "make oracle SEED={seed} EVENTS={events} WORKERS={workers} NATS={nats} FAULTS={faults} RATE={rate}")
+        write!(f, "make oracle SEED={seed} EVENTS={events} WORKERS={workers} NATS={nats} FAULTS={faults} RATE={rate}")?;
+        if self.hydrate { f.write_str(" HYDRATE=1") } else { Ok(()) }
     }
+}
+
+fn switch(variable: impl Fn(&str) -> Option<String>, name: &str) -> bool {
+    variable(name).is_some_and(|value| !matches!(&*value, "" | "0"))
 }
 
 fn number<N: FromStr + PartialOrd + fmt::Display>(

@@ -18,6 +18,11 @@ pub const SLICES: [Slice; 3] = [
     Slice { name: "rest", collections: None, partitions: 5 },
 ];
 
+/// The slices that look up what their records point at, where a run is to.
+pub const HYDRATED: [&str; 2] = ["posts", "rest"];
+/// How long what was looked up counts: some of it expires in every run.
+pub const TTL: &str = "20s";
+
 /// The slice of that name.
 pub fn named(name: &str) -> Option<usize> {
     SLICES.iter().position(|slice| slice.name == name)
@@ -43,10 +48,14 @@ pub fn partition(did: &str, slice: usize) -> u16 {
 }
 
 /// `slices: […]` of the pipeline file.
-pub fn yaml() -> String {
+pub fn yaml(hydrates: bool) -> String {
+    let hydrate = format!(
+        ", hydrate: {{author: {TTL}, mentions: {TTL}, reply: {TTL}, quote: {TTL}, subject: {TTL}}}"
+    );
     let slice = |slice: &Slice| {
         let collections = slice.collections.map(|list| format!("collections: [{}], ", list.join(", ")));
-        format!("{{name: {}, {}partitions: {}}}", slice.name, collections.unwrap_or_default(), slice.partitions)
+        let hydrate = if hydrates && HYDRATED.contains(&slice.name) { &*hydrate } else { "" };
+        format!("{{name: {}, {}partitions: {}{hydrate}}}", slice.name, collections.unwrap_or_default(), slice.partitions)
     };
     format!("[{}]", SLICES.iter().map(slice).collect::<Vec<_>>().join(", "))
 }

@@ -1,13 +1,13 @@
 //! Everything around the pipeline: the network with its truth, the servers, and a proxy before each of them.
 
 use crate::act::{Cut, S3Fault, Server};
-use crate::manifest::{ARCHIVE, Addresses, BUCKET, DATABASE, NAME};
+use crate::manifest::{ARCHIVE, Addresses, BUCKET, DATABASE, NAME, REQUESTS};
 use crate::proxy::{Proxy, S3Proxy};
 use crate::settings::Settings;
 use std::io;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use turbo_sim::{HostConfig, Network, NetworkConfig, Pace, WorldConfig};
+use turbo_sim::{AppViewConfig, HostConfig, Network, NetworkConfig, Pace, WorldConfig};
 use turbo_testkit::{Nats, NatsCluster, Postgres, S3};
 
 /// World time goes so many times as fast as the clock: windows of minutes pass in seconds.
@@ -15,6 +15,10 @@ const SPEED: u64 = 20;
 /// 2025-01-01T00:00:00Z.
 const START_US: i64 = 1_735_689_600_000_000;
 pub const HOSTS: usize = 3;
+/// The window in which the AppView counts.
+const WINDOW: Duration = Duration::from_secs(10);
+/// What the calls of a window may be above the rate: one of each worker that was there in it.
+const SPARE: u32 = 20;
 
 /// What the pipeline is run against.
 pub struct Stage {
@@ -56,7 +60,7 @@ impl Stage {
             s3.create_bucket(BUCKET);
         }
         let world = world(settings);
-        let network = network(&world, settings.events).map_err(io::Error::other)?;
+        let network = network(&world, settings).map_err(io::Error::other)?;
         let nats_proxies = nats.nodes().iter().map(|node| Proxy::start(runtime, node.address()));
         let of_s3 = |s3: &S3| {
             let behind = Proxy::start(runtime, s3.url().trim_start_matches("http://").to_owned())?;
@@ -78,7 +82,8 @@ impl Stage {
             from_us: self.world.start_us - 3600 * 1_000_000,
             nats: self.proxies.nats.iter().map(Proxy::address).collect(),
             high_water: (settings.events / 10).clamp(2_000, 20_000),
-            enriched_gibibytes: 1 + settings.events / 250_000,
+            enriched_gibibytes: 1 + settings.events / if settings.hydrate { 100_000 } else { 250_000 },
+            appview: self.network.appview_url(),
             postgres: url.replace(&address(&url), &self.proxies.postgres.address()),
             s3: self.s3.as_ref().zip(self.proxies.s3.as_ref()).map(|(s3, (proxy, _))| {
                 let endpoint = format!("http://{}", proxy.address());
@@ -194,13 +199,17 @@ fn world(settings: &Settings) -> WorldConfig {
     }
 }
 
-fn network(world: &WorldConfig, events: u64) -> Result<Network, turbo_sim::StartError> {
+fn network(world: &WorldConfig, settings: &Settings) -> Result<Network, turbo_sim::StartError> {
+    // Each worker that comes may have a call of its own in a window.
+    let limit = REQUESTS * WINDOW.as_secs() as u32 + SPARE;
+    let appview = AppViewConfig { seed: settings.seed, limit, window: WINDOW, ..AppViewConfig::default() };
     let host = HostConfig { skew_us: 1_000_000, lookback_us: i64::MAX / 4, ..HostConfig::default() };
     Network::start(NetworkConfig {
         world: world.clone(),
         hosts: host.several(HOSTS, Duration::from_secs(600)),
         pace: Pace::Real { speed: SPEED as f64 },
-        events: Some(events),
+        events: Some(settings.events),
+        appview: settings.hydrate.then_some(appview),
         ..NetworkConfig::default()
     })
 }

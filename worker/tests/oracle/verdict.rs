@@ -6,6 +6,8 @@ use crate::manifest::{ARCHIVE, ENRICHED};
 use crate::order::Wrong;
 use crate::stage::Stage;
 use crate::{fetch, truth::Truth};
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
@@ -21,6 +23,8 @@ const ODD: usize = 10;
 pub struct Verdict {
     pub events: u64,
     pub sinks: Vec<(&'static str, Wrong)>,
+    /// Calls beyond the budget, as the AppView counted, where records were hydrated.
+    pub over_budget: Option<u64>,
     /// The run did not come to its end.
     pub stuck: bool,
     /// Where a process panicked, be it in a task that it outlived.
@@ -32,9 +36,30 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Looks at what was looked up, where it was.
+    ///
+    /// # Errors
+    /// A sink that can not be read.
+    pub fn hydrated(&mut self, runtime: &Runtime, stage: &Stage, hydrate: bool) -> Result<(), Failure> {
+        if !hydrate {
+            return Ok(());
+        }
+        self.over_budget = Some(stage.network.appview_stats().over);
+        let mut wrong = Wrong::default();
+        runtime.block_on(async {
+            let versions = judge::hydrated::versions(stage.nats.urls()).await?;
+            let mut connection = PgConnection::connect(&stage.database()).await?;
+            judge::hydrated::completed(&mut connection, &versions, &mut wrong).await?;
+            judge::hydrated::published(stage.nats.urls(), &versions, &mut wrong).await
+        })?;
+        self.sinks.push(("hydrated", wrong));
+        Ok(())
+    }
+
     /// Whether all of it is as it should be.
     pub fn is_right(&self) -> bool {
         !self.stuck
+            && self.over_budget.is_none_or(|over| over == 0)
             && self.panics.is_empty()
             && self.overdue.is_empty()
             && self.sinks.iter().all(|(_, wrong)| wrong.is_nothing())
@@ -116,10 +141,10 @@ impl fmt::Display for Verdict {
         self.panics.iter().take(ODD).try_for_each(|panic| writeln!(f, "a panic: {panic}"))?;
         for (sink, wrong) in &self.sinks {
             wrong.examples.iter().try_for_each(|example| writeln!(f, "{sink}: {example}"))?;
-            let Wrong { lost, duplicated, out_of_order, different, .. } = wrong;
+            let Wrong { lost, duplicated, out_of_order, different, stale, .. } = wrong;
             writeln!(
                 f,
-                "{sink}: {lost} lost, {duplicated} duplicated, {out_of_order} out of order, {different} different"
+                "{sink}: {lost} lost, {duplicated} duplicated, {out_of_order} out of order, {different} different, {stale} stale"
             )?;
         }
         let mut all = Wrong::default();
@@ -130,7 +155,8 @@ impl fmt::Display for Verdict {
         if all.different > 0 {
             writeln!(f, "{} rows are not as the truth has them", all.different)?;
         }
-        let Wrong { lost, duplicated, out_of_order, .. } = all;
-        write!(f, "{} events: {lost} lost, {duplicated} duplicated, {out_of_order} out of order", self.events)
+        let Wrong { lost, duplicated, out_of_order, stale, .. } = all;
+        write!(f, "{} events: {lost} lost, {duplicated} duplicated, {out_of_order} out of order", self.events)?;
+        self.over_budget.map_or(Ok(()), |over| write!(f, ", {stale} stale, {over} over budget"))
     }
 }

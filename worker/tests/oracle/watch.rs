@@ -23,6 +23,8 @@ pub struct Seen {
     pub logged: u64,
     /// Numbers of the positions of all shards, added up, by sink.
     pub positions: BTreeMap<String, u64>,
+    /// Records that wait to be completed.
+    pub waiting: u64,
     /// When it changed last.
     pub changed: Instant,
     /// When both servers answered last.
@@ -30,13 +32,14 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether every sink has all that is in the log.
+    /// Whether every sink has all that is in the log, and all is completed.
     pub fn all_committed(&self) -> bool {
-        !self.positions.is_empty() && self.positions.values().all(|number| *number == self.logged)
+        self.waiting == 0 && !self.positions.is_empty() && self.positions.values().all(|number| *number == self.logged)
     }
 
     fn is_other(&self, other: &Self) -> bool {
-        (self.committed, self.logged, &self.positions) != (other.committed, other.logged, &other.positions)
+        (self.committed, self.logged, self.waiting, &self.positions)
+            != (other.committed, other.logged, other.waiting, &other.positions)
     }
 }
 
@@ -50,7 +53,7 @@ impl Watch {
     /// Watches this database and the log of this stream.
     pub fn start(runtime: &Handle, database: String, nats: Vec<String>, stream: String) -> Self {
         let now = Instant::now();
-        let nothing = Seen { committed: 0, logged: 0, positions: BTreeMap::new(), changed: now, answered: now };
+        let nothing = Seen { committed: 0, logged: 0, positions: BTreeMap::new(), waiting: 0, changed: now, answered: now };
         let seen = Arc::new(Mutex::new(nothing));
         let to = seen.clone();
         let task = runtime.spawn(async move {
@@ -83,11 +86,11 @@ async fn look(database: &str, nats: &[String], stream: &str, to: &Mutex<Seen>) -
     let stream = async_nats::jetstream::new(nats).get_stream(stream).await?;
     loop {
         let logged = tokio::time::timeout(LIMIT, logged(&stream)).await??;
-        let (committed, positions) = tokio::time::timeout(LIMIT, committed(&mut postgres)).await??;
+        let (committed, positions, waiting) = tokio::time::timeout(LIMIT, committed(&mut postgres)).await??;
         {
             let mut seen = to.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
-            let mut next = Seen { committed, logged, positions, changed: seen.changed, answered: now };
+            let mut next = Seen { committed, logged, positions, waiting, changed: seen.changed, answered: now };
             if next.is_other(&seen) {
                 next.changed = now;
             }
@@ -117,15 +120,16 @@ async fn logged(stream: &async_nats::jetstream::stream::Stream) -> Result<u64, F
     Ok(sum)
 }
 
-/// Events committed, and the numbers of the positions of each sink.
-async fn committed(postgres: &mut PgConnection) -> Result<(u64, BTreeMap<String, u64>), Failure> {
+/// Events committed, the numbers of the positions of each sink, and how many records wait to be completed.
+async fn committed(postgres: &mut PgConnection) -> Result<(u64, BTreeMap<String, u64>, u64), Failure> {
     let (commits, others): (i64, i64) = sqlx::query_as(
         "SELECT coalesce(sum(commits), 0)::bigint, coalesce(sum(identities + accounts + syncs), 0)::bigint FROM counters",
     )
     .fetch_one(&mut *postgres)
     .await?;
     let positions: Vec<(String, i64)> =
-        sqlx::query_as("SELECT sink, sum(number)::bigint FROM positions GROUP BY sink").fetch_all(postgres).await?;
+        sqlx::query_as("SELECT sink, sum(number)::bigint FROM positions GROUP BY sink").fetch_all(&mut *postgres).await?;
+    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM hydration_queue").fetch_one(postgres).await?;
     let positions = positions.into_iter().map(|(sink, number)| (sink, number as u64)).collect();
-    Ok((commits as u64 + others as u64 / SLICES.len() as u64, positions))
+    Ok((commits as u64 + others as u64 / SLICES.len() as u64, positions, waiting as u64))
 }

@@ -5,7 +5,7 @@ use crate::settings::{SHORT, Settings};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-const THERE: There = There { workers: 6, hosts: 3, s3: true, lease: Duration::from_secs(10) };
+const THERE: There = There { workers: 6, hosts: 3, s3: true, appview: true, lease: Duration::from_secs(10) };
 
 pub fn a_seed_is_a_schedule() {
     let of = |seed| plan(seed, 1_000_000, 140, true, &THERE);
@@ -22,7 +22,7 @@ pub fn a_long_run_meets_every_fault() {
         let met: BTreeSet<_> = plan(seed, 1_000_000, 60, true, &THERE).iter().map(|step| kind(&step.act)).collect();
         assert_eq!(met, kinds(&THERE).into_iter().collect(), "seed {seed}");
     }
-    let without = There { s3: false, workers: 1, ..THERE };
+    let without = There { s3: false, appview: false, workers: 1, ..THERE };
     let met: BTreeSet<_> = plan(1, 1_000_000, 500, true, &without).iter().map(|step| kind(&step.act)).collect();
     assert_eq!(met, kinds(&without).into_iter().collect());
 }

@@ -5,6 +5,7 @@ mod counters;
 mod duckdb;
 mod enriched;
 mod events;
+pub mod hydrated;
 mod letters;
 mod records;
 
