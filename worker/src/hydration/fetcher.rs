@@ -144,16 +144,12 @@ impl Fetcher {
             return Some(half);
         }
         let cache = &self.handle.0.cache;
-        loop {
-            let (kind, mut items) = self.handle.wanted().next()?;
-            items.retain(|item| cache.asks(item));
-            if items.is_empty() {
-                continue;
-            }
-            let authors = items.iter().filter(|item| item.kind() == Kind::Post).map(Item::did);
-            let beside = authors.filter_map(Item::profile).filter(|item| cache.asks(item)).collect();
-            return Some(Call { kind, items, beside });
-        }
+        // What was told since it was wanted needs no call any more.
+        let asks = |item: &Item, since: Instant| cache.get(item, since.elapsed()).is_none() && cache.asks(item);
+        let (kind, items) = self.handle.wanted().next(asks)?;
+        let authors = items.iter().filter(|item| item.kind() == Kind::Post).map(Item::did);
+        let beside = authors.filter_map(Item::profile).filter(|item| cache.asks(item)).collect();
+        Some(Call { kind, items, beside })
     }
 
     fn send(&mut self, call: Call) {

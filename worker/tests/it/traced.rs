@@ -239,7 +239,8 @@ async fn embedded_pipeline(events: u64) -> u64 {
     let archiver = Handle::spawn(Archiver { database: database.clone(), folder: archive, live: live.clone() });
     let committer = sqlite::Committer::new(database, slices.clone(), &claims, Some(segments));
     let (appender, reader) = embedded::log(1 << 24);
-    let worker = Worker { log: reader, committer, archiver: Some(archiver), rotation: None, live: live.clone() };
+    let worker =
+        Worker { log: reader, hydrator: None, committer, archiver: Some(archiver), rotation: None, live: live.clone() };
     let working = tokio::spawn(worker.run());
     let options = jetstream::Options {
         version: Version::V2,
