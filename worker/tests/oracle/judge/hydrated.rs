@@ -21,7 +21,7 @@ type Said = Vec<(i64, Option<String>)>;
 pub struct Versions {
     /// The content ids of posts, by URI; none where the post was deleted.
     posts: HashMap<String, Said>,
-    /// Handles, by DID.
+    /// Handles, by DID; none where it was not told, so that it may be any.
     handles: HashMap<String, Said>,
     /// Display names, by DID.
     names: HashMap<String, Said>,
@@ -89,7 +89,9 @@ impl Versions {
                 same("cid", self.posts.get(uri), item["post"]["cid"].as_str());
             }
         } else if let Some(did) = item["did"].as_str().filter(|did| !self.left_out.contains(*did)) {
-            same("handle", self.handles.get(did), item["profile"]["handle"].as_str());
+            if self.handles.get(did).is_none_or(|said| said.iter().all(|(_, handle)| handle.is_some())) {
+                same("handle", self.handles.get(did), item["profile"]["handle"].as_str());
+            }
             same("name", self.names.get(did), item["profile"]["displayName"].as_str());
         }
     }
