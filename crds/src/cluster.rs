@@ -40,6 +40,7 @@ impl TurboPipelineSpec {
     /// Every reference to a secret that the file makes, with its path.
     #[must_use]
     pub fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        let hydration = self.hydration.as_ref();
         let jetstream = self.source.jetstream.as_ref();
         let nats = self.log.as_ref().and_then(|log| log.nats.as_ref());
         let tls = nats.and_then(|nats| nats.tls.as_ref());
@@ -49,7 +50,11 @@ impl TurboPipelineSpec {
         let windows = rotate.and_then(|rotate| rotate.s3.as_ref());
         let all = [
             ("spec.source.jetstream.caFrom", jetstream.and_then(|jetstream| jetstream.ca_from.as_ref())),
-            ("spec.hydration.caFrom", self.hydration.as_ref().and_then(|hydration| hydration.ca_from.as_ref())),
+            ("spec.hydration.caFrom", hydration.and_then(|hydration| hydration.ca_from.as_ref())),
+            (
+                "spec.hydration.session.passwordFrom",
+                hydration.and_then(|hydration| Some(&hydration.session.as_ref()?.password_from)),
+            ),
             ("spec.log.nats.credentialsFrom", nats.and_then(|nats| nats.credentials_from.as_ref())),
             ("spec.log.nats.nkeyFrom", nats.and_then(|nats| nats.nkey_from.as_ref())),
             ("spec.log.nats.user.passwordFrom", nats.and_then(|nats| Some(&nats.user.as_ref()?.password_from))),

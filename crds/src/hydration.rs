@@ -2,6 +2,7 @@
 
 use crate::{Duration, Quantity, SecretRef, patterns, rules};
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is looked up for the records of a slice, each target with how long an answer counts, 1s to 24h. A target that
@@ -33,9 +34,12 @@ pub struct Hydrate {
     pub subject: Option<Duration>,
 }
 
-/// Who is asked for profiles and posts, and how much.
+/// Who is asked for profiles and posts, and how much. The hosts are asked by nobody by name, unless session or tokens says by
+/// whom.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.session) || !has(self.tokens)")
+    .message("names both session and tokens; give one of them"))]
 pub struct Hydration {
     /// AppViews, 1 to 4: the first is asked, and the next one while it fails. Default: https://public.api.bsky.app.
     #[serde(default = "default_hosts")]
@@ -47,6 +51,12 @@ pub struct Hydration {
     #[serde(default = "default_rate")]
     #[schemars(range(min = 0.1, max = 1000.0))]
     pub requests_per_second: f64,
+    /// An account that asks. Default: absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+    /// A credentials service that says by whom is asked. Default: absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
     /// Certificates that the hosts are trusted by, in PEM. Default: absent, which trusts those of the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_from: Option<SecretRef>,
@@ -57,6 +67,26 @@ pub struct Hydration {
     /// Records that wait to be completed. Default: absent, which is all defaults.
     #[serde(default)]
     pub queue: Queue,
+}
+
+/// An account that asks, by its app password. Each host makes a session of its own for it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// Its handle or DID.
+    #[schemars(length(min = 1, max = 2048))]
+    pub identifier: String,
+    /// An app password, not that of the account itself.
+    pub password_from: SecretRef,
+}
+
+/// A credentials service. It is asked by GET, and answers with a token: {"accessJwt": "…"}.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Tokens {
+    /// Its address.
+    #[schemars(length(min = 1, max = 512), regex(pattern = patterns::HTTP.regex))]
+    pub url: String,
 }
 
 /// Records that landed with less than was asked for, and wait to be completed: the oldest first.
@@ -98,6 +128,8 @@ impl Default for Hydration {
         Self {
             hosts: default_hosts(),
             requests_per_second: default_rate(),
+            session: None,
+            tokens: None,
             ca_from: None,
             cache: default_cache(),
             queue: Queue::default(),

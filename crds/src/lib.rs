@@ -25,7 +25,7 @@ mod warnings;
 
 pub use crd::{Error as CrdError, crd, crd_yaml};
 pub use duration::{Duration, Error as DurationError};
-pub use hydration::{Hydrate, Hydration, Queue};
+pub use hydration::{Hydrate, Hydration, Queue, Session, Tokens};
 pub use jetstream::{Compression, Jetstream, JetstreamVersion};
 pub use load::load;
 pub use log::{Embedded, Log, Nats, NatsUser, Stream, Tls};

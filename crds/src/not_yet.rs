@@ -5,9 +5,8 @@ use crate::problem::Problem;
 use serde_json::Value;
 
 /// Path and what it would do. `[]` stands for every entry of a list.
-const FIELDS: [(&str, &str); 13] = [
+const FIELDS: [(&str, &str); 12] = [
     ("spec.image", "the image of pods"),
-    ("spec.hydration.session", "a session at a host"),
     ("spec.ingest.pods", "what is said of the pods of ingest"),
     ("spec.scaling", "scaling of workers"),
     ("spec.mesh", "the service mesh"),

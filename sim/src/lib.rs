@@ -36,7 +36,7 @@ mod truth;
 mod wire;
 mod world;
 
-pub use appview::{AppViewConfig, AppViewStats, Mood};
+pub use appview::{Account, AppViewConfig, AppViewStats, Mood};
 pub use fault::{Fault, Garbage, Kind, Planned, Schedule, UnknownKind};
 pub use host::{Flavour, HostConfig, Manners, Slow, TimeCursors};
 pub use recording::{Recording, RecordingError};

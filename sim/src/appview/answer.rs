@@ -36,10 +36,15 @@ pub(crate) enum Body {
     Padded(usize),
 }
 
-pub(crate) fn answer(inner: &mut Inner, config: &AppViewConfig, request: &Request, now_us: i64) -> Answer {
+pub(crate) fn answer(inner: &mut Inner, config: &AppViewConfig, request: &Request, body: &[u8], now_us: i64) -> Answer {
     let whole = |response| Answer { response, body: Body::Whole };
     if inner.moods.has(Mood::Down) {
         return Answer { response: Response::plain(503, "down"), body: Body::None };
+    }
+    if let Some(account) = &config.account
+        && let Some(response) = inner.sessions.answer(account, request, body)
+    {
+        return whole(response);
     }
     let told = inner.limit.request();
     if told.over || inner.moods.has(Mood::Busy) {

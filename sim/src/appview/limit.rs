@@ -14,6 +14,10 @@ pub struct AppViewStats {
     pub names: u64,
     /// Requests beyond the limit.
     pub over: u64,
+    /// Sessions made by password.
+    pub sessions: u64,
+    /// Sessions refreshed.
+    pub refreshes: u64,
     /// When requests came, since the first of them.
     pub arrivals: Vec<Duration>,
 }

@@ -17,8 +17,21 @@ pub struct AppViewConfig {
     pub window: Duration,
     /// The share of posts from before the world began that are not there any more.
     pub missing: f64,
+    /// Who may ask; `None`: everybody.
+    pub account: Option<Account>,
     /// A name with this text in it is taken for none.
     pub refuses: Option<String>,
+}
+
+/// Who may ask.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its handle or DID.
+    pub identifier: String,
+    /// Its app password.
+    pub password: String,
+    /// How long a token counts.
+    pub lasts: Duration,
 }
 
 impl Default for AppViewConfig {
@@ -31,6 +44,7 @@ impl Default for AppViewConfig {
             limit: 3000,
             window: Duration::from_secs(300),
             missing: 0.03,
+            account: None,
             refuses: None,
         }
     }

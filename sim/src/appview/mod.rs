@@ -7,19 +7,21 @@
 mod answer;
 mod limit;
 mod manners;
+mod sessions;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use answer::{Answer, Body};
 pub use limit::AppViewStats;
-pub use manners::{AppViewConfig, Mood};
+pub use manners::{Account, AppViewConfig, Mood};
 
 use crate::host::clock::Clock;
 use crate::serve::Request;
 use crate::world::{Dice, Happening};
 use limit::Limit;
 use manners::Moods;
+use sessions::Sessions;
 use state::State;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) state: State,
     pub(crate) limit: Limit,
     pub(crate) moods: Moods,
+    pub(crate) sessions: Sessions,
     pub(crate) dice: Dice,
 }
 
@@ -44,7 +47,7 @@ impl AppView {
     pub(crate) fn new(config: AppViewConfig, clock: Arc<Clock>, start_us: i64) -> Self {
         let (limit, dice) = (Limit::new(config.limit, config.window), Dice::new(config.seed ^ 0xa99));
         let state = State::new(config.seed, config.missing, start_us);
-        Self { config, clock, inner: Mutex::new(Inner { state, limit, moods: Moods::default(), dice }) }
+        Self { config, clock, inner: Mutex::new(Inner { state, limit, moods: Moods::default(), sessions: Sessions::default(), dice }) }
     }
 
     /// Tells of what happened.
@@ -59,15 +62,21 @@ impl AppView {
     }
 
     pub(crate) fn stats(&self) -> AppViewStats {
-        self.inner().limit.stats()
+        let inner = self.inner();
+        AppViewStats { sessions: inner.sessions.made, refreshes: inner.sessions.refreshed, ..inner.limit.stats() }
+    }
+
+    /// All tokens that were given count no more.
+    pub(crate) fn forget_sessions(&self) {
+        self.inner().sessions.forget();
     }
 
     /// How long an answer takes, and the answer.
-    pub(crate) fn answer(&self, request: &Request) -> (Duration, Answer) {
+    pub(crate) fn answer(&self, request: &Request, body: &[u8]) -> (Duration, Answer) {
         let mut inner = self.inner();
         let (least, most) = self.config.latency;
         let latency = least + most.saturating_sub(least).mul_f64(inner.dice.unit());
-        (latency, answer::answer(&mut inner, &self.config, request, self.clock.now_us()))
+        (latency, answer::answer(&mut inner, &self.config, request, body, self.clock.now_us()))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

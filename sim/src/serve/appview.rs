@@ -54,7 +54,8 @@ pub(crate) async fn keep(appview: Arc<AppView>, listener: TcpListener, tasks: Ta
 async fn serve(appview: &AppView, mut socket: TcpStream) -> io::Result<()> {
     let _ = socket.set_nodelay(true);
     let Some(request) = Request::read(&mut socket).await else { return Ok(()) };
-    let (latency, Answer { response, body }) = appview.answer(&request);
+    let said = if request.method == "POST" { request.body(&mut socket).await.unwrap_or_default() } else { Vec::new() };
+    let (latency, Answer { response, body }) = appview.answer(&request, &said);
     sleep(latency).await;
     match body {
         Body::None => return Ok(()),

@@ -89,6 +89,11 @@ impl Network {
         self.appview.iter().for_each(|(appview, _)| appview.mood(mood, lasts));
     }
 
+    /// All tokens that the AppView has given count no more.
+    pub fn forget_sessions(&self) {
+        self.appview.iter().for_each(|(appview, _)| appview.forget_sessions());
+    }
+
     /// What the AppView has seen so far.
     #[must_use]
     pub fn appview_stats(&self) -> AppViewStats {

@@ -8,11 +8,13 @@
 use super::cache::Known;
 use super::item::{Item, Kind};
 use super::limits::Limits;
+use super::session::{Credentials, Session};
 use super::view::{PostView, ProfileView};
 use reqwest::header::HeaderMap;
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
@@ -24,15 +26,17 @@ const MAX_BYTES: usize = 4 << 20;
 /// For a whole call, unless said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+const REFUSED: &str = "the token is refused, or there is none: give a session that the host takes";
+
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A name that it takes for none; it does not say which.
     #[error("a name is refused (status 400)")]
     Refused,
-    /// The token is not valid, or not any more.
-    #[error("the session is refused (status {0})")]
-    Session(u16),
+    /// There is no token, or it does not count any more.
+    #[error("spec.hydration: {0}")]
+    Session(&'static str),
     /// Too many requests: nothing before this time is over.
     #[error("too many requests (status 429)")]
     Busy(Duration),
@@ -60,6 +64,7 @@ pub struct Told {
 pub struct AppView {
     client: Client,
     host: Url,
+    session: Session,
     timeout: Duration,
 }
 
@@ -67,7 +72,14 @@ impl AppView {
     /// At this address, by this client.
     #[must_use]
     pub fn new(client: Client, host: Url) -> Self {
-        Self { client, host, timeout: TIMEOUT }
+        let session = Session::new(client.clone(), host.clone(), Credentials::Anonymous);
+        Self { client, host, session, timeout: TIMEOUT }
+    }
+
+    /// The same, asked by somebody.
+    #[must_use]
+    pub fn asked_by(self, credentials: Credentials) -> Self {
+        Self { session: Session::new(self.client.clone(), self.host.clone(), credentials), ..self }
     }
 
     /// The same, where a whole call may take so long.
@@ -86,17 +98,20 @@ impl AppView {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn look_up(
-        &self,
-        kind: Kind,
-        items: &[Item],
-        token: Option<&str>,
-    ) -> (Result<Told, Error>, Option<Limits>) {
+    pub async fn look_up(&self, kind: Kind, items: &[Item]) -> (Result<Told, Error>, Option<Limits>) {
         debug_assert!(items.len() <= MOST && items.iter().all(|item| item.kind() == kind), "a call of several kinds");
-        match tokio::time::timeout(self.timeout, self.call(kind, items, token)).await {
+        let token = match self.session.token().await {
+            Ok(token) => token,
+            Err(error) => return (Err(error), None),
+        };
+        let (answer, limits) = match tokio::time::timeout(self.timeout, self.call(kind, items, token.as_deref())).await {
             Ok((answer, limits)) => (answer.and_then(|body| told(kind, items, &body)), limits),
             Err(_) => (Err(Error::Unreachable("no whole answer in time")), None),
+        };
+        if let (Err(Error::Session(_)), Some(token)) = (&answer, token) {
+            self.session.refused(&token).await;
         }
+        (answer, limits)
     }
 
     async fn call(&self, kind: Kind, items: &[Item], token: Option<&str>) -> (Result<Vec<u8>, Error>, Option<Limits>) {
@@ -119,23 +134,42 @@ impl AppView {
         if let Some(error) = refusal(status, response.headers(), limits.as_ref()) {
             return (Err(error), limits);
         }
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BYTES => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return (Err(Error::Malformed("is too large")), limits),
-                Ok(None) => return (Ok(body), limits),
-                Err(error) => return (Err(Error::Unreachable(why(&error))), limits),
-            }
+        match body(&mut response).await {
+            Ok(body) if status == StatusCode::BAD_REQUEST => (Err(of_request(&body)), limits),
+            body => (body, limits),
         }
+    }
+}
+
+async fn body(response: &mut Response) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BYTES => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => return Err(Error::Malformed("is too large")),
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(Error::Unreachable(why(&error))),
+        }
+    }
+}
+
+/// What is wrong with a request. A host tells so of an old token too.
+fn of_request(body: &[u8]) -> Error {
+    #[derive(Deserialize)]
+    struct Said<'a> {
+        #[serde(borrow)]
+        error: Cow<'a, str>,
+    }
+    match serde_json::from_slice::<Said<'_>>(body) {
+        Ok(said) if matches!(&*said.error, "ExpiredToken" | "InvalidToken") => Error::Session(REFUSED),
+        _ => Error::Refused,
     }
 }
 
 fn refusal(status: StatusCode, headers: &HeaderMap, limits: Option<&Limits>) -> Option<Error> {
     match status.as_u16() {
-        200 => None,
-        400 => Some(Error::Refused),
-        401 | 403 => Some(Error::Session(status.as_u16())),
+        200 | 400 => None,
+        401 | 403 => Some(Error::Session(REFUSED)),
         429 => Some(Error::Busy(Limits::wait(headers, limits))),
         other => Some(Error::Status(other)),
     }

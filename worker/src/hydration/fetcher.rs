@@ -156,7 +156,7 @@ impl Fetcher {
         let Some(host) = self.hosts.current() else { return };
         let sent = (Instant::now(), Timestamp::now().as_microsecond());
         self.calls.spawn(async move {
-            let (answer, limits) = host.look_up(call.kind, &call.items, None).await;
+            let (answer, limits) = host.look_up(call.kind, &call.items).await;
             Ended { call, host, sent, answer, limits }
         });
     }
@@ -164,9 +164,9 @@ impl Fetcher {
     fn ended(&mut self, ended: Result<Ended, JoinError>) {
         let Ok(Ended { call, host, sent, answer, limits }) = ended else { return };
         let outcome = match &answer {
-            Ok(_) | Err(Error::Refused | Error::Session(_)) => Outcome::Answered,
+            Ok(_) | Err(Error::Refused) => Outcome::Answered,
             Err(Error::Busy(wait)) => Outcome::Busy(*wait),
-            Err(Error::Status(_) | Error::Unreachable(_) | Error::Malformed(_)) => Outcome::Failed,
+            Err(Error::Session(_) | Error::Status(_) | Error::Unreachable(_) | Error::Malformed(_)) => Outcome::Failed,
         };
         self.pacer.ended(outcome, limits);
         self.tell(&host, outcome, answer.as_ref().err());

@@ -14,5 +14,6 @@ pub mod pacer;
 mod plain;
 pub mod references;
 pub mod report;
+pub mod session;
 mod view;
 pub mod wanted;

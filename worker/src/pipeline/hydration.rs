@@ -8,15 +8,18 @@ use crate::hydration::hydrator::{Hydrator, Targets};
 use crate::hydration::pacer::{Pacer, Shared};
 use crate::hydration::references::Target;
 use crate::hydration::report::Report;
+use crate::hydration::session::Credentials;
 use crate::secrets;
 use crate::sources::jetstream::client_config;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::budget::Share;
 use turbo_crds::{Hydrate, TurboPipelineSpec};
+
+const PASSWORD: &str = "spec.hydration.session.passwordFrom";
 
 /// What looks up for the records of this process. Nobody is asked any more when it is dropped.
 pub(super) struct Hydration {
@@ -70,11 +73,29 @@ fn hosts(options: &turbo_crds::Hydration, secrets: Option<&Path>) -> anyhow::Res
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .context("spec.hydration: no client can be made")?;
+    let credentials = credentials(options, secrets)?;
     let host = |(at, host): (usize, &String)| {
         let url = host.parse().with_context(|| format!("spec.hydration.hosts[{at}]: {host}"))?;
-        Ok(AppView::new(client.clone(), url))
+        Ok(AppView::new(client.clone(), url).asked_by(credentials.clone()))
     };
     options.hosts.iter().enumerate().map(host).collect()
+}
+
+fn credentials(options: &turbo_crds::Hydration, secrets: Option<&Path>) -> anyhow::Result<Credentials> {
+    if let Some(tokens) = &options.tokens {
+        let url: url::Url = tokens.url.parse().with_context(|| format!("spec.hydration.tokens.url: {}", tokens.url))?;
+        return Ok(Credentials::Service(url));
+    }
+    let Some(session) = &options.session else { return Ok(Credentials::Anonymous) };
+    let (reference, folder) = (session.password_from.clone(), secrets.map(Path::to_owned));
+    let read = move || -> Result<String, String> {
+        let bytes = secrets::read(PASSWORD, &reference, folder.as_deref()).map_err(|error| error.to_string())?;
+        let text = String::from_utf8(bytes).map_err(|_| format!("{PASSWORD}: is no text; give an app password"))?;
+        Ok(text.trim().to_owned())
+    };
+    // What is missing shows at the start.
+    read().map_err(|error: String| anyhow!(error))?;
+    Ok(Credentials::Account { identifier: session.identifier.clone(), password: Arc::new(read) })
 }
 
 fn targets(hydrate: &Hydrate) -> Targets {

@@ -6,13 +6,14 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::budget::Share;
-use turbo_sim::{AppViewConfig, Mood, Network, NetworkConfig, Pace, WorldConfig};
+use turbo_sim::{Account, AppViewConfig, Mood, Network, NetworkConfig, Pace, WorldConfig};
 use turbo_worker::hydration::cache::{Cache, Known};
 use turbo_worker::hydration::client::AppView;
 use turbo_worker::hydration::fetcher::{Fetcher, Handle};
 use turbo_worker::hydration::item::Item;
 use turbo_worker::hydration::pacer::{Pacer, Shared};
 use turbo_worker::hydration::report::Report;
+use turbo_worker::hydration::session::{Credentials, Secret};
 use turbo_worker::sources::jetstream::client_config;
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -22,6 +23,7 @@ struct Rig {
     network: Network,
     cache: Arc<Cache>,
     handle: Handle,
+    report: Report,
     stop: CancellationToken,
     _task: AbortOnDropHandle<()>,
 }
@@ -29,21 +31,28 @@ struct Rig {
 impl Rig {
     /// A fetcher that may send so many calls in a second.
     fn new(rate: f64, appview: AppViewConfig) -> Self {
+        Self::asked_by(rate, appview, |_| Credentials::Anonymous)
+    }
+
+    /// The same, asked by somebody; where the AppView is, is told.
+    fn asked_by(rate: f64, appview: AppViewConfig, by: impl Fn(&str) -> Credentials) -> Self {
         let world = WorldConfig::seeded(3);
         let pace = Pace::Full { events: 2_000 };
         let network = Network::start(NetworkConfig { world, pace, appview: Some(appview), ..NetworkConfig::default() });
         let network = network.unwrap();
         let tls = client_config(None).unwrap();
         let client = reqwest::Client::builder().tls_backend_preconfigured((*tls).clone()).build().unwrap();
-        let host = AppView::new(client, network.appview_url().unwrap().parse().unwrap());
+        let url = network.appview_url().unwrap();
+        let host = AppView::new(client, url.parse().unwrap()).asked_by(by(&url));
         let cache = Arc::new(Cache::new(8 << 20, TTL));
         let handle = Handle::new(Arc::clone(&cache));
         let pacer = Pacer::new(rate, Shared::new(Share::whole()));
         let hosts = vec![host.with_timeout(Duration::from_secs(1))];
-        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, Report::default());
+        let report = Report::default();
+        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, report.clone());
         let stop = CancellationToken::new();
         let _task = AbortOnDropHandle::new(tokio::spawn(fetcher.run(stop.clone())));
-        Self { network, cache, handle, stop, _task }
+        Self { network, cache, handle, report, stop, _task }
     }
 
     /// Wants these again and again, as those do whose records wait, until all of them are known.
@@ -151,4 +160,54 @@ async fn an_appview_that_is_down_is_tried_less_and_less() {
     assert!((3..20).contains(&requests), "{requests} in 5 s, where 250 might have been sent");
     rig.network.appview_mood(Mood::Broken, Duration::ZERO);
     rig.look_up(&profiles).await;
+}
+
+const IDENTIFIER: &str = "me.sim.example";
+const PASSWORD: &str = "abcd-efgh-ijkl-mnop";
+
+fn account(lasts: Duration) -> AppViewConfig {
+    let account = Account { identifier: IDENTIFIER.into(), password: PASSWORD.into(), lasts };
+    AppViewConfig { account: Some(account), missing: 0.0, ..AppViewConfig::default() }
+}
+
+fn by_password(password: &str) -> Credentials {
+    let text = password.to_owned();
+    let password: Secret = Arc::new(move || Ok(text.clone()));
+    Credentials::Account { identifier: IDENTIFIER.into(), password }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_made_once_refreshed_before_it_ends_and_made_anew_where_the_host_forgets_it() {
+    let rig = Rig::asked_by(50.0, account(Duration::from_secs(6)), |_| by_password(PASSWORD));
+    let profiles = profiles(25 * 8);
+    for some in profiles.chunks(25) {
+        rig.look_up(some).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    let stats = rig.network.appview_stats();
+    assert_eq!(stats.sessions, 1, "{} refreshes", stats.refreshes);
+    assert!(stats.refreshes >= 1);
+    rig.network.forget_sessions();
+    rig.look_up(&posts(25)).await;
+    assert_eq!(rig.network.appview_stats().sessions, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_credentials_service_is_taken() {
+    let service = |url: &str| Credentials::Service(format!("{url}/tokens").parse().unwrap());
+    let rig = Rig::asked_by(50.0, account(Duration::from_secs(60)), service);
+    rig.look_up(&posts(60)).await;
+    assert_eq!(rig.network.appview_stats().sessions, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_refused_is_told_without_its_secret_and_not_tried_over_and_over() {
+    let rig = Rig::asked_by(50.0, account(Duration::from_secs(60)), |_| by_password("wrong-wrong-wrong"));
+    rig.handle.fresh(profiles(500));
+    sleep(Duration::from_secs(5)).await;
+    let told = rig.report.now();
+    let error = told.error.unwrap();
+    assert!(error.contains("the account or its app password is refused"), "{error}");
+    assert!(!error.contains("wrong-wrong"), "{error}");
+    assert_eq!(rig.network.appview_stats().requests, 0, "nothing is asked for without a token");
 }

@@ -64,6 +64,17 @@ impl Request {
         }))
     }
 
+    /// Reads the body to its end, as long as the head says; `None` where it is too long, or does not come.
+    pub(crate) async fn body(&self, socket: &mut TcpStream) -> Option<Vec<u8>> {
+        let length: usize = self.header("content-length").parse().ok().filter(|length| *length <= MOST)?;
+        let mut body = self.rest.clone();
+        let read = async {
+            while body.len() < length && socket.read_buf(&mut body).await.is_ok_and(|read| read > 0) {}
+        };
+        timeout(PATIENCE, read).await.ok()?;
+        (body.len() >= length).then_some(body)
+    }
+
     /// All values of a header, joined as RFC 9110 allows; empty where there is none. The name is in small letters.
     pub(crate) fn header(&self, name: &str) -> String {
         let values = self.headers.iter().filter(|(theirs, _)| theirs == name).map(|(_, value)| value.as_str());

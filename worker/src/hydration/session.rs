@@ -1,0 +1,254 @@
+//! Who asks a host: nobody by name, an account with an app password, or whoever a credentials service names.
+//!
+//! Invariants:
+//! - one task at a time gets a token, and never sooner than [`LEAST`] after the last time; where that fails the waits grow,
+//!   far below what a host allows an account (createSession: 30 in 5 minutes, 300 a day);
+//! - a session is refreshed before its token ends, and when the host refuses it; it is made anew only where that fails;
+//! - a secret is read when it is used, and stands in no error, no log and no `Debug`.
+//!
+//! `com.atproto.server.createSession` and `refreshSession` as their lexicons say. A credentials service is asked by GET, and
+//! answers `{"accessJwt":"…"}`. The end of a token is its `exp` (RFC 7519).
+
+use super::client::Error;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde::Deserialize;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
+use turbo_core::backoff::Backoff;
+use url::Url;
+
+/// Between two attempts to get a token.
+const LEAST: Duration = Duration::from_secs(3);
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(600));
+/// A token that does not say when it ends.
+const UNSAID: Duration = Duration::from_secs(300);
+/// So long before its end a token is not used any more.
+const MARGIN: Duration = Duration::from_secs(30);
+/// For a whole answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Tokens are far smaller.
+const MAX_BYTES: usize = 64 << 10;
+
+/// What reads a secret; an error names the field and the mend.
+pub type Secret = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
+/// Who asks.
+#[derive(Clone)]
+pub enum Credentials {
+    /// Nobody by name.
+    Anonymous,
+    /// An account.
+    Account {
+        /// Its handle or DID.
+        identifier: String,
+        /// Its app password.
+        password: Secret,
+    },
+    /// Whoever this service names.
+    Service(Url),
+}
+
+/// Who asks one host.
+pub struct Session {
+    client: Client,
+    host: Url,
+    credentials: Credentials,
+    state: Mutex<State>,
+}
+
+struct State {
+    access: Option<Token>,
+    refresh: Option<Token>,
+    not_before: Option<Instant>,
+    backoff: Backoff,
+    /// Why there is no token, until there is one.
+    error: Option<Error>,
+}
+
+#[derive(Clone)]
+struct Token {
+    text: Arc<str>,
+    ends: Instant,
+}
+
+impl Session {
+    /// At this host, by this client. Nothing is asked yet.
+    #[must_use]
+    pub fn new(client: Client, host: Url, credentials: Credentials) -> Self {
+        let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        let state = State { access: None, refresh: None, not_before: None, backoff, error: None };
+        Self { client, host, credentials, state: Mutex::new(state) }
+    }
+
+    /// A token that counts now; `None` where nobody asks by name.
+    ///
+    /// # Errors
+    /// There is none, and it is too soon to ask for one again.
+    pub async fn token(&self) -> Result<Option<Arc<str>>, Error> {
+        if matches!(self.credentials, Credentials::Anonymous) {
+            return Ok(None);
+        }
+        let mut state = self.state.lock().await;
+        if let Some(token) = state.access.as_ref().filter(|token| token.counts()) {
+            return Ok(Some(token.text.clone()));
+        }
+        if state.not_before.is_some_and(|not_before| Instant::now() < not_before) {
+            return Err(state.error.clone().unwrap_or(Error::Session("another token is not asked for so soon")));
+        }
+        self.renew(&mut state).await
+    }
+
+    /// The host refuses a token, whatever it says of its end.
+    pub async fn refused(&self, token: &str) {
+        let mut state = self.state.lock().await;
+        if state.access.as_ref().is_some_and(|access| *access.text == *token) {
+            state.access = None;
+        }
+    }
+
+    async fn renew(&self, state: &mut MutexGuard<'_, State>) -> Result<Option<Arc<str>>, Error> {
+        let refreshed = match state.refresh.clone().filter(Token::counts) {
+            Some(refresh) => self.made(self.post("refreshSession").bearer_auth(&*refresh.text)).await.ok(),
+            None => None,
+        };
+        let made = match refreshed {
+            Some(made) => Ok(made),
+            None => self.create().await,
+        };
+        let wait = match &made {
+            Ok(_) => {
+                state.backoff.reset();
+                LEAST
+            }
+            Err(_) => LEAST + state.backoff.next(rand::random()),
+        };
+        state.not_before = Some(Instant::now() + wait);
+        state.error = made.as_ref().err().cloned();
+        let Made { access, refresh } = made?;
+        let text = access.text.clone();
+        (state.access, state.refresh) = (Some(access), refresh);
+        Ok(Some(text))
+    }
+
+    async fn create(&self) -> Result<Made, Error> {
+        match &self.credentials {
+            Credentials::Anonymous => Err(Error::Session("nobody asks by name")),
+            Credentials::Service(url) => self.made(self.client.get(url.clone())).await,
+            Credentials::Account { identifier, password } => {
+                let password = password().map_err(|_| Error::Session("the app password can not be read"))?;
+                let body = serde_json::json!({"identifier": identifier, "password": password}).to_string();
+                let request = self.post("createSession").header("content-type", "application/json").body(body);
+                self.made(request).await
+            }
+        }
+    }
+
+    fn post(&self, method: &str) -> RequestBuilder {
+        let mut url = self.host.clone();
+        url.set_path(&format!("{}/xrpc/com.atproto.server.{method}", self.host.path().trim_end_matches('/')));
+        self.client.post(url)
+    }
+
+    async fn made(&self, request: RequestBuilder) -> Result<Made, Error> {
+        let answer = tokio::time::timeout(TIMEOUT, whole(request)).await;
+        let body = answer.map_err(|_| Error::Session("no token in time"))??;
+        let told: Told = serde_json::from_slice(&body).map_err(|_| Error::Session("the answer has no token"))?;
+        Ok(Made { access: Token::new(&told.access_jwt), refresh: told.refresh_jwt.as_deref().map(Token::new) })
+    }
+}
+
+struct Made {
+    access: Token,
+    refresh: Option<Token>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    access_jwt: String,
+    refresh_jwt: Option<String>,
+}
+
+async fn whole(request: RequestBuilder) -> Result<Vec<u8>, Error> {
+    let mut response = request.send().await.map_err(|_| Error::Session("no connection, to get a token"))?;
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::TOO_MANY_REQUESTS => return Err(Error::Session("too many tokens were asked for (status 429)")),
+        StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
+            return Err(Error::Session("the account or its app password is refused; give others"));
+        }
+        _ => return Err(Error::Session("no token is given, the host fails")),
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| Error::Session("the connection broke, to get a token"))? {
+        if body.len() + chunk.len() > MAX_BYTES {
+            return Err(Error::Session("the answer is too large for a token"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+impl Token {
+    fn new(text: &str) -> Self {
+        let left = left(text).unwrap_or(UNSAID);
+        Self { text: text.into(), ends: Instant::now() + left.saturating_sub(MARGIN.min(left / 4)) }
+    }
+
+    fn counts(&self) -> bool {
+        Instant::now() < self.ends
+    }
+}
+
+/// How long a token counts, as it says itself.
+fn left(text: &str) -> Option<Duration> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: u64,
+    }
+    let claims = URL_SAFE_NO_PAD.decode(text.split('.').nth(1)?.trim_end_matches('=')).ok()?;
+    let Claims { exp } = serde_json::from_slice(&claims).ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(Duration::from_secs(exp).saturating_sub(now))
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anonymous => "anonymous",
+            Self::Account { .. } => "an account",
+            Self::Service(_) => "a credentials service",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_ends_when_it_says() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let token = |claims: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims));
+        let left = |claims: &str| left(&token(claims)).map(|left| left.as_secs());
+        assert!((7198..=7200).contains(&left(&format!(r#"{{"exp":{}}}"#, now + 7200)).unwrap()));
+        assert_eq!(left(r#"{"exp":1}"#), Some(0));
+        for none in ["{}", r#"{"exp":"x"}"#, "x"] {
+            assert_eq!(left(none), None);
+        }
+        assert_eq!(super::left("no token"), None);
+        assert!(!Token::new(&token(r#"{"exp":1}"#)).counts());
+    }
+
+    #[test]
+    fn nobody_sees_a_secret() {
+        let password: Secret = Arc::new(|| Ok("hunter2".to_owned()));
+        let shown = format!("{:?}", Credentials::Account { identifier: "me".into(), password });
+        assert_eq!(shown, "an account");
+    }
+}
