@@ -187,6 +187,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn lines_of_white_space_are_passed_over_and_counted() {
+        let file = std::io::Cursor::new(b"a\n\n \t\r\nb\n  ");
+        let (send, mut lines) = channel();
+        let options = Options { path: "x".into(), recorded_pace: false, max_frame: 100 };
+        let reading = tokio::task::spawn_blocking(move || read_lines(Box::new(file), 1, &options, &send));
+        let mut read = Vec::new();
+        while let Some(Line::Text(number, bytes)) = lines.next().await {
+            read.push((number, bytes));
+        }
+        assert_eq!(read, [(1, Bytes::from_static(b"a")), (4, Bytes::from_static(b"b"))]);
+        reading.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn the_reading_ends_when_nobody_listens() {
         let file = std::io::Cursor::new([vec![b'x'; 3 << 20], b"\n".to_vec()].concat().repeat(9));
         let (send, mut lines) = channel();
