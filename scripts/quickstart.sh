@@ -39,7 +39,7 @@ if [[ $pipeline == manifests/simulated.yaml ]]; then
   simulator=$!
   trap 'kill "$simulator" 2>/dev/null || true' EXIT
   until grep -q '^ws://' data/simulated/network.log; do
-    kill -0 "$simulator" 2>/dev/null || { echo "the simulated network does not start:"; cat data/simulated/network.log; exit 1; }
+    kill -0 "$simulator" 2>/dev/null || { echo "the simulated network does not start; it needs port 6008 for itself:"; cat data/simulated/network.log; exit 1; }
     sleep 0.1
   done
 fi
