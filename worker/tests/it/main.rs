@@ -19,6 +19,7 @@ mod harness;
 mod held;
 mod landed;
 mod large;
+mod log_lost;
 mod membership;
 mod nats_cluster;
 mod nats_log;
