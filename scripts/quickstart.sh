@@ -26,8 +26,8 @@ if [[ $pipeline == manifests/simulated.yaml ]]; then
   # The same world as in the last runs, so that the pipeline goes on in it where it stopped. Its past is made anew each
   # time, which takes seconds for each half hour.
   begun=data/simulated/network.begun
-  if [[ -f $begun && -z $(find "$begun" -mmin -60) ]]; then
-    echo "The simulated network is an hour old and begins anew; the pipeline finds that out within a minute, and counts a gap."
+  if [[ -f $begun && -z $(find "$begun" -mmin -30) ]]; then
+    echo "The simulated network is half an hour old and begins anew; the pipeline finds that out within a minute, and counts a gap."
     rm "$begun"
   fi
   [[ -f $begun ]] || date +%s%6N >"$begun"
@@ -35,11 +35,11 @@ if [[ $pipeline == manifests/simulated.yaml ]]; then
   echo "Starting the simulated network."
   : >data/simulated/network.log
   # In a session of its own: Ctrl-C is for the pipeline, which ends before its source does.
-  setsid target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 --start-us "$(<"$begun")" --history "${passed}s" >>data/simulated/network.log 2>&1 &
+  setsid target/debug/turbo-sim serve --port 6008 --rate 500 --seed 1 --start-us "$(<"$begun")" --history "${passed}s" --lookback 30m --keep 0 >>data/simulated/network.log 2>&1 &
   simulator=$!
   trap 'kill "$simulator" 2>/dev/null || true' EXIT
   until grep -q '^ws://' data/simulated/network.log; do
-    kill -0 "$simulator" 2>/dev/null || { echo "the simulated network does not start:"; cat data/simulated/network.log; exit 1; }
+    kill -0 "$simulator" 2>/dev/null || { echo "the simulated network does not start; it needs port 6008 for itself:"; cat data/simulated/network.log; exit 1; }
     sleep 0.1
   done
 fi

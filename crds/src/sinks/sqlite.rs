@@ -2,21 +2,27 @@
 
 use super::S3;
 use crate::{Duration, Quantity, rules};
-use kube::KubeSchema;
-use schemars::JsonSchema;
+use kube::{KubeSchema, core::Rule};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// A SQLite file.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Sqlite {
     /// The path of the file, relative to the directory that the process starts in. It is made when it is not there.
     #[schemars(length(min = 1, max = 4096))]
+    #[x_kube(validation = it_is_a_file())]
     pub path: PathBuf,
     /// When to cut off what has changed into a compressed file of its own. Default: absent, which is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate: Option<Rotate>,
+}
+
+/// SQLite itself takes these for a database in memory, and for an address with options.
+fn it_is_a_file() -> Rule {
+    Rule::new("!self.startsWith(':memory:') && !self.startsWith('file:')")
+        .message("is no path to SQLite; give one like data/bluesky.sqlite, and ./ before a name that begins so")
 }
 
 /// When to cut off what has changed into a compressed file of its own: by size, by age, or by what comes first.

@@ -152,6 +152,11 @@ async fn a_stream_that_shows_known_events_behind_the_last_one_has_other_sequence
         ran.asked
     );
     assert_eq!(ran.entries(), ["did:plc:40", "did:plc:6"]);
+    // A minute later it is what the host sends twice.
+    let late = Event { time_us: nth(6, 10).time_us + 61_000_000, ..nth(6, 10) };
+    let twice = || Ok(Received::Event(Box::new(late.clone())));
+    let ran = run(read_to(5, "host"), vec![vec![event(5), twice(), twice(), event(7)]]).await;
+    assert_eq!((ran.asked.len(), ran.entries()), (1, vec!["did:plc:6".to_owned(), "did:plc:7".to_owned()]));
     // Within what is read again known events are no news.
     let mut start = read_to(5, "host");
     let third = nth(3, 10);

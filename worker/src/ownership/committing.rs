@@ -162,8 +162,8 @@ impl Holder {
 
     /// Whether the shard had an event already before its log was begun anew.
     fn is_covered(&self, shard: Shard, seq: u64, item: &Item) -> bool {
-        let cursor = item.event().and_then(|event| event.cursor);
-        self.covered.get(&shard).is_some_and(|covered| covered.has(seq, &item.host, cursor))
+        let covered = self.covered.get(&shard).zip(item.event());
+        covered.is_some_and(|(covered, event)| covered.has(seq, &item.host, event))
     }
 
     /// Reads the rows of shards again, and drops of the entries what they cover; all of a shard whose claim is lost.

@@ -1,21 +1,24 @@
 //! What a shard had of the source before its log was begun anew, and which the new log brings again.
+//!
+//! An event of a generation is covered by what was committed in an older one, of the same host: its cursors and its times
+//! grow. A host that numbers anew, be it much later, gives small cursors again, but to later times: those are new.
 
+use crate::sinks::postgres::Had;
+use turbo_core::event::Event;
 use turbo_core::position::{SourcePosition, generation};
 
 /// The last events that were committed, by the generation of the log: the latest one, and the one before it.
-///
-/// An event of a generation is covered by what was committed in an older one, of the same host, whose cursors grow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Covered {
     /// The generation of `now`.
     current: u64,
-    now: Option<(String, u64)>,
-    had: Option<(String, u64)>,
+    now: Option<Had>,
+    had: Option<Had>,
 }
 
 impl Covered {
     /// What the row of a shard at this position says.
-    pub(super) fn claimed(position: u64, now: Option<(String, u64)>, had: Option<(String, u64)>) -> Self {
+    pub(super) fn claimed(position: u64, now: Option<Had>, had: Option<Had>) -> Self {
         Self { current: generation(position), now, had }
     }
 
@@ -25,47 +28,77 @@ impl Covered {
             self.current = generation(position);
             self.had.clone_from(&self.now);
         }
-        if let Some(SourcePosition { host, cursor, .. }) = source {
-            self.now = cursor.map(|cursor| (host.clone(), cursor));
+        if let Some(SourcePosition { host, cursor, time_us, .. }) = source {
+            self.now = cursor.map(|cursor| Had { host: host.clone(), cursor, time_us: Some(*time_us) });
         }
     }
 
-    /// Whether the shard had this event already.
-    pub(super) fn has(&self, seq: u64, host: &str, cursor: Option<u64>) -> bool {
+    /// Whether the shard had this event of a host already.
+    pub(super) fn has(&self, seq: u64, host: &str, event: &Event) -> bool {
         let before = if generation(seq) > self.current { &self.now } else { &self.had };
-        before.as_ref().zip(cursor).is_some_and(|((of, had), cursor)| of == host && cursor <= *had)
+        before.as_ref().zip(event.cursor).is_some_and(|(had, cursor)| {
+            had.host == host && cursor <= had.cursor && had.time_us.is_none_or(|time_us| event.time_us <= time_us)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use turbo_core::id::EventId;
     use turbo_core::position::GENERATION;
+    use turbo_core::wire::{Frame, decode};
 
     fn at(host: &str, cursor: u64) -> SourcePosition {
-        SourcePosition { host: host.into(), cursor: Some(cursor), time_us: 0, id: EventId(0) }
+        SourcePosition { host: host.into(), cursor: Some(cursor), time_us: 10 * cursor as i64, id: EventId(0) }
+    }
+
+    fn had(host: &str, cursor: u64) -> Option<Had> {
+        Some(Had { host: host.into(), cursor, time_us: Some(10 * cursor as i64) })
+    }
+
+    /// An event with this cursor, of ten times that time.
+    fn event(cursor: Option<u64>) -> Event {
+        let text = r#"{"did":"d","time_us":1,"kind":"identity","identity":{"seq":3}}"#;
+        let Ok(Frame::Event(event)) = decode(&Bytes::from_static(text.as_bytes())) else { panic!("no event") };
+        Event { cursor, time_us: 10 * cursor.unwrap_or(0) as i64, ..*event }
     }
 
     #[test]
     fn a_new_generation_brings_again_what_an_older_one_had() {
-        let mut covered = Covered::claimed(100, Some(("a".into(), 50)), None);
-        assert!(!covered.has(101, "a", Some(40)), "of the same generation: it is new");
+        let mut covered = Covered::claimed(100, had("a", 50), None);
+        let has = |covered: &Covered, seq, host: &str, cursor| covered.has(seq, host, &event(Some(cursor)));
+        assert!(!has(&covered, 101, "a", 40), "of the same generation: it is new");
         let seq = GENERATION + 1;
-        assert!(covered.has(seq, "a", Some(50)) && !covered.has(seq, "a", Some(51)));
-        assert!(!covered.has(seq, "b", Some(1)) && !covered.has(seq, "a", None), "of another host it is not known");
+        assert!(has(&covered, seq, "a", 50) && !has(&covered, seq, "a", 51));
+        assert!(!has(&covered, seq, "b", 1) && !covered.has(seq, "a", &event(None)), "of another host it is not known");
         // It stays covered behind the first commits of the new one, also for whoever claims the shard then.
         covered.moved(GENERATION + 7, Some(&at("a", 53)));
-        assert!(covered.has(seq, "a", Some(50)) && !covered.has(seq, "a", Some(51)));
-        let claimed = Covered::claimed(GENERATION + 7, Some(("a".into(), 53)), Some(("a".into(), 50)));
-        assert!(claimed.has(seq, "a", Some(50)) && !claimed.has(seq, "a", Some(52)));
-        assert!(claimed.has(2 * GENERATION, "a", Some(53)), "and the next one covers more");
+        assert!(has(&covered, seq, "a", 50) && !has(&covered, seq, "a", 51));
+        let claimed = Covered::claimed(GENERATION + 7, had("a", 53), had("a", 50));
+        assert!(has(&claimed, seq, "a", 50) && !has(&claimed, seq, "a", 52));
+        assert!(has(&claimed, 2 * GENERATION, "a", 53), "and the next one covers more");
     }
 
     #[test]
     fn what_is_covered_alone_moves_the_generation_and_keeps_what_was_had() {
-        let mut covered = Covered::claimed(100, Some(("a".into(), 50)), None);
+        let mut covered = Covered::claimed(100, had("a", 50), None);
         covered.moved(GENERATION + 1, None);
-        assert!(covered.has(GENERATION + 2, "a", Some(50)) && !covered.has(GENERATION + 3, "a", Some(51)));
+        let has = |seq, cursor| covered.has(seq, "a", &event(Some(cursor)));
+        assert!(has(GENERATION + 2, 50) && !has(GENERATION + 3, 51));
+    }
+
+    #[test]
+    fn a_host_that_numbers_anew_later_is_covered_by_nothing() {
+        let covered = Covered::claimed(GENERATION + 7, had("a", 60), had("a", 50));
+        let anew = |time_us| Event { time_us, ..event(Some(3)) };
+        assert!(!covered.has(GENERATION + 8, "a", &anew(501)), "a small cursor, of a later time");
+        assert!(covered.has(GENERATION + 8, "a", &anew(500)));
+        let unsaid = Covered::claimed(GENERATION + 7, None, Some(Had { host: "a".into(), cursor: 50, time_us: None }));
+        assert!(
+            unsaid.has(GENERATION + 8, "a", &anew(501)),
+            "of rows that do not say the time, the cursor alone counts"
+        );
     }
 }

@@ -20,6 +20,7 @@ mod held;
 mod hydrating;
 mod landed;
 mod large;
+mod log_lost;
 mod looking_up;
 mod membership;
 mod nats_cluster;

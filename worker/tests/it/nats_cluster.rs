@@ -1,5 +1,6 @@
 //! The log on three NATS servers.
 
+use crate::harness::{PATIENCE, eventually};
 use crate::nats_log::{assert_both_whole, options, slices, two_writers};
 use async_nats::ConnectOptions;
 use std::time::Duration;
@@ -41,9 +42,7 @@ async fn what_a_server_without_a_leader_tells_is_no_answer() {
     let log = Log::open(&options, ConnectOptions::new()).await.unwrap();
     assert_eq!(log.end().await.unwrap(), Some(0));
     nats.nodes()[1..].iter().for_each(|node| node.kill());
-    while !nats.leads_nothing(0) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    tokio::task::block_in_place(|| eventually(PATIENCE, "it leads nothing", || nats.leads_nothing(0)));
     for _ in 0..10 {
         let (end, info) = (log.end().await, log.info().await);
         assert!(end.is_err() && info.is_err(), "{end:?}, {info:?}");
@@ -51,7 +50,10 @@ async fn what_a_server_without_a_leader_tells_is_no_answer() {
     }
     nats.nodes()[1..].iter().for_each(|node| node.restart());
     nats.settle();
-    while log.end().await.is_err() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let answered = async {
+        while log.end().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("there is a leader again");
 }

@@ -427,6 +427,17 @@ async fn a_stream_that_has_no_room_says_how_much_it_asks_for() {
     assert!(said.contains("max_file_store"), "{said}");
 }
 
+/// A server looks for room before it sees that the stream is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_start_at_once_need_the_room_for_the_stream_once() {
+    let Some(nats) = Nats::options().jetstream("max_file_store: 64MB").start() else { return };
+    let options = Options { max_bytes: 40 << 20, ..options(&nats.url()) };
+    let opening = (0..16).map(|_| Log::open(&options, ConnectOptions::new()));
+    for opened in futures_util::future::join_all(opening).await {
+        opened.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_server_without_jetstream_is_told() {
     let Some(nats) = Nats::without_jetstream() else { return };

@@ -34,7 +34,7 @@ impl Servers {
         pipeline
     }
 
-    fn rewrite(&self, pipeline: &Pipeline, source: &str, sinks: &str, more: &str) {
+    pub fn rewrite(&self, pipeline: &Pipeline, source: &str, sinks: &str, more: &str) {
         let url = self.nats.url();
         let head = "apiVersion: turbopipeline.dev/v1alpha1\nkind: TurboPipeline\nmetadata: {name: test}\nspec:\n";
         let file = format!(
@@ -64,7 +64,7 @@ impl Servers {
         (output.status.success(), text)
     }
 
-    fn number(&self, sql: &str) -> i64 {
+    pub fn number(&self, sql: &str) -> i64 {
         self.postgres.execute("postgres", sql).trim().parse().unwrap_or(-1)
     }
 
@@ -82,8 +82,14 @@ pub fn source(network: &Network) -> String {
     format!("{{jetstream: {{endpoints: [\"{}\"], cursor: 0, silence: 2s}}}}", network.url(0))
 }
 
+/// Every record and its revision, as the truth has them and as they landed; each event once.
+pub fn assert_landed(servers: &Servers, view: &View) {
+    assert_rows(servers, view);
+    assert_eq!(servers.entries(), entries(view, 2) as i64, "each event once in each slice that it goes to");
+}
+
 /// Every record and its revision, as the truth has them and as they landed.
-fn assert_landed(servers: &Servers, view: &View) {
+pub fn assert_rows(servers: &Servers, view: &View) {
     let mut truth = BTreeMap::new();
     for (did, record) in view.records() {
         truth.insert(format!("{did}/{}/{}", record.collection, record.rkey), record.rev.to_owned());
@@ -99,7 +105,6 @@ fn assert_landed(servers: &Servers, view: &View) {
     let wrong: Vec<_> = truth.iter().filter(|(key, rev)| landed.get(*key) != Some(rev)).take(5).collect();
     let more: Vec<_> = landed.keys().filter(|key| !truth.contains_key(*key)).take(5).collect();
     assert!(wrong.is_empty() && more.is_empty(), "wrong {wrong:?}, more {more:?}");
-    assert_eq!(servers.entries(), entries(view, 2) as i64, "each event once in each slice that it goes to");
 }
 
 #[test]

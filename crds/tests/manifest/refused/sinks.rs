@@ -12,6 +12,16 @@ pub(super) fn sinks() -> Vec<(Value, &'static str)> {
              add it: the path of the file, relative to the directory that the process starts in",
         ),
         (
+            json!({"spec.sinks.sqlite.path": ":memory:"}),
+            "spec.sinks.sqlite.path: \":memory:\" is no path to SQLite; give one like data/bluesky.sqlite, and ./ before a \
+             name that begins so",
+        ),
+        (
+            json!({"spec.sinks.sqlite.path": "file:x.sqlite"}),
+            "spec.sinks.sqlite.path: \"file:x.sqlite\" is no path to SQLite; give one like data/bluesky.sqlite, and \
+             ./ before a name that begins so",
+        ),
+        (
             json!({"spec.sinks.sqlite.rotate": {"keep": 3}}),
             "spec.sinks.sqlite.rotate: names neither size nor age; give at least one of them",
         ),

@@ -169,26 +169,29 @@ pub(crate) async fn keep(
     wanted: Config,
     limits: impl FnOnce(&mut Config, &Config),
 ) -> Result<Stream, Error> {
-    let refused = |error: &CreateStreamError| refusal::not_made(error, field, &wanted.name, wanted.max_bytes);
-    match context.get_stream(&wanted.name).await {
-        Ok(stream) => {
-            let found = &of_leader(stream.cached_info())?.config;
-            refusal::ours(found, &wanted.metadata)?;
-            let mut now = found.clone();
-            limits(&mut now, &wanted);
-            if now != *found {
-                context.update_stream(now).await.map_err(|error| refused(&error))?;
-            }
-            Ok(stream)
+    let refused = |error: CreateStreamError| match error.kind() {
+        CreateStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP => {
+            foreign(&wanted.name, &wanted.metadata, "can not be made: another stream takes its subjects".to_owned())
         }
-        Err(error) if !is_missing(&error) => Err(Error::request("the stream")(&error)),
-        Err(_) => context.create_stream(wanted.clone()).await.map_err(|error| match error.kind() {
-            CreateStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP => {
-                foreign(&wanted.name, &wanted.metadata, "can not be made: another stream takes its subjects".to_owned())
-            }
-            _ => refused(&error),
-        }),
+        _ => refusal::not_made(&error, field, &wanted.name, wanted.max_bytes),
+    };
+    let stream = match context.get_stream(&wanted.name).await {
+        Ok(stream) => stream,
+        Err(error) if !is_missing(&error) => return Err(Error::request("the stream")(&error)),
+        Err(_) => match context.create_stream(wanted.clone()).await {
+            Ok(made) => return Ok(made),
+            // Another worker may have made it by now: a server looks for room before it looks for the name.
+            Err(error) => context.get_stream(&wanted.name).await.map_err(|_| refused(error))?,
+        },
+    };
+    let found = &of_leader(stream.cached_info())?.config;
+    refusal::ours(found, &wanted.metadata)?;
+    let mut now = found.clone();
+    limits(&mut now, &wanted);
+    if now != *found {
+        context.update_stream(now).await.map_err(refused)?;
     }
+    Ok(stream)
 }
 
 fn is_missing(error: &GetStreamError) -> bool {

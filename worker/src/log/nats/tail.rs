@@ -57,7 +57,8 @@ impl Log {
             Some(last) => self.window(first, last.sequence).await?,
             None => Window::new(),
         };
-        if first > generation(last_seq) * GENERATION + 1 {
+        // A log that has just begun has lost nothing: how far the source is rewound does not hang on what it holds.
+        if last.is_some_and(|last| first > generation(last.sequence) * GENERATION + 1) {
             window.cut();
         }
         Ok(Tail { last_seq, position, numbers, window })

@@ -11,6 +11,17 @@ use turbo_core::shard::{Shard, Slices};
 /// The sink whose position is the checkpoint.
 pub const SINK: &str = "postgres";
 
+/// Up to where a host's events were had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Had {
+    /// The host.
+    pub host: String,
+    /// The cursor of the last one.
+    pub cursor: u64,
+    /// Its time by the host, in microseconds; `None` where that was not written down.
+    pub time_us: Option<i64>,
+}
+
 /// A claimed shard and what its last owner left.
 #[derive(Debug)]
 pub struct Claimed {
@@ -20,10 +31,10 @@ pub struct Claimed {
     pub number: u64,
     /// Source time of the last event committed, in microseconds.
     pub time_us: Option<i64>,
-    /// Host and cursor of that event, where it has one.
-    pub source: Option<(String, u64)>,
+    /// What was had of the source with that event, where it has a cursor.
+    pub source: Option<Had>,
     /// The same of the last event committed in the log's generation before this one.
-    pub had: Option<(String, u64)>,
+    pub had: Option<Had>,
     /// Where the sinks beside the database are.
     pub sinks: BTreeMap<String, SinkPosition>,
     /// Sinks that the pipeline file no longer names: the claim has removed their positions, which were these.
@@ -125,7 +136,7 @@ impl Database {
             "UPDATE positions SET epoch = greatest(epoch, $5) + 1, owner = $3,
                went_back_to = CASE WHEN epoch < $5 OR position < $6 THEN position END
              WHERE slice = $1 AND partition = $2 AND sink = 'postgres' AND (owner IS NULL OR owner = ANY ($4))
-             RETURNING epoch, position, number, time_us, host, cursor, had_host, had_cursor,
+             RETURNING epoch, position, number, time_us, host, cursor, had_host, had_cursor, had_time_us,
                went_back_to IS NOT NULL AS went_back",
         )
         .persistent(false)
@@ -146,11 +157,13 @@ impl Database {
         let removed = edit(&mut transaction, slices, shard, wanted).await?;
         let sinks = beside(&mut transaction, slices, &owned, archived).await?;
         transaction.commit().await?;
-        let place = |host: &str, cursor: &str| {
+        let had = |host: &str, cursor: &str, time_us: &str| {
             let (host, cursor): (Option<String>, Option<i64>) = (row.try_get(host)?, row.try_get(cursor)?);
-            Ok::<_, Error>(host.zip(cursor.map(|cursor| cursor as u64)))
+            let time_us = row.try_get(time_us)?;
+            Ok::<_, Error>(host.zip(cursor).map(|(host, cursor)| Had { host, cursor: cursor as u64, time_us }))
         };
-        let (source, had) = (place("host", "cursor")?, place("had_host", "had_cursor")?);
+        let source = had("host", "cursor", "time_us")?;
+        let had = had("had_host", "had_cursor", "had_time_us")?;
         let (number, time_us) = (number("number")?, row.try_get("time_us")?);
         Ok(Some(Claimed { owned, number, time_us, source, had, sinks, removed, went_back }))
     }

@@ -184,7 +184,8 @@ impl Committer {
                cursor = CASE WHEN s.host IS NULL THEN p.cursor ELSE s.cursor END,
                source_id = coalesce(s.source_id, p.source_id),
                had_host = CASE WHEN s.position >> 40 > p.position >> 40 THEN p.host ELSE p.had_host END,
-               had_cursor = CASE WHEN s.position >> 40 > p.position >> 40 THEN p.cursor ELSE p.had_cursor END
+               had_cursor = CASE WHEN s.position >> 40 > p.position >> 40 THEN p.cursor ELSE p.had_cursor END,
+               had_time_us = CASE WHEN s.position >> 40 > p.position >> 40 THEN p.time_us ELSE p.had_time_us END
              FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
                $8::text[], $9::bigint[], $10::bytea[])
                AS s (slice, partition, epoch, had, position, number, time_us, host, cursor, source_id)

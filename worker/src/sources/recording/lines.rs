@@ -172,10 +172,12 @@ mod tests {
         let room = send.room.clone();
         let options = Options { path: "x".into(), recorded_pace: false, max_frame: 2 << 20 };
         let reading = tokio::task::spawn_blocking(move || read_lines(Box::new(file), 1, &options, &send));
-        while room.available_permits() > 0 && !reading.is_finished() {
+        // The room of a line is taken before the line is sent.
+        let full = AHEAD_BYTES >> 20;
+        while (room.available_permits() > 0 || lines.0.len() < full) && !reading.is_finished() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(lines.0.len(), AHEAD_BYTES >> 20, "and no more is on its way");
+        assert_eq!(lines.0.len(), full, "and no more is on its way");
         assert!(!reading.is_finished());
         let mut read = 0;
         while let Some(line) = lines.next().await {
@@ -183,6 +185,20 @@ mod tests {
             assert_eq!(line.len(), 1 << 20);
         }
         assert_eq!(read, LINES);
+        reading.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn lines_of_white_space_are_passed_over_and_counted() {
+        let file = std::io::Cursor::new(b"a\n\n \t\r\nb\n  ");
+        let (send, mut lines) = channel();
+        let options = Options { path: "x".into(), recorded_pace: false, max_frame: 100 };
+        let reading = tokio::task::spawn_blocking(move || read_lines(Box::new(file), 1, &options, &send));
+        let mut read = Vec::new();
+        while let Some(Line::Text(number, bytes)) = lines.next().await {
+            read.push((number, bytes));
+        }
+        assert_eq!(read, [(1, Bytes::from_static(b"a")), (4, Bytes::from_static(b"b"))]);
         reading.await.unwrap();
     }
 

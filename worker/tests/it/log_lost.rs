@@ -1,0 +1,73 @@
+//! A log that is lost, and a source that changes besides: what the new log brings again is known, what is new is new.
+
+use crate::harness::{PATIENCE, Process, eventually};
+use crate::processes::{Servers, assert_landed, assert_rows, network, source, stop};
+use crate::truth::entries;
+use std::time::Duration;
+use turbo_sim::{Fault, HostConfig, Network, NetworkConfig, Pace, WorldConfig};
+
+const EVENTS: u64 = 8_000;
+/// Gaps, but for the one that tells of the lost log.
+const OTHER_GAPS: &str = "SELECT count(*) FROM gaps WHERE reason NOT LIKE 'the log ended at %'";
+
+fn delete_log(servers: &Servers) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(servers.nats.url()).await.unwrap();
+        async_nats::jetstream::new(client).delete_stream("tp_default_test").await.unwrap();
+    });
+}
+
+fn begun_anew(servers: &Servers) -> bool {
+    servers.number("SELECT max(position) FROM positions") >= 1 << 40
+}
+
+#[test]
+fn a_host_that_numbers_anew_after_the_log_was_lost_is_not_taken_for_what_was_had() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(16, EVENTS, Pace::Real { speed: 3.0 });
+    network.fault(0, &Fault::NewSequences { base: 1_000_000 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let both = [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    eventually(PATIENCE, "it is ready", || both[1].get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 1000);
+    delete_log(&servers);
+    let before = servers.entries();
+    eventually(PATIENCE, "it goes on in a new log", || begun_anew(&servers) && servers.entries() > before + 500);
+    // Far below what was had of it.
+    network.fault(0, &Fault::NewSequences { base: 0 });
+    assert!(network.wait_for(EVENTS, Duration::from_secs(120)));
+    let truth = network.truth();
+    eventually(PATIENCE, "everything lands", || servers.entries() >= entries(&truth.v2, 2) as i64);
+    assert_landed(&servers, &truth.v2);
+    assert_eq!(servers.number(OTHER_GAPS), 0);
+    stop(both);
+}
+
+#[test]
+fn another_host_is_rewound_after_the_log_was_lost() {
+    let Some(servers) = Servers::start() else { return };
+    let world = WorldConfig { accounts: 300, nasty: 0.0, resyncs: 0.002, removals: 0.002, ..WorldConfig::seeded(17) };
+    let hosts = HostConfig { skew_us: 200_000, ..HostConfig::default() }.several(2, Duration::from_secs(1));
+    let pace = Pace::Real { speed: 3.0 };
+    let network =
+        Network::start(NetworkConfig { world, hosts, pace, events: Some(EVENTS), ..NetworkConfig::default() }).unwrap();
+    let of = |host| format!("{{jetstream: {{endpoints: [\"{}\"], cursor: 0, silence: 2s}}}}", network.url(host));
+    let pipeline = servers.pipeline(&of(0), "");
+    let start = || [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    let first: [Process; 2] = start();
+    eventually(PATIENCE, "it is ready", || first[1].get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 1000);
+    stop(first);
+    delete_log(&servers);
+    servers.rewrite(&pipeline, &of(1), "", "");
+    let second = start();
+    assert!(network.wait_for(EVENTS, Duration::from_secs(120)));
+    let truth = network.truth();
+    // What was had of the other host comes again; rows are right all the same.
+    eventually(PATIENCE, "everything lands", || servers.entries() >= entries(&truth.v2, 2) as i64);
+    eventually(PATIENCE, "and nothing waits", || second[1].stats()["log"]["waiting"] == 0);
+    assert_rows(&servers, &truth.v2);
+    assert_eq!(servers.number(OTHER_GAPS), 0);
+    stop(second);
+}
