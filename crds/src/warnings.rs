@@ -2,11 +2,14 @@
 
 use crate::{Jetstream, TurboPipelineSpec, problem::Problem};
 
+/// Seconds of the dedup window that another host needs: it is asked for two minutes at first.
+const SHORT_WINDOW: u64 = 180;
+
 impl TurboPipelineSpec {
     /// What a user should look at; nothing of it keeps the pipeline from running.
     #[must_use]
     pub fn warnings(&self) -> Vec<Problem> {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<Problem> = small_log(self).into_iter().collect();
         if self.hydration.is_some() && self.hydration().is_none() {
             let what = "no slice looks anything up, so nobody is asked";
             warnings.push(Problem::at("spec.hydration", what, "give a slice hydrate, if that is not meant"));
@@ -24,6 +27,19 @@ impl TurboPipelineSpec {
         }
         warnings
     }
+}
+
+/// A log whose dedup window, a quarter of it, is short: about 0.4 MB of messages come in a second of the whole network.
+fn small_log(spec: &TurboPipelineSpec) -> Option<Problem> {
+    let bytes = spec.log.as_ref()?.nats.as_ref()?.stream.max_bytes.bytes();
+    let seconds = bytes / 4 / 400_000;
+    (seconds < SHORT_WINDOW).then(|| {
+        let what = format!(
+            "a quarter of it is the dedup window, {seconds} s of the whole network: another host whose clock or order differs \
+             by more can not be joined, and there is a gap"
+        );
+        Problem::at("spec.log.nats.stream.maxBytes", what, "give 512Mi or more, if much is read")
+    })
 }
 
 /// The same service under two spellings.

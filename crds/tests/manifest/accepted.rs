@@ -38,6 +38,24 @@ fn services_and_sizes_that_are_hardly_meant_are_warned_of() {
     );
 }
 
+#[test]
+fn a_log_with_a_short_window_is_warned_of() {
+    let warned = |bytes: &str| {
+        let log = json!({"nats": {"url": "nats://a:4222", "stream": {"maxBytes": bytes}}});
+        let postgres = json!({"postgres": {"urlFrom": {"env": "URL"}}});
+        let spec = accepted(&with(&json!({"spec.log": log, "spec.sinks": postgres}))).spec;
+        spec.warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warned("16Mi"),
+        [
+            "spec.log.nats.stream.maxBytes: a quarter of it is the dedup window, 10 s of the whole network: another host whose \
+          clock or order differs by more can not be joined, and there is a gap; give 512Mi or more, if much is read"
+        ]
+    );
+    assert_eq!(warned("20Gi"), [] as [String; 0]);
+}
+
 fn accepted(manifest: &Value) -> TurboPipeline {
     load(&manifest.to_string()).unwrap_or_else(|problems| panic!("{problems}\n{manifest:#}"))
 }

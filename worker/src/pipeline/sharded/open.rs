@@ -132,6 +132,11 @@ fn url(field: &str, reference: &SecretRef, setting: &Setting) -> anyhow::Result<
     Ok(url.trim().to_owned())
 }
 
+/// An error of the database, which names its field at the beginning, once.
+fn of_postgres(error: anyhow::Error) -> anyhow::Error {
+    if error.to_string().starts_with("spec.") { error } else { error.context("spec.sinks.postgres") }
+}
+
 /// Checks that the database is this pipeline's, or nobody's yet.
 async fn check(database: &Database, setting: &Setting, live: &Live) -> anyhow::Result<()> {
     let (owner, described) = (setting.owner(), described(&setting.slices));
@@ -142,7 +147,7 @@ async fn check(database: &Database, setting: &Setting, live: &Live) -> anyhow::R
         }
     })
     .await
-    .context("spec.sinks.postgres")
+    .map_err(of_postgres)
 }
 
 /// Brings the schema up to date, by the direct address where there is one.
@@ -164,7 +169,7 @@ async fn migrate(postgres: &Postgres, setting: &Setting, live: &Live) -> anyhow:
         Ok(())
     })
     .await
-    .context("spec.sinks.postgres")
+    .map_err(of_postgres)
 }
 
 /// Makes the database this pipeline's, and says what the pipeline file wants.
@@ -178,7 +183,7 @@ async fn introduce(database: &Database, setting: &Setting, live: &Live) -> anyho
         Ok(wanted)
     })
     .await
-    .context("spec.sinks.postgres")
+    .map_err(of_postgres)
 }
 
 async fn open_log(nats: &Nats, setting: &Setting, live: &Live) -> anyhow::Result<Log> {

@@ -1,9 +1,11 @@
 //! The comparison, with faults that are planted.
 
+use crate::judge::hydrated::Versions;
 use crate::judge::{Events, compare_all};
 use crate::order::{Landed, Wrong, compare};
 use crate::slices::{self, SLICES};
 use crate::truth::{Sent, Truth};
+use serde_json::json;
 use turbo_sim::{EventId, WorldConfig};
 
 fn commit(rev: &str) -> EventId {
@@ -120,4 +122,25 @@ pub fn any_change_of_a_world_is_found() {
         all[at].0 = (all[at].0 + 1) % SLICES.len();
     });
     assert_eq!((found.lost, found.duplicated), (1, 1), "{found:?}");
+}
+
+pub fn a_document_that_is_too_old_is_named() {
+    let post = |cid: &str| {
+        let names = r#""v":1,"did":"did:plc:a","kind":"commit","seq":1,"slice":"posts","partition":0"#;
+        format!(r#"{{{names},"collection":"app.bsky.feed.post","rkey":"k","cid":"{cid}"}}"#)
+    };
+    let mut versions = Versions::default();
+    versions.told(1_000_000, &post("old")).unwrap();
+    versions.told(5_000_000, &post("new")).unwrap();
+    let stale = |cid: &str, as_of: &str| {
+        let uri = "at://did:plc:a/app.bsky.feed.post/k";
+        let item = json!({"uri": uri, "state": "found", "asOf": as_of, "post": {"cid": cid}});
+        let mut wrong = Wrong::default();
+        versions.check("here", &json!({"version": 1, "subject": item}), &mut wrong);
+        wrong.stale
+    };
+    assert_eq!(stale("old", "1970-01-01T00:00:04.000Z"), 0);
+    assert_eq!(stale("new", "1970-01-01T00:00:04.000Z"), 0, "what is newer is right too");
+    assert_eq!(stale("old", "1970-01-01T00:00:06.000Z"), 1);
+    assert_eq!(stale("other", "1970-01-01T00:00:06.000Z"), 1);
 }

@@ -18,7 +18,7 @@ mod proxying;
 /// # Panics
 /// One fails.
 pub fn all() {
-    let checks: [(&str, fn()); 13] = [
+    let checks: [(&str, fn()); 14] = [
         ("what landed as it was sent is right", comparing::what_landed_as_it_was_sent_is_right),
         ("a planted loss is named", comparing::a_planted_loss_is_named),
         ("a planted duplicate is named", comparing::a_planted_duplicate_is_named),
@@ -29,6 +29,7 @@ pub fn all() {
             "the truth of a whole world is right, and any change of it is found",
             comparing::any_change_of_a_world_is_found,
         ),
+        ("a document that is too old is named", comparing::a_document_that_is_too_old_is_named),
         ("a seed is a schedule", planning::a_seed_is_a_schedule),
         ("a long run meets every fault", planning::a_long_run_meets_every_fault),
         ("settings are read, and refused by name", planning::settings_are_read_and_refused_by_name),

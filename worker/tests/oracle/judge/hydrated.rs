@@ -29,6 +29,15 @@ pub struct Versions {
 }
 
 impl Versions {
+    /// A message was published.
+    ///
+    /// # Errors
+    /// It can not be read.
+    pub fn told(&mut self, at_us: i64, message: &str) -> Result<(), Failure> {
+        self.add(at_us, &serde_json::from_str(message)?);
+        Ok(())
+    }
+
     fn add(&mut self, at_us: i64, document: &Document<'_>) {
         let did = document.did.to_string();
         match &*document.kind {
