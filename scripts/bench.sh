@@ -3,10 +3,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # In one, so that the dependencies are compiled once.
-cargo build --release -p turbo-worker -p turbo-sim --bins --bench pipeline --bench sharded
+cargo build --release -p turbo-worker -p turbo-sim --bins --bench pipeline --bench hydration --bench sharded
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
-for bench in pipeline sharded; do
+for bench in pipeline hydration sharded; do
   cargo bench -p turbo-worker --bench "$bench" | tee -a "$said"
 done
 echo
