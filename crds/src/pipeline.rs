@@ -1,6 +1,8 @@
 //! The `TurboPipeline` resource and the parts of its spec that are small.
 
-use crate::{Hydration, Ingest, Log, Quantity, Sinks, Slice, Source, Tracing, Workers, log, patterns, slices, structural};
+use crate::{
+    Hydration, Ingest, Log, Quantity, Sinks, Slice, Source, Tracing, Workers, log, patterns, slices, structural,
+};
 use kube::{
     CustomResource, KubeSchema,
     core::{Message, Rule},

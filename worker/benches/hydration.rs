@@ -7,6 +7,7 @@
 //! Run by `make bench`. `BENCH_EVENTS` (200,000) and `BENCH_TURNS` (5) change the size.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "for the terminal")]
 
+#[allow(dead_code, reason = "each benchmark takes its own part")]
 mod shared;
 
 use shared::{FROM, Running, median, setting};
@@ -111,7 +112,9 @@ impl Pipeline {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let running = Running(child);
         let address = lines
-            .find_map(|line| Some(line.ok()?.split_once("listening on http://")?.1.split_whitespace().next()?.to_owned()))
+            .find_map(|line| {
+                Some(line.ok()?.split_once("listening on http://")?.1.split_whitespace().next()?.to_owned())
+            })
             .expect("turbo listens");
         std::thread::spawn(move || lines.for_each(drop));
         Self { _running: running, address }
@@ -123,7 +126,8 @@ impl Pipeline {
         write!(socket, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
-        let value = |line: &str| line.rsplit_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+        let value =
+            |line: &str| line.rsplit_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
         answer.lines().filter_map(value).collect()
     }
 

@@ -47,7 +47,11 @@ impl AppView {
     pub(crate) fn new(config: AppViewConfig, clock: Arc<Clock>, start_us: i64) -> Self {
         let (limit, dice) = (Limit::new(config.limit, config.window), Dice::new(config.seed ^ 0xa99));
         let state = State::new(config.seed, config.missing, start_us);
-        Self { config, clock, inner: Mutex::new(Inner { state, limit, moods: Moods::default(), sessions: Sessions::default(), dice }) }
+        Self {
+            config,
+            clock,
+            inner: Mutex::new(Inner { state, limit, moods: Moods::default(), sessions: Sessions::default(), dice }),
+        }
     }
 
     /// Tells of what happened.

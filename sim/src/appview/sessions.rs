@@ -60,7 +60,9 @@ impl Sessions {
         self.number += 1;
         let ends = now().saturating_add(account.lasts);
         let (access, refresh) = (self.token("access", ends), self.token("refresh", ends.saturating_add(account.lasts)));
-        let body = format!(r#"{{"accessJwt":"{access}","refreshJwt":"{refresh}","handle":"me.sim.example","did":"did:plc:me"}}"#);
+        let body = format!(
+            r#"{{"accessJwt":"{access}","refreshJwt":"{refresh}","handle":"me.sim.example","did":"did:plc:me"}}"#
+        );
         Response::new(200, "application/json", body)
     }
 

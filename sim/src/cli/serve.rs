@@ -10,7 +10,8 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use turbo_sim::{
-    AppViewConfig, DEFAULT_START_US, Flavour, HostConfig, Kind, Network, NetworkConfig, Pace, Recording, Schedule, TimeCursors, Wire,
+    AppViewConfig, DEFAULT_START_US, Flavour, HostConfig, Kind, Network, NetworkConfig, Pace, Recording, Schedule,
+    TimeCursors, Wire,
 };
 
 /// What a host keeps where nobody says: some minutes of the network at 500 events per second.

@@ -77,11 +77,11 @@ async fn drip(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
 
 /// The answer, and so many spaces behind it.
 async fn pad(socket: &mut TcpStream, bytes: &[u8], mut left: usize) -> io::Result<()> {
-    const SPACES: [u8; 1 << 16] = [b' '; 1 << 16];
+    let spaces = vec![b' '; 1 << 16];
     socket.write_all(bytes).await?;
     while left > 0 {
-        let some = left.min(SPACES.len());
-        socket.write_all(&SPACES[..some]).await?;
+        let some = left.min(spaces.len());
+        socket.write_all(&spaces[..some]).await?;
         left -= some;
     }
     Ok(())

@@ -82,9 +82,7 @@ pub(super) fn changes(event: &Event, at_us: i64, known: impl Fn(&Item) -> Option
             profile(&|profile| Some(profile.with_handle(handle.as_deref()?).json())).into_iter().collect()
         }
         // It is not to be seen: its profile is not, nor are its posts.
-        Body::Account { active: false, status: Some(status), .. } if &**status == "takendown" => {
-            gone(Known::TakenDown)
-        }
+        Body::Account { active: false, status: Some(status), .. } if &**status == "takendown" => gone(Known::TakenDown),
         Body::Account { active: false, .. } => gone(Known::Missing),
         Body::Account { active: true, .. } | Body::Sync { .. } => vec![Change::Repo(did.into())],
     }

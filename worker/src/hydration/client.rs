@@ -104,7 +104,8 @@ impl AppView {
             Ok(token) => token,
             Err(error) => return (Err(error), None),
         };
-        let (answer, limits) = match tokio::time::timeout(self.timeout, self.call(kind, items, token.as_deref())).await {
+        let (answer, limits) = match tokio::time::timeout(self.timeout, self.call(kind, items, token.as_deref())).await
+        {
             Ok((answer, limits)) => (answer.and_then(|body| told(kind, items, &body)), limits),
             Err(_) => (Err(Error::Unreachable("no whole answer in time")), None),
         };

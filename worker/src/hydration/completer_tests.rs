@@ -76,7 +76,14 @@ impl Rig {
     fn waits(&self, seq: u64) {
         let record = Some(format!(r#"{{"subject":"{}"}}"#, did(1_000_000 + seq)));
         let collection = "app.bsky.graph.follow".to_owned();
-        let waiting = Waiting { seq, shard: Shard { slice: 0, partition: 0 }, did: did(seq), collection, rkey: "k".into(), record };
+        let waiting = Waiting {
+            seq,
+            shard: Shard { slice: 0, partition: 0 },
+            did: did(seq),
+            collection,
+            rkey: "k".into(),
+            record,
+        };
         self.memory.0.lock().unwrap().queue.insert(seq, waiting);
     }
 

@@ -74,7 +74,9 @@ mod tests {
 
     #[test]
     fn what_a_database_does_not_take_is_not_plain() {
-        for plain in ["null", "[]", r#"{"a":[1,-1.5e300,"é\u00e9 \ud83d\ude00",{"b":null}],"t":true}"#, "18446744073709551615"] {
+        for plain in
+            ["null", "[]", r#"{"a":[1,-1.5e300,"é\u00e9 \ud83d\ude00",{"b":null}],"t":true}"#, "18446744073709551615"]
+        {
             assert!(is_plain(plain), "{plain}");
         }
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));

@@ -159,7 +159,10 @@ mod tests {
         let liked = json!({"subject": {"uri": uri("liked"), "cid": "c"}});
         let followed = json!({"subject": "did:plc:friend"});
         for collection in ["app.bsky.feed.like", "app.bsky.feed.repost"] {
-            assert_eq!(places(collection, &liked, |target| target == Target::Subject), [(Place::Subject, uri("liked"))]);
+            assert_eq!(
+                places(collection, &liked, |target| target == Target::Subject),
+                [(Place::Subject, uri("liked"))]
+            );
             assert_eq!(places(collection, &followed, |target| target == Target::Subject), []);
         }
         for collection in ["app.bsky.graph.follow", "app.bsky.graph.block", "app.bsky.graph.listitem"] {

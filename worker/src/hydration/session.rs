@@ -185,7 +185,9 @@ async fn whole(request: RequestBuilder) -> Result<Vec<u8>, Error> {
         _ => return Err(Error::Session("no token is given, the host fails")),
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| Error::Session("the connection broke, to get a token"))? {
+    while let Some(chunk) =
+        response.chunk().await.map_err(|_| Error::Session("the connection broke, to get a token"))?
+    {
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(Error::Session("the answer is too large for a token"));
         }

@@ -129,7 +129,7 @@ impl Holder {
         }
         let (slice, partition) = (self.parts.slices.name(shard).to_owned(), shard.partition);
         match next {
-            Ok(Next::Message(Message { seq, number, item: Some(item), appended_us, .. })) => {
+            Ok(Next::Message(Message { seq, number, item: Some(item), appended_ms, .. })) => {
                 let gaps = self.missing.remove(&shard).unwrap_or_default();
                 let gap = |lost: &[(u64, u64)]| {
                     let ranges: Vec<_> = lost.iter().map(|(from, to)| format!("{from} to {to}")).collect();
@@ -141,6 +141,7 @@ impl Holder {
                 let gap = (!gaps.is_empty()).then(|| numbered(shard, seq - 1, number - 1, Content::Gap(gap(&gaps))));
                 let item =
                     if self.is_covered(shard, seq, &item) { Item { content: Content::Covered, ..item } } else { item };
+                let appended_us = appended_ms.map(|at| at.get().saturating_mul(1000) as i64);
                 let entry = Entry { appended_us, ..Entry::new(seq, shard, Arc::new(item)) };
                 gap.into_iter().chain([Numbered { entry, number }]).collect()
             }

@@ -1,8 +1,8 @@
 //! The task of a member: it beats, looks, and plans where the lease is its own, whatever the commits wait for.
 
 use super::{Board, Planner};
-use crate::log::nats::{Error, Log};
 use crate::hydration::pacer::Shared;
+use crate::log::nats::{Error, Log};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -53,7 +53,15 @@ impl Member {
         report: Box<dyn Fn() -> Bytes + Send>,
     ) -> Self {
         let board = Board::new(log.clone(), me.clone(), limit);
-        Self { log: log.clone(), board, planner: Planner::new(log.clone(), me, limit), shards, limit, report, share: None }
+        Self {
+            log: log.clone(),
+            board,
+            planner: Planner::new(log.clone(), me, limit),
+            shards,
+            limit,
+            report,
+            share: None,
+        }
     }
 
     /// The same, which keeps its share of the budget as the plans say.

@@ -211,7 +211,12 @@ pub const METRICS: &[Metric] = &[
         &["hit", "miss"],
         "Profiles that new records wanted, and whether they were known.",
     ),
-    labelled(HYDRATION_POSTS, "lookup", &["hit", "miss"], "Posts that new records wanted, and whether they were known."),
+    labelled(
+        HYDRATION_POSTS,
+        "lookup",
+        &["hit", "miss"],
+        "Posts that new records wanted, and whether they were known.",
+    ),
     labelled(
         HYDRATION_RECORDS,
         "hydration",

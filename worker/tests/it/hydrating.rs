@@ -13,7 +13,11 @@ const COLLECTIONS: &str = "app.bsky.feed.post, app.bsky.feed.like, app.bsky.feed
 
 /// A network whose AppView has room for all that is asked.
 fn network(seed: u64) -> Network {
-    let appview = AppViewConfig { limit: 1_000_000, latency: (Duration::ZERO, Duration::from_millis(5)), ..AppViewConfig::default() };
+    let appview = AppViewConfig {
+        limit: 1_000_000,
+        latency: (Duration::ZERO, Duration::from_millis(5)),
+        ..AppViewConfig::default()
+    };
     let world = WorldConfig::seeded(seed);
     let pace = Pace::Full { events: EVENTS };
     Network::start(NetworkConfig { world, pace, appview: Some(appview), ..NetworkConfig::default() }).unwrap()
@@ -59,7 +63,8 @@ fn asked(network: &Network, method: &str, field: &str, name: &str) -> Result<Opt
     let address = url.strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(address).unwrap();
     let name = name.replace(':', "%3A").replace('/', "%2F");
-    write!(socket, "GET /xrpc/{method}?{field}={name} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    write!(socket, "GET /xrpc/{method}?{field}={name} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1)?;

@@ -104,7 +104,8 @@ fn oracle() -> ExitCode {
 /// Runs it. `None` where a server is not installed.
 fn tried(settings: &Settings) -> Result<Option<Verdict>, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let there = There { workers: settings.workers, hosts: stage::HOSTS, s3: ARCHIVE, appview: settings.hydrate, lease: LEASE };
+    let there =
+        There { workers: settings.workers, hosts: stage::HOSTS, s3: ARCHIVE, appview: settings.hydrate, lease: LEASE };
     let steps = schedule::plan(settings.seed, settings.events, settings.faults, settings.is_long(), &there);
     steps.iter().for_each(|step| eprintln!("  {step}"));
     let Some(stage) = Stage::start(settings, runtime.handle())? else { return Ok(None) };

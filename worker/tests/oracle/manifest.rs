@@ -59,7 +59,8 @@ pub fn write(folder: &Path, at: &Addresses) -> std::io::Result<Launch> {
 fn yaml(at: &Addresses) -> String {
     let nats: Vec<String> = at.nats.iter().map(|address| format!("nats://{address}")).collect();
     let (nats, replicas) = (nats.join(","), at.nats.len());
-    let (hosts, from_us, slices, high_water) = (&at.hosts, at.from_us, slices::yaml(at.appview.is_some()), at.high_water);
+    let (hosts, from_us, slices, high_water) =
+        (&at.hosts, at.from_us, slices::yaml(at.appview.is_some()), at.high_water);
     let archive = at.s3.as_ref().map_or_else(String::new, |(endpoint, ..)| {
         format!(
             "    archive: {{ s3: {{ bucket: {BUCKET}, prefix: test, region: us-east-1, endpoint: \"{endpoint}\", \

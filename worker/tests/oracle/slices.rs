@@ -49,13 +49,16 @@ pub fn partition(did: &str, slice: usize) -> u16 {
 
 /// `slices: […]` of the pipeline file.
 pub fn yaml(hydrates: bool) -> String {
-    let hydrate = format!(
-        ", hydrate: {{author: {TTL}, mentions: {TTL}, reply: {TTL}, quote: {TTL}, subject: {TTL}}}"
-    );
+    let hydrate = format!(", hydrate: {{author: {TTL}, mentions: {TTL}, reply: {TTL}, quote: {TTL}, subject: {TTL}}}");
     let slice = |slice: &Slice| {
         let collections = slice.collections.map(|list| format!("collections: [{}], ", list.join(", ")));
         let hydrate = if hydrates && HYDRATED.contains(&slice.name) { &*hydrate } else { "" };
-        format!("{{name: {}, {}partitions: {}{hydrate}}}", slice.name, collections.unwrap_or_default(), slice.partitions)
+        format!(
+            "{{name: {}, {}partitions: {}{hydrate}}}",
+            slice.name,
+            collections.unwrap_or_default(),
+            slice.partitions
+        )
     };
     format!("[{}]", SLICES.iter().map(slice).collect::<Vec<_>>().join(", "))
 }

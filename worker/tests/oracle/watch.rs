@@ -53,7 +53,8 @@ impl Watch {
     /// Watches this database and the log of this stream.
     pub fn start(runtime: &Handle, database: String, nats: Vec<String>, stream: String) -> Self {
         let now = Instant::now();
-        let nothing = Seen { committed: 0, logged: 0, positions: BTreeMap::new(), waiting: 0, changed: now, answered: now };
+        let nothing =
+            Seen { committed: 0, logged: 0, positions: BTreeMap::new(), waiting: 0, changed: now, answered: now };
         let seen = Arc::new(Mutex::new(nothing));
         let to = seen.clone();
         let task = runtime.spawn(async move {
@@ -127,8 +128,9 @@ async fn committed(postgres: &mut PgConnection) -> Result<(u64, BTreeMap<String,
     )
     .fetch_one(&mut *postgres)
     .await?;
-    let positions: Vec<(String, i64)> =
-        sqlx::query_as("SELECT sink, sum(number)::bigint FROM positions GROUP BY sink").fetch_all(&mut *postgres).await?;
+    let positions: Vec<(String, i64)> = sqlx::query_as("SELECT sink, sum(number)::bigint FROM positions GROUP BY sink")
+        .fetch_all(&mut *postgres)
+        .await?;
     let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM hydration_queue").fetch_one(postgres).await?;
     let positions = positions.into_iter().map(|(sink, number)| (sink, number as u64)).collect();
     Ok((commits as u64 + others as u64 / SLICES.len() as u64, positions, waiting as u64))

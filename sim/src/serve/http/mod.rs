@@ -68,9 +68,8 @@ impl Request {
     pub(crate) async fn body(&self, socket: &mut TcpStream) -> Option<Vec<u8>> {
         let length: usize = self.header("content-length").parse().ok().filter(|length| *length <= MOST)?;
         let mut body = self.rest.clone();
-        let read = async {
-            while body.len() < length && socket.read_buf(&mut body).await.is_ok_and(|read| read > 0) {}
-        };
+        let read =
+            async { while body.len() < length && socket.read_buf(&mut body).await.is_ok_and(|read| read > 0) {} };
         timeout(PATIENCE, read).await.ok()?;
         (body.len() >= length).then_some(body)
     }

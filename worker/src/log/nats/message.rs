@@ -21,6 +21,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use std::io::Read;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use turbo_core::id::EventId;
 use turbo_core::position::SourcePosition;
@@ -60,8 +61,8 @@ pub struct Message {
     pub item: Option<Item>,
     /// Where the source was read to; `None` where no event was there before it.
     pub position: Option<SourcePosition>,
-    /// When the server took it, in microseconds since the Unix epoch, where whoever read it knows.
-    pub appended_us: Option<i64>,
+    /// When the server took it, in milliseconds since the Unix epoch, where whoever read it knows.
+    pub appended_ms: Option<NonZeroU64>,
 }
 
 /// Writes messages: remembers where the source was read to, since what is no event does not tell it.
@@ -164,7 +165,7 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
     let position = |(time_us, id)| SourcePosition { host: host.to_owned(), cursor, time_us, id };
     let Some(number) = text(NUMBER) else {
         return match at {
-            Some(at) => Ok(Message { seq, number: 0, item: None, position: Some(position(at)), appended_us: None }),
+            Some(at) => Ok(Message { seq, number: 0, item: None, position: Some(position(at)), appended_ms: None }),
             None => Err(broken("neither Turbo-N nor Turbo-At is there")),
         };
     };
@@ -194,7 +195,7 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
     };
     let trace = text(TRACEPARENT).and_then(TraceContext::parse).map(Arc::new);
     let item = Some(Item { content, host: host.into(), marks, trace });
-    Ok(Message { seq, number, item, position: at.map(position), appended_us: None })
+    Ok(Message { seq, number, item, position: at.map(position), appended_ms: None })
 }
 
 /// Reads a message of a shard; one whose payload is broken becomes a dead letter there.
@@ -206,7 +207,7 @@ pub(super) fn read_for_shard(seq: u64, headers: Option<&HeaderMap>, payload: Byt
         let number = number(seq, headers.ok_or_else(|| Broken { seq, what: "it has no headers".into() })?)?;
         let content = Content::Unreadable { bytes: payload, reason: broken.to_string() };
         let item = Some(Item { content, host: "".into(), marks: Vec::new(), trace: None });
-        Ok(Message { seq, number, item, position: None, appended_us: None })
+        Ok(Message { seq, number, item, position: None, appended_ms: None })
     })
 }
 

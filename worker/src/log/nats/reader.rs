@@ -12,6 +12,7 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures_util::StreamExt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 use turbo_core::backoff::Backoff;
 use turbo_core::position::generation;
@@ -161,7 +162,7 @@ impl ShardReader {
             return Ok(());
         };
         let info = received.info().map_err(|error| failed(&*error))?;
-        let (seq, appended_us) = (info.stream_sequence, (info.published.unix_timestamp_nanos() / 1000) as i64);
+        let (seq, appended_ms) = (info.stream_sequence, (info.published.unix_timestamp_nanos() / 1_000_000) as u64);
         if seq <= self.at.behind.seq {
             return Ok(());
         }
@@ -170,7 +171,7 @@ impl ShardReader {
             self.at.behind.number = Some(0);
         }
         let message = message::read_for_shard(seq, received.headers.as_ref(), received.payload.clone())?;
-        let message = Message { appended_us: Some(appended_us), ..message };
+        let message = Message { appended_ms: NonZeroU64::new(appended_ms), ..message };
         let follows = self.at.behind.number.is_none_or(|number| message.number == number + 1);
         if follows || self.at.is_missing(seq).await? {
             self.at.suspect = None;

@@ -35,7 +35,8 @@ pub struct Waited {
 /// # Errors
 /// zstd has no memory.
 pub fn encode(events: &[Logged<'_>]) -> std::io::Result<Vec<u8>> {
-    let size = |logged: &Logged<'_>| 16 + logged.event.bytes.len() + Hydrated::json(logged.hydrated).map_or(0, str::len);
+    let size =
+        |logged: &Logged<'_>| 16 + logged.event.bytes.len() + Hydrated::json(logged.hydrated).map_or(0, str::len);
     let mut plain = Vec::with_capacity(events.iter().map(size).sum());
     for Logged { seq, event, hydrated, .. } in events {
         let hydrated = Hydrated::json(*hydrated);
@@ -99,7 +100,8 @@ mod tests {
         let known = Hydrated { hydration: Hydration::Full, document: Some("{}".into()) };
         let logged = |seq, hydrated| Logged { seq, shard: Shard { slice: 0, partition: 0 }, event: &event, hydrated };
         let chunk = encode(&[logged(7, None), logged(9, Some(&known)), logged(10, None)]).unwrap();
-        let waited = |seq, hydrated: Option<&str>| Waited { seq, event: (*event).clone(), hydrated: hydrated.map(Into::into) };
+        let waited =
+            |seq, hydrated: Option<&str>| Waited { seq, event: (*event).clone(), hydrated: hydrated.map(Into::into) };
         assert_eq!(read(&chunk).unwrap(), [waited(7, None), waited(9, Some("{}")), waited(10, None)]);
         assert!(read(&chunk[..chunk.len() - 3]).is_err());
         assert!(read(&zstd::bulk::compress(b"12345", 1).unwrap()).is_err());

@@ -91,7 +91,8 @@ impl Hydrations {
         let held: Vec<&Completion> =
             completions.iter().filter(|completion| held.contains(&completion.waiting.shard)).copied().collect();
         let written = || held.iter().filter_map(|completion| Some((&completion.waiting, completion.hydrated()?)));
-        let texts = |of: &dyn Fn(&Waiting) -> &str| written().map(|(waiting, _)| of(waiting).to_owned()).collect::<Vec<_>>();
+        let texts =
+            |of: &dyn Fn(&Waiting) -> &str| written().map(|(waiting, _)| of(waiting).to_owned()).collect::<Vec<_>>();
         sqlx::query(
             "UPDATE record_state AS r SET hydration = s.hydration, hydrated = s.hydrated::jsonb
              FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[])

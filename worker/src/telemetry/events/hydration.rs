@@ -19,7 +19,10 @@ impl HydrationFailed<'_> {
     pub fn emit(self) {
         let Self { host, error, first } = self;
         if first {
-            warn!(host, "spec.hydration: no answer, so records land with what is known, and are completed later: {error}");
+            warn!(
+                host,
+                "spec.hydration: no answer, so records land with what is known, and are completed later: {error}"
+            );
         } else {
             debug!(host, "spec.hydration: still no answer: {error}");
         }

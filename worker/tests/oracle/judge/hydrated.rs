@@ -75,7 +75,10 @@ impl Versions {
                 if fields.get("state").is_some_and(|state| state == "found") {
                     self.item(place, document, wrong);
                 }
-                fields.iter().filter(|(name, _)| *name != "record").for_each(|(_, value)| self.check(place, value, wrong));
+                fields
+                    .iter()
+                    .filter(|(name, _)| *name != "record")
+                    .for_each(|(_, value)| self.check(place, value, wrong));
             }
             Value::Array(list) => list.iter().for_each(|value| self.check(place, value, wrong)),
             _ => {}
@@ -151,7 +154,8 @@ pub async fn published(nats: Vec<String>, versions: &Versions, wrong: &mut Wrong
 /// # Errors
 /// The database does not answer.
 pub async fn completed(connection: &mut PgConnection, versions: &Versions, wrong: &mut Wrong) -> Result<(), Failure> {
-    let rows = "SELECT did || '/' || collection || '/' || rkey AS name, hydration, hydrated::text AS hydrated FROM records
+    let rows =
+        "SELECT did || '/' || collection || '/' || rkey AS name, hydration, hydrated::text AS hydrated FROM records
                 WHERE slice = ANY ($1) ORDER BY seq";
     let slices: Vec<&str> = crate::slices::HYDRATED.to_vec();
     for row in sqlx::query(rows).bind(slices).fetch_all(&mut *connection).await? {
