@@ -37,12 +37,6 @@ struct Document<'a> {
     record: Option<&'a RawValue>,
 }
 
-/// A post, as far as it is printed. A record is what a user sent: any field may be missing, or be something else.
-#[derive(Deserialize)]
-struct Post {
-    text: String,
-}
-
 /// Where this consumer is.
 #[derive(Default, Deserialize, Serialize)]
 struct Place {
@@ -104,10 +98,12 @@ fn consume(message: &Message, place: &mut Place) -> anyhow::Result<()> {
         return Ok(());
     }
     *done = document.seq;
-    // A delete has no record, and neither has a message that says Turbo-Omitted.
-    let post = document.record.and_then(|record| serde_json::from_str::<Post>(record.get()).ok());
-    if let (Some(post), Some("create")) = (post, document.operation) {
-        let text = post.text.replace(char::is_control, " ");
+    // A delete has no record, and neither has a message that says Turbo-Omitted. A record is what a user sent: any field may
+    // be missing, stand there twice, or be something else.
+    let post = document.record.and_then(|record| serde_json::from_str::<serde_json::Value>(record.get()).ok());
+    let text = post.as_ref().and_then(|post| post["text"].as_str());
+    if let (Some(text), Some("create")) = (text, document.operation) {
+        let text = text.replace(char::is_control, " ");
         writeln!(std::io::stdout(), "{}: {text}", document.did.unwrap_or("?"))?;
     }
     Ok(())

@@ -126,6 +126,7 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 pub(crate) fn load(path: &Path) -> anyhow::Result<TurboPipeline> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{}: can not be read", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{}: can not be read; give the path of a pipeline file with -f", path.display()))?;
     turbo_crds::load(&text).map_err(|problems: turbo_crds::Problems| anyhow::anyhow!("{}:\n{problems}", path.display()))
 }

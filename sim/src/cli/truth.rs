@@ -2,7 +2,7 @@
 
 use super::world_args::WorldArgs;
 use clap::Args;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 use turbo_sim::{DEFAULT_START_US, Recording, Truth};
 
@@ -31,6 +31,9 @@ pub(super) fn truth(args: &TruthArgs) -> anyhow::Result<()> {
         }
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
-    truth.write(&mut out)?;
-    Ok(out.flush()?)
+    match truth.write(&mut out).and_then(|()| out.flush()) {
+        // Whoever reads may stop reading, as `head` does.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        told => Ok(told?),
+    }
 }

@@ -276,6 +276,12 @@ async fn what_is_wrong_with_the_store_names_its_field() {
         refused.starts_with("spec.sinks.archive.s3.secretAccessKeyFrom: ") && refused.contains("SignatureDoesNot"),
         "{refused}"
     );
+    let nobody = Credentials::new(AT, b"nobody", b"wrong", None).unwrap();
+    let refused = probe(Options { credentials: Some(nobody), ..good() }).await;
+    assert!(
+        refused.starts_with("spec.sinks.archive.s3.accessKeyIdFrom: ") && refused.contains("InvalidAccessKeyId"),
+        "{refused}"
+    );
     let proxy = Proxy::start(&s3).await;
     let moved = "<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>";
     proxy.rule(move |_| Act::Answer(301, moved));

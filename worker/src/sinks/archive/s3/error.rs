@@ -30,10 +30,12 @@ pub enum Error {
         endpoint: String,
     },
     /// The store does not know who asks.
-    #[error("{at}.secretAccessKeyFrom: {endpoint} does not take the credentials ({code}); give others")]
+    #[error("{at}.{field}: {endpoint} does not take the credentials ({code}); give others")]
     Credentials {
         /// The field that the store stands in.
         at: &'static str,
+        /// Which of its fields is wrong.
+        field: &'static str,
         /// Who says so.
         endpoint: String,
         /// Its word.
@@ -163,7 +165,8 @@ impl S3 {
             }
             (_, "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken") => {
                 self.renew();
-                Error::Credentials { at, endpoint, code }
+                let field = if code == "InvalidAccessKeyId" { "accessKeyIdFrom" } else { "secretAccessKeyFrom" };
+                Error::Credentials { at, field, endpoint, code }
             }
             // A clock that is wrong, or a process that was paused between signing and sending.
             (_, "RequestTimeTooSkewed" | "RequestTimeout") | (408 | 409 | 429 | 500.., _) => {
