@@ -5,6 +5,10 @@
 //!   anew, in another order, gives the number to another known event, with unknown ones before it. If it is not the
 //!   event, the host has new sequences and is asked like any other. By chance it may be the event all the same: behind
 //!   what was appended last everything has to be new for a while ([`CONFIRM_US`]), or the sequences are others.
+//! - A host that was joined by time sends for a while what another one has sent before, and may be cut off in the middle of
+//!   it: that it is asked for its sequence then does not say that it is behind every sync in the window. So a resumed stream
+//!   has [`Passed`] what the connection before it has; where that is not known, it is behind every sync only when that while
+//!   is over.
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
 //!   the first event that is surely in the window, what was made before the oldest event in the window is dropped, and
@@ -132,18 +136,27 @@ pub struct Join {
 }
 
 impl Join {
-    /// A connection that was asked for `ask`.
+    /// A connection that was asked for `ask`. `before`: what was passed up to the position, where that is known.
     #[must_use]
-    pub fn new(ask: Ask) -> Self {
+    pub fn new(ask: Ask, before: Option<&Passed>) -> Self {
         let joined = matches!(ask, Ask::Tip | Ask::Given(_));
-        let passed = Passed::new(!matches!(ask, Ask::Time { .. }));
+        let passed = match (ask, before) {
+            (Ask::Sequence(..), Some(before)) => before.clone(),
+            _ => Passed::new(joined),
+        };
         Self { ask, joined, passed, held: Vec::new(), held_bytes: 0, new_until_us: i64::MIN, repeats: false }
     }
 
     /// The same for a stream whose numbers are sure and whose events may be there twice: a file.
     #[must_use]
     pub fn of_a_file(self) -> Self {
-        Self { repeats: true, ..self }
+        Self { repeats: true, passed: Passed::new(true), ..self }
+    }
+
+    /// What the stream has passed up to the position, once it has joined.
+    #[must_use]
+    pub fn passed(&self) -> Option<&Passed> {
+        self.joined.then_some(&self.passed)
     }
 
     /// Whether the join was seen.
@@ -166,6 +179,10 @@ impl Join {
             && event.time_us < from_us
         {
             return Step::Dropped;
+        }
+        if self.new_until_us != i64::MIN && event.time_us > self.new_until_us {
+            self.new_until_us = i64::MIN;
+            self.passed.confirm();
         }
         let own = id;
         let id = window.id(&event, own, &mut self.passed);

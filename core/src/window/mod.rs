@@ -50,9 +50,9 @@ impl Hasher for Unhashed {
 }
 
 /// The syncs that one stream has passed: what tells the commits behind a sync from those before it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Passed {
-    /// Whether the stream went on exactly behind the last event taken, and so behind every sync in the window.
+    /// Whether the stream goes on behind the last event taken, and so behind every sync in the window.
     all: bool,
     /// Whether every sync that it has passed was taken. Until it is seen to join, new ones are held back.
     taken: bool,
@@ -63,7 +63,7 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// A stream that has just begun. `all`: at the very last event taken.
+    /// A stream that has just begun. `all`: behind everything that was taken.
     #[must_use]
     pub fn new(all: bool) -> Self {
         Self { all, taken: all, last: HashMap::new(), prune_at: PRUNE }
@@ -72,6 +72,11 @@ impl Passed {
     /// The stream was seen to join: whatever it has passed and passes is taken at once.
     pub fn join(&mut self) {
         self.taken = true;
+    }
+
+    /// The stream shows nothing that was taken any more: it is behind all of it.
+    pub fn confirm(&mut self) {
+        self.all = true;
     }
 
     /// The last sync of the key is from before the window: it was not held back, and salts nothing.
