@@ -93,6 +93,25 @@ fn what_was_made_before_the_window_is_dropped_until_the_join() {
 }
 
 #[test]
+fn what_another_host_sends_earlier_is_not_dropped_for_a_window_that_has_just_begun() {
+    let at =
+        |key: &str, second: i64| commit(key, 100 * MINUTE + second * 1_000_000, "k", 100 * MINUTE + second * 1_000_000);
+    let mut window = window(&[at("a", 1), at("b", 2), at("c", 3), at("d", 4)]);
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
+    // The first host has it still to send.
+    assert_eq!(take(&mut join, &at("e", 0), &window), Step::Held);
+    // That one has sent a later one of the same account: this is from before the pipeline's beginning.
+    assert_eq!(take(&mut join, &at("b", 0), &window), Step::Dropped);
+    let Step::Joined { held, .. } = take(&mut join, &at("a", 1), &window) else { panic!("it joins") };
+    assert_eq!(held, [with_id(&at("e", 0))]);
+    // Behind a sync revisions may be lower.
+    let resync = sync("b", 100 * MINUTE, 100 * MINUTE + 4_500_000);
+    window.take(&resync, EventId::of(&resync), i64::MAX);
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
+    assert_eq!(take(&mut join, &at("b", 0), &window), Step::Held);
+}
+
+#[test]
 fn no_known_event_means_a_further_rewind_and_a_gap_at_the_limit() {
     let window = window(&[seen("a", 100)]);
     let event = seen("b", 101);
