@@ -7,13 +7,11 @@ use turbo_sim::Pace;
 #[test]
 fn a_worker_with_another_database_is_refused_while_one_lives_and_takes_its_place_when_none_does() {
     let Some(servers) = Servers::start() else { return };
-    servers.postgres.execute("postgres", "CREATE DATABASE other");
-    let url = servers.postgres.url();
-    let other = url.replacen("/postgres", "/other", 1);
-    assert_ne!(url, other);
+    let other = servers.postgres.create_database("other");
     let network = network(18, 4_000, Pace::Real { speed: 3.0 });
     let pipeline = servers.pipeline(&source(&network), "");
     let mut both = [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    eventually(PATIENCE, "it is ready", || both[1].get("/health/ready").0 == 200);
     eventually(PATIENCE, "some of it lands", || servers.entries() > 100);
     let elsewhere = |role| pipeline.start_as(role, &[("TURBO_PG", &other)]);
     for role in ["work", "ingest", "run"] {
