@@ -12,7 +12,7 @@ use turbo_sim::{Flavour, HostConfig, Kind, Network, NetworkConfig, Pace, Schedul
 
 const SLICES: &str =
     "slices: [{name: posts, collections: [app.bsky.feed.post], partitions: 2}, {name: rest, partitions: 3}]";
-const SPLIT: [(&str, Option<&str>); 2] = [("posts", Some("app.bsky.feed.post")), ("rest", None)];
+pub const SPLIT: [(&str, Option<&str>); 2] = [("posts", Some("app.bsky.feed.post")), ("rest", None)];
 const KILLS: u32 = 20;
 const HISTORY_US: i64 = 40 * 60 * 1_000_000;
 const EVENTS: u64 = 60_000;

@@ -99,7 +99,7 @@ impl Encoder {
                 headers.insert(REASON, line(reason));
                 bytes
             }
-            Content::Covered => {
+            Content::Covered(_) => {
                 debug_assert!(false, "what is covered is never written to a log");
                 &Bytes::new()
             }

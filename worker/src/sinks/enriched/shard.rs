@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use turbo_core::backoff::Backoff;
+use turbo_core::position::SourcePosition;
 use turbo_core::shard::Shard;
 
 /// Bytes of payload in a batch at most, but for a single message.
@@ -67,6 +68,8 @@ pub(super) struct Publisher {
     pub(super) filter: String,
     /// What stands in the stream, or was passed over.
     pub(super) position: SinkPosition,
+    /// Where the source was at the last event up to there; `None` where that is not known.
+    pub(super) source: Option<SourcePosition>,
     /// What the catalog holds.
     pub(super) saved: SinkPosition,
     /// Whether the catalog may hold something else.
@@ -91,8 +94,23 @@ impl Publisher {
         let prefix = shared.log.names.enriched_shard(&shared.slices, shard);
         let filter = format!("{prefix}.>");
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        let (position, unsure, saving, last, failures) = (saved, false, None, 0, 0);
-        Self { shared, shard, epoch, prefix, filter, position, saved, unsure, saving, last, backoff, failures, ending }
+        let (position, source, unsure, saving, last, failures) = (saved, None, false, None, 0, 0);
+        Self {
+            shared,
+            shard,
+            epoch,
+            prefix,
+            filter,
+            position,
+            source,
+            saved,
+            unsure,
+            saving,
+            last,
+            backoff,
+            failures,
+            ending,
+        }
     }
 
     /// Publishes what it is told, until it is told to release the shard, or the shard is lost.
@@ -143,8 +161,8 @@ impl Publisher {
     /// Publishes entries until all of them stand in the stream.
     async fn publish(&mut self, mut entries: VecDeque<Numbered>) -> Result<(), Stop> {
         loop {
-            while entries.front().is_some_and(|entry| entry.entry.seq <= self.position.seq) {
-                entries.pop_front();
+            while let Some(passed) = entries.pop_front_if(|entry| entry.entry.seq <= self.position.seq) {
+                self.source = passed.entry.source().or(self.source.take());
             }
             if entries.is_empty() {
                 return Ok(());

@@ -29,7 +29,7 @@ mod upkeep;
 mod walk;
 
 pub(crate) use answered::answered;
-pub use claim::{Claimed, Had, SINK, Seen, Wanted};
+pub use claim::{Beside, Claimed, Had, SINK, Seen, Wanted};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
 pub use dead_letters::{Filter, Letter};
 pub use lookup::Standing;
