@@ -117,6 +117,11 @@ impl Publisher {
             let row = finished(&mut self.saving).await;
             self.saved(row)?;
         }
+        self.save_at_once().await
+    }
+
+    /// Brings the position up to date, if it has moved, and waits for the answer.
+    pub(super) async fn save_at_once(&mut self) -> Result<(), Stop> {
         self.save();
         if self.saving.is_some() {
             let row = finished(&mut self.saving).await;

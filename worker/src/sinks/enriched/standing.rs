@@ -27,7 +27,8 @@ impl Publisher {
             self.wait(&why).await?;
         }
         self.shared.report.claimed(self.shard, self.saved);
-        Ok(())
+        // What stands there from before the log was begun anew is known by the row only, once more is published.
+        self.save_at_once().await
     }
 
     async fn catch_up(&mut self) -> Result<(), String> {
@@ -71,6 +72,8 @@ impl Publisher {
         self.last = last.as_ref().map_or(0, |last| last.sequence);
         if let Some(last) = last.filter(|last| last.position.seq > self.position.seq) {
             self.position = last.position;
+            self.covered.moved(last.position.seq, last.source.as_ref());
+            self.source = last.source.or(self.source.take());
         }
     }
 

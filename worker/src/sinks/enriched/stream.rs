@@ -3,6 +3,7 @@
 use super::document::{NUMBER, SEQ};
 use crate::log::nats::batch;
 use crate::log::nats::connection::context;
+use crate::log::nats::message;
 use crate::log::nats::stream::{DUPLICATES, keep};
 use crate::log::nats::{Error, Log};
 use crate::sinks::feed::SinkPosition;
@@ -10,6 +11,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, Stream};
 use std::time::Duration;
+use turbo_core::position::SourcePosition;
 
 /// What the pipeline file calls it.
 const FIELD: &str = "spec.sinks.enriched.nats";
@@ -36,6 +38,8 @@ pub(super) struct Last {
     pub(super) batch: Option<String>,
     /// Where it stood in the log.
     pub(super) position: SinkPosition,
+    /// Where the source was at it.
+    pub(super) source: Option<SourcePosition>,
 }
 
 /// Why the last message is not known.
@@ -108,7 +112,8 @@ pub(super) async fn last(stream: &Stream, filter: &str) -> Result<Option<Last>, 
         return Err(Unread::Failed("a batch is just being stored".to_owned()));
     }
     let batch = batch::id_of(&found.headers).map(str::to_owned);
-    Ok(Some(Last { sequence: found.sequence, batch, position: SinkPosition { seq, number } }))
+    let source = message::placed(&found.headers);
+    Ok(Some(Last { sequence: found.sequence, batch, position: SinkPosition { seq, number }, source }))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
