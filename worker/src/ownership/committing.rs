@@ -138,7 +138,9 @@ impl Holder {
                     let ranges: Vec<_> = lost.iter().map(|(from, to)| format!("{from} to {to}")).collect();
                     let ranges = ranges.join(", ");
                     let reason = format!("the log no longer has the messages {ranges} of {slice}.{partition}");
-                    Gap { host: "log".to_owned(), from_us: 0, to_us: None, reason }
+                    let from_us = self.covered.get(&shard).and_then(|covered| covered.database.time_us()).unwrap_or(0);
+                    let to_us = item.event().map(|event| event.time_us);
+                    Gap { host: "log".to_owned(), from_us, to_us, reason }
                 };
                 // A lost message has a sequence below that of the next one.
                 let gap = (!gaps.is_empty()).then(|| numbered(shard, seq - 1, number - 1, Content::Gap(gap(&gaps))));

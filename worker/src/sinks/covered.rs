@@ -37,6 +37,11 @@ impl Covered {
         }
     }
 
+    /// The source time of the last event, in microseconds, where it has a cursor.
+    pub(crate) fn time_us(&self) -> Option<i64> {
+        self.now.as_ref()?.time_us
+    }
+
     /// Whether the shard had this event of a host already.
     pub(crate) fn has(&self, seq: u64, host: &str, event: &Event) -> bool {
         let before = if generation(seq) > generation(self.position) { &self.now } else { &self.had };

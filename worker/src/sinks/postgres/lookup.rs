@@ -150,7 +150,7 @@ impl Database {
         let mut transaction = self.begin().await?;
         let written = sqlx::query(
             "INSERT INTO gaps (found_at, host, from_us, reason)
-             SELECT now(), 'log', 0, $1 WHERE NOT EXISTS (SELECT FROM gaps WHERE reason = $1)",
+             SELECT now(), 'log', coalesce((SELECT min(time_us) FROM positions), 0), $1 WHERE NOT EXISTS (SELECT FROM gaps WHERE reason = $1)",
         )
         .persistent(false)
         .bind(reason.to_owned())
