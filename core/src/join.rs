@@ -5,20 +5,26 @@
 //!   anew, in another order, gives the number to another known event, with unknown ones before it. If it is not the
 //!   event, the host has new sequences and is asked like any other. By chance it may be the event all the same: behind
 //!   what was appended last everything has to be new for a while ([`CONFIRM_US`]), or the sequences are others.
+//! - A host that was joined by time sends for a while what another one has sent before, and may be cut off in the middle of
+//!   it: that it is asked for its sequence then does not say that it is behind every sync in the window. So a resumed stream
+//!   has [`Passed`] what the connection before it has; where that is not known, it is behind every sync only when that while
+//!   is over.
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
-//!   the first event that is surely in the window, what was made before the oldest event in the window is dropped, and
-//!   what is new is held back: it is released, in order, when the join is seen, and was never appended if it is not. A sync
+//!   the first event that is surely in the window, what was made before the oldest event in the window, or has a revision
+//!   below one that the window has of its repository, is dropped, and what is new is held back: it is released, in order, when the join is seen, and was never appended if it is not. A sync
 //!   is not surely in it (it is kept for longer than the window reaches), and neither is a commit that is known behind a
 //!   sync which this stream has not shown: it may be the same one from before that sync.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
 //!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; for as
 //!   long as a host has sent nothing new, there is no gap to tell.
 
-use crate::event::{Body, Event};
-use crate::id::EventId;
+use crate::event::{Body, Commit, Event};
+use crate::id::{EventId, key_hash};
 use crate::position::SourcePosition;
+use crate::tid;
 use crate::window::{Passed, Window};
+use std::collections::HashMap;
 use std::fmt;
 
 /// How far before the last source time another host is asked for at first, in microseconds.
@@ -125,6 +131,8 @@ pub struct Join {
     passed: Passed,
     held: Vec<Identified>,
     held_bytes: usize,
+    /// The window's, as long as nothing is appended.
+    highest: Option<HashMap<u64, u64>>,
     /// Up to this source time nothing is known: the stream was joined behind what was appended last.
     new_until_us: i64,
     /// Whether the stream may show an event twice.
@@ -132,18 +140,28 @@ pub struct Join {
 }
 
 impl Join {
-    /// A connection that was asked for `ask`.
+    /// A connection that was asked for `ask`. `before`: what was passed up to the position, where that is known.
     #[must_use]
-    pub fn new(ask: Ask) -> Self {
+    pub fn new(ask: Ask, before: Option<&Passed>) -> Self {
         let joined = matches!(ask, Ask::Tip | Ask::Given(_));
-        let passed = Passed::new(!matches!(ask, Ask::Time { .. }));
-        Self { ask, joined, passed, held: Vec::new(), held_bytes: 0, new_until_us: i64::MIN, repeats: false }
+        let passed = match (ask, before) {
+            (Ask::Sequence(..), Some(before)) => before.clone(),
+            _ => Passed::new(joined),
+        };
+        let (held, held_bytes, highest, new_until_us) = (Vec::new(), 0, None, i64::MIN);
+        Self { ask, joined, passed, held, held_bytes, highest, new_until_us, repeats: false }
     }
 
     /// The same for a stream whose numbers are sure and whose events may be there twice: a file.
     #[must_use]
     pub fn of_a_file(self) -> Self {
-        Self { repeats: true, ..self }
+        Self { repeats: true, passed: Passed::new(true), ..self }
+    }
+
+    /// What the stream has passed up to the position, once it has joined.
+    #[must_use]
+    pub fn passed(&self) -> Option<&Passed> {
+        self.joined.then_some(&self.passed)
     }
 
     /// Whether the join was seen.
@@ -166,6 +184,10 @@ impl Join {
             && event.time_us < from_us
         {
             return Step::Dropped;
+        }
+        if self.new_until_us != i64::MIN && event.time_us > self.new_until_us {
+            self.new_until_us = i64::MIN;
+            self.passed.confirm();
         }
         let own = id;
         let id = window.id(&event, own, &mut self.passed);
@@ -198,8 +220,7 @@ impl Join {
             self.joined = true;
             return Step::Joined { held: std::mem::take(&mut self.held), known: event };
         }
-        let older = |from| event.0.made_us().is_some_and(|made| made < from);
-        if window.join_from_us().is_some_and(older) {
+        if self.is_older(&event.0, window) {
             if matches!(event.0.body, Body::Sync { .. }) {
                 self.passed.is_old(&event.0.key);
             }
@@ -212,6 +233,16 @@ impl Join {
             Ask::Time { last: true, .. } => Step::Full,
             _ => Step::NotJoined,
         }
+    }
+
+    /// Whether an event that is not in the window is from before it.
+    fn is_older(&mut self, event: &Event, window: &Window) -> bool {
+        if event.made_us().zip(window.join_from_us()).is_some_and(|(made, from)| made < from) {
+            return true;
+        }
+        let (Body::Commit(Commit { rev, .. }) | Body::Sync { rev, .. }) = &event.body else { return false };
+        let highest = self.highest.get_or_insert_with(|| window.highest()).get(&key_hash(&event.key));
+        highest.zip(tid::bits(rev)).is_some_and(|(highest, rev)| rev < *highest)
     }
 
     /// Events that are held back.

@@ -53,22 +53,22 @@ fn a_sequence_joins_at_its_own_event_only() {
     known.cursor = Some(9);
     let window = window(&[known.clone(), last.clone()]);
     let ask = Ask::Sequence(9, EventId::of(&last));
-    let mut join = Join::new(ask);
+    let mut join = Join::new(ask, None);
     assert_eq!(take(&mut join, &last, &window), Step::Joined { held: vec![], known: with_id(&last) });
     assert!(join.joined());
     let mut other = seen("b", 101);
     other.cursor = Some(9);
-    assert_eq!(take(&mut Join::new(ask), &other, &window), Step::NotJoined, "new sequences");
-    assert_eq!(take(&mut Join::new(ask), &known, &window), Step::NotJoined, "new ones, in another order");
+    assert_eq!(take(&mut Join::new(ask, None), &other, &window), Step::NotJoined, "new sequences");
+    assert_eq!(take(&mut Join::new(ask, None), &known, &window), Step::NotJoined, "new ones, in another order");
     last.cursor = Some(8);
-    assert_eq!(take(&mut Join::new(ask), &last, &window), Step::NotJoined, "another number");
+    assert_eq!(take(&mut Join::new(ask, None), &last, &window), Step::NotJoined, "another number");
 }
 
 #[test]
 fn new_events_before_the_join_are_held_back_and_released_in_order() {
     let (known, first, second) = (seen("a", 100), seen("b", 100), seen("c", 100));
     let window = window(&[seen("o", 90), known.clone()]);
-    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
     assert_eq!(take(&mut join, &seen("x", 97), &window), Step::Dropped, "before the time asked for");
     assert_eq!(take(&mut join, &first, &window), Step::Held);
     assert_eq!(take(&mut join, &second, &window), Step::Held);
@@ -85,7 +85,7 @@ fn new_events_before_the_join_are_held_back_and_released_in_order() {
 fn what_was_made_before_the_window_is_dropped_until_the_join() {
     // A host whose clock leads by 20 minutes sends what was made 12 minutes before the window's oldest.
     let window = window(&[seen("a", 100), seen("b", 105)]);
-    let mut join = Join::new(Ask::Time { from_us: 103 * MINUTE, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 103 * MINUTE, last: false }, None);
     let old = commit("c", 88 * MINUTE, "k", 108 * MINUTE);
     assert_eq!(take(&mut join, &old, &window), Step::Dropped);
     let new = commit("c", 101 * MINUTE, "k", 121 * MINUTE);
@@ -93,13 +93,32 @@ fn what_was_made_before_the_window_is_dropped_until_the_join() {
 }
 
 #[test]
+fn what_another_host_sends_earlier_is_not_dropped_for_a_window_that_has_just_begun() {
+    let at =
+        |key: &str, second: i64| commit(key, 100 * MINUTE + second * 1_000_000, "k", 100 * MINUTE + second * 1_000_000);
+    let mut window = window(&[at("a", 1), at("b", 2), at("c", 3), at("d", 4)]);
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
+    // The first host has it still to send.
+    assert_eq!(take(&mut join, &at("e", 0), &window), Step::Held);
+    // That one has sent a later one of the same account: this is from before the pipeline's beginning.
+    assert_eq!(take(&mut join, &at("b", 0), &window), Step::Dropped);
+    let Step::Joined { held, .. } = take(&mut join, &at("a", 1), &window) else { panic!("it joins") };
+    assert_eq!(held, [with_id(&at("e", 0))]);
+    // Behind a sync revisions may be lower.
+    let resync = sync("b", 100 * MINUTE, 100 * MINUTE + 4_500_000);
+    window.take(&resync, EventId::of(&resync), i64::MAX);
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
+    assert_eq!(take(&mut join, &at("b", 0), &window), Step::Held);
+}
+
+#[test]
 fn no_known_event_means_a_further_rewind_and_a_gap_at_the_limit() {
     let window = window(&[seen("a", 100)]);
     let event = seen("b", 101);
-    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
     assert_eq!(take(&mut join, &event, &window), Step::Held);
     assert_eq!(join.give_up(), GivenUp::NotJoined);
-    let mut join = Join::new(Ask::Time { from_us: 85 * MINUTE, last: true });
+    let mut join = Join::new(Ask::Time { from_us: 85 * MINUTE, last: true }, None);
     assert_eq!(take(&mut join, &event, &window), Step::Held);
     assert_eq!(join.give_up(), GivenUp::Gap(vec![with_id(&event)]));
     assert!(join.joined());
@@ -108,7 +127,7 @@ fn no_known_event_means_a_further_rewind_and_a_gap_at_the_limit() {
 #[test]
 fn a_host_that_has_sent_nothing_new_at_the_limit_is_no_gap_and_no_join() {
     let window = window(&[seen("a", 90), seen("a", 100)]);
-    let mut join = Join::new(Ask::Time { from_us: 85 * MINUTE, last: true });
+    let mut join = Join::new(Ask::Time { from_us: 85 * MINUTE, last: true }, None);
     assert_eq!(join.give_up(), GivenUp::Waits);
     // It was loading, and begins with its segment, which is older than what was asked for.
     assert_eq!(take(&mut join, &seen("b", 80), &window), Step::Dropped);
@@ -124,7 +143,7 @@ fn a_host_that_has_sent_nothing_new_at_the_limit_is_no_gap_and_no_join() {
 fn what_is_held_back_is_bounded() {
     let mut event = seen("b", 101);
     event.bytes = vec![0; MAX_HELD_BYTES].into();
-    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     assert_eq!(take(&mut join, &event, &Window::new()), Step::Held);
     event.bytes = vec![0; 1].into();
     assert_eq!(take(&mut join, &event, &Window::new()), Step::NotJoined);
@@ -134,7 +153,7 @@ fn what_is_held_back_is_bounded() {
 fn at_the_limit_of_the_window_what_is_held_back_goes_on_behind_a_gap() {
     let mut event = seen("b", 101);
     event.bytes = vec![0; MAX_HELD_BYTES + 1].into();
-    let mut join = Join::new(Ask::Time { from_us: 0, last: true });
+    let mut join = Join::new(Ask::Time { from_us: 0, last: true }, None);
     assert_eq!(take(&mut join, &event, &Window::new()), Step::Full);
     assert_eq!(join.give_up(), GivenUp::Gap(vec![with_id(&event)]));
     assert_eq!(take(&mut join, &seen("c", 102), &Window::new()), Step::Append(with_id(&seen("c", 102))));
@@ -153,7 +172,7 @@ fn a_sync_that_is_remembered_for_longer_than_the_window_reaches_is_no_join() {
     }
     assert!(window.contains(EventId::of(&old)), "it salts what is behind it");
     // A host whose clock leads sends the sync, and what was behind it, before what the window knows.
-    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     assert_eq!(take(&mut join, &old, &window), Step::Dropped);
     assert!(!join.joined());
     assert_eq!(take(&mut join, &seen("b", 61), &window), Step::Dropped, "it was appended long ago");
@@ -176,7 +195,7 @@ fn a_commit_that_a_later_sync_brought_again_is_no_join_where_it_comes_from_long_
     }
     assert!(!window.contains(EventId::of(&first)) && window.contains(EventId::of(&seen("b", 66))));
     // Another host begins before the window: its clock would be taken to be 16 minutes off.
-    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     assert_eq!(take(&mut join, &first, &window), Step::Dropped);
     assert!(!join.joined());
     assert!(matches!(take(&mut join, &seen("b", 77), &window), Step::Joined { .. }));
@@ -192,7 +211,7 @@ fn what_is_at_the_edge_of_a_window_that_has_forgotten_is_no_join() {
         window.take(&event, id, i64::MAX);
     }
     // It reaches from 65 to 80. Another host has two events of minute 64 in another order.
-    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     assert_eq!(take(&mut join, &seen("b", 65), &window), Step::Dropped, "known, and at the edge");
     assert_eq!(take(&mut join, &seen("b", 64), &window), Step::Dropped, "forgotten");
     assert!(matches!(take(&mut join, &seen("b", 66), &window), Step::Joined { .. }));
@@ -203,7 +222,7 @@ fn what_is_at_the_edge_of_a_window_that_has_forgotten_is_no_join() {
         let id = window.id(&event, EventId::of(&event), &mut passed);
         window.take(&event, id, i64::MAX);
     }
-    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     assert!(matches!(take(&mut join, &seen("b", 60), &window), Step::Joined { .. }));
 }
 
@@ -219,14 +238,14 @@ fn a_commit_that_was_taken_long_after_its_sync_is_known_on_a_stream_that_shows_b
     }
     assert!(window.contains(EventId::of(&late)));
     // A host whose clock leads by 20 minutes begins before the sync. It is held back by nothing, and salts nothing.
-    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     for event in [&old, &seen("a", 61), &seen("b", 66)] {
         assert_eq!(take(&mut join, event, &window), Step::Dropped);
     }
     assert!(matches!(take(&mut join, &seen("b", 70), &window), Step::Joined { .. }));
     assert_eq!(take(&mut join, &late, &window), Step::Known(with_id(&late)));
     // So it is where nothing else joins before it.
-    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     assert_eq!(take(&mut join, &old, &window), Step::Dropped);
     assert_eq!(take(&mut join, &late, &window), Step::Joined { held: vec![], known: with_id(&late) });
 }
@@ -236,10 +255,65 @@ fn a_sync_that_is_new_salts_what_is_held_back_with_it() {
     let first = seen("a", 100);
     let window = window(&[seen("b", 99), first.clone(), seen("b", 102)]);
     // The host has the sync before the event that joins; the create behind it bears the id of the first one.
-    let mut join = Join::new(Ask::Time { from_us: 0, last: false });
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     let new = sync("a", 101 * MINUTE, 101 * MINUTE);
     assert_eq!(take(&mut join, &new, &window), Step::Held);
     assert_eq!(take(&mut join, &first, &window), Step::Held, "it is another event behind the sync");
     let Step::Joined { held, .. } = take(&mut join, &seen("b", 102), &window) else { panic!("it joins") };
     assert_eq!(held.len(), 2);
+}
+
+/// A record, and the same again behind a sync of its repository, as one host has sent them; a later one of another.
+fn read_of_the_first() -> (Window, [Event; 5]) {
+    let sent = [seen("b", 99), seen("a", 100), sync("a", 101 * MINUTE, 101 * MINUTE), seen("b", 102), seen("c", 103)];
+    (window(&sent), sent.map(|event| Event { cursor: Some(event.time_us as u64), ..event }))
+}
+
+fn sequence(last: &Event) -> Ask {
+    Ask::Sequence(last.cursor.unwrap(), EventId::of(last))
+}
+
+#[test]
+fn a_host_that_is_cut_off_in_the_middle_of_what_another_has_sent_goes_on_there() {
+    let (window, [joins, create, resync, later, last]) = read_of_the_first();
+    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
+    assert!(join.passed().is_none());
+    assert!(matches!(take(&mut join, &joins, &window), Step::Joined { .. }));
+    let mut join = Join::new(sequence(&joins), join.passed());
+    assert!(matches!(take(&mut join, &joins, &window), Step::Joined { .. }));
+    assert_eq!(take(&mut join, &create, &window), Step::Known(with_id(&create)), "it is not behind the sync yet");
+    assert!(matches!(take(&mut join, &resync, &window), Step::Known(_)));
+    // It is cut off once more, behind the sync: the create that has the id of the first one is another.
+    let mut join = Join::new(sequence(&resync), join.passed());
+    assert!(matches!(take(&mut join, &resync, &window), Step::Joined { .. }));
+    assert!(matches!(take(&mut join, &create, &window), Step::Append((_, id)) if id != EventId::of(&create)));
+    assert!(matches!(take(&mut join, &later, &window), Step::Known(_)));
+    assert!(matches!(take(&mut join, &last, &window), Step::Known(_)));
+}
+
+#[test]
+fn where_a_stream_has_been_is_not_known_of_its_last_event_alone() {
+    let (window, [_, create, resync, _, last]) = read_of_the_first();
+    // Another reader has appended the last event from the second host, which has the others still to send.
+    let resumed = || {
+        let mut join = Join::new(sequence(&last), None);
+        assert!(matches!(take(&mut join, &last, &window), Step::Joined { .. }));
+        join
+    };
+    assert_eq!(take(&mut resumed(), &create, &window), Step::NotJoined, "known: it is not behind everything");
+    assert_eq!(take(&mut resumed(), &resync, &window), Step::NotJoined);
+    // When it has shown nothing known for a while, it is behind everything, and behind the sync.
+    let mut join = resumed();
+    let soon = Event { time_us: last.time_us + CONFIRM_US, ..seen("d", 104) };
+    let new = seen("d", 105);
+    for event in [soon, new] {
+        assert!(matches!(take(&mut join, &event, &window), Step::Append(_)));
+    }
+    let again = Event { time_us: 106 * MINUTE, ..create.clone() };
+    assert!(matches!(take(&mut join, &again, &window), Step::Append((_, id)) if id != EventId::of(&again)));
+    // So is a file at once, which may show an event twice.
+    let mut file = Join::new(sequence(&last), None).of_a_file();
+    assert!(matches!(take(&mut file, &last, &window), Step::Joined { .. }));
+    assert!(matches!(take(&mut file, &create, &window), Step::Append(_)));
+    assert!(matches!(take(&mut file, &last, &window), Step::Known(_)));
 }

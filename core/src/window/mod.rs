@@ -24,6 +24,9 @@ pub const SPAN_US: i64 = 15 * 60 * 1_000_000;
 /// How much of the window's beginning is no place to join: hosts differ a little in their order, and what one sends behind
 /// an event of the very edge may have been forgotten already.
 pub const EDGE_US: i64 = 60 * 1_000_000;
+/// By how much, in microseconds, the orders of hosts may differ, and an event that one has not sent yet is behind the
+/// beginning of a window all the same.
+const ORDER_US: i64 = 15 * 1_000_000;
 /// How many events it holds at most; above that it reaches less far back, and says so by [`Window::span_us`].
 pub const MAX_EVENTS: usize = 500_000;
 
@@ -50,9 +53,9 @@ impl Hasher for Unhashed {
 }
 
 /// The syncs that one stream has passed: what tells the commits behind a sync from those before it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Passed {
-    /// Whether the stream went on exactly behind the last event taken, and so behind every sync in the window.
+    /// Whether the stream goes on behind the last event taken, and so behind every sync in the window.
     all: bool,
     /// Whether every sync that it has passed was taken. Until it is seen to join, new ones are held back.
     taken: bool,
@@ -63,7 +66,7 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// A stream that has just begun. `all`: at the very last event taken.
+    /// A stream that has just begun. `all`: behind everything that was taken.
     #[must_use]
     pub fn new(all: bool) -> Self {
         Self { all, taken: all, last: HashMap::new(), prune_at: PRUNE }
@@ -72,6 +75,11 @@ impl Passed {
     /// The stream was seen to join: whatever it has passed and passes is taken at once.
     pub fn join(&mut self) {
         self.taken = true;
+    }
+
+    /// The stream shows nothing that was taken any more: it is behind all of it.
+    pub fn confirm(&mut self) {
+        self.all = true;
     }
 
     /// The last sync of the key is from before the window: it was not held back, and salts nothing.
@@ -301,13 +309,32 @@ impl Window {
         self.order.front().map_or(i64::MIN, |oldest| oldest.time_us)
     }
 
-    /// What was made before this and is not in the window is from before it: when its oldest commits were made, by the clocks
-    /// of their makers, or where it no longer has everything, those behind its edge. It is the middle of 65, so that no single
-    /// wrong clock moves it; `None` without commits.
+    /// What was made before this and is not in the window is from before it, by the clocks of the makers; `None` without
+    /// commits. Where the window no longer has everything, it is when the oldest commits behind its edge were made: the middle
+    /// of 65, so that no single wrong clock moves it. Where it has everything, it may hold less than the hosts' orders differ
+    /// by, and nothing is missed for being earlier: it is a little before the oldest of 65, but for an eighth of them.
     #[must_use]
     pub fn join_from_us(&self) -> Option<i64> {
-        let edge_us = if self.is_cut() { self.oldest_us().saturating_add(EDGE_US) } else { i64::MIN };
-        middle_made_us(self.order.iter().skip_while(|mark| mark.time_us < edge_us))
+        if self.is_cut() {
+            let edge_us = self.oldest_us().saturating_add(EDGE_US);
+            return middle_made_us(self.order.iter().skip_while(|mark| mark.time_us < edge_us));
+        }
+        let made = made_us(self.order.iter());
+        let (oldest, middle) = (made.get(made.len() / 8)?, made.get(middle(&made))?);
+        Some((*oldest).max(middle.saturating_sub(EDGE_US)).saturating_sub(ORDER_US))
+    }
+
+    /// The highest revision of each repository that was not set anew, by the hash of its key; nothing where the window may have
+    /// forgotten something. A lower one that is not in the window is from before it.
+    #[must_use]
+    pub fn highest(&self) -> HashMap<u64, u64> {
+        let mut highest = HashMap::new();
+        let commits = self.order.iter().filter(|mark| mark.rev != 0 && mark.rev != Mark::SYNC);
+        for mark in commits.filter(|mark| !self.is_cut() && !self.syncs.contains_key(&mark.key)) {
+            let rev = highest.entry(mark.key).or_insert(mark.rev);
+            *rev = mark.rev.max(*rev);
+        }
+        highest
     }
 
     /// The same of the 65 newest: about the true time, whatever the hosts' clocks say.
@@ -317,11 +344,21 @@ impl Window {
     }
 }
 
+/// When the first 65 commits were made, sorted.
+fn made_us<'a>(marks: impl Iterator<Item = &'a Mark>) -> Vec<i64> {
+    let revs = marks.map(|mark| mark.rev).filter(|rev| *rev != 0 && *rev != Mark::SYNC);
+    let mut made: Vec<i64> = revs.take(65).map(|bits| (bits >> 10) as i64).collect();
+    made.sort_unstable();
+    made
+}
+
+fn middle(made: &[i64]) -> usize {
+    made.len().saturating_sub(1) / 2
+}
+
 fn middle_made_us<'a>(marks: impl Iterator<Item = &'a Mark>) -> Option<i64> {
-    let mut revs: Vec<u64> =
-        marks.map(|mark| mark.rev).filter(|rev| *rev != 0 && *rev != Mark::SYNC).take(65).collect();
-    revs.sort_unstable();
-    revs.get(revs.len().saturating_sub(1) / 2).map(|bits| (bits >> 10) as i64)
+    let made = made_us(marks);
+    made.get(middle(&made)).copied()
 }
 
 #[cfg(test)]

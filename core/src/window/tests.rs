@@ -229,10 +229,13 @@ fn a_host_with_another_clock_neither_flushes_nor_freezes_the_window() {
 fn one_wrong_clock_does_not_move_the_oldest() {
     let mut window = Window::new();
     assert_eq!(window.join_from_us(), None);
-    for rev in [1, 100, 101, 102, 103] {
-        take(&mut window, &commit("a", rev, "x", rev));
+    for minute in [1, 100, 101, 102, 103] {
+        take(&mut window, &commit("a", minute * MINUTE, "x", minute * MINUTE));
     }
-    assert_eq!((window.join_from_us(), window.newest_made_us()), (Some(101), Some(101)));
+    let joins = window.join_from_us().unwrap();
+    assert_eq!((joins, window.newest_made_us()), (100 * MINUTE - ORDER_US, Some(101 * MINUTE)));
+    window.cut();
+    assert_eq!(window.join_from_us(), Some(102 * MINUTE), "behind its edge, the middle");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! - what is no event is asked for once more, and is appended as unreadable when it comes again.
 
 mod appending;
+mod patience;
 mod reader;
 mod receiving;
 mod unreadable;

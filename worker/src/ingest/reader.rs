@@ -12,6 +12,7 @@ use turbo_core::backoff::Backoff;
 use turbo_core::id::EventId;
 use turbo_core::join::{Ask, Join, ask};
 use turbo_core::shard::Slices;
+use turbo_core::window::Passed;
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
@@ -59,6 +60,8 @@ pub struct Ingest<S: Source> {
     pub(super) rewinds: u32,
     /// The host whose sequences proved to be new ones.
     pub(super) new_sequences: Option<String>,
+    /// What the stream that the position is of has passed; not known of what was read before the start.
+    passed: Option<Passed>,
     /// What was received last: an event, or what is none.
     pub(super) last: Option<EventId>,
     /// What was no event when it came first.
@@ -94,6 +97,7 @@ impl<S: Source> Ingest<S> {
             backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
             rewinds: 0,
             new_sequences: None,
+            passed: None,
             last: None,
             garbled: None,
             held: Held::default(),
@@ -112,8 +116,11 @@ impl<S: Source> Ingest<S> {
                 Ok(connection) => {
                     self.live.connected(&self.name, ask);
                     self.left_out = self.at_most.take();
-                    let join = if S::MAY_GARBLE { Join::new(ask) } else { Join::new(ask).of_a_file() };
-                    self.read(connection, join, &host).await
+                    let join = Join::new(ask, self.passed.as_ref());
+                    let mut join = if S::MAY_GARBLE { join } else { join.of_a_file() };
+                    let over = self.read(connection, &mut join, &host).await;
+                    self.passed = join.passed().cloned().or(self.passed.take());
+                    over
                 }
                 Err(error) => match self.refused(error, ask, &host).await {
                     Some(ended) => return ended,

@@ -1,5 +1,6 @@
 //! One connection: what it gives is judged, and appended.
 
+use super::patience::Patience;
 use super::reader::{Ended, Ingest, Over};
 use crate::log::Gap;
 use crate::log::embedded::Closed;
@@ -8,36 +9,33 @@ use crate::telemetry::{events, trace};
 use futures_util::FutureExt;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::time::Instant;
 use turbo_core::event::Event;
 use turbo_core::id::EventId;
 use turbo_core::join::{GivenUp, Identified, Join, Step};
 
-/// How long a stream may take to show a known event.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a full log keeps a connection open that is not read.
 const HELD: Duration = Duration::from_secs(10);
 
 impl<S: Source> Ingest<S> {
     /// Reads a connection until it is over.
-    pub(super) async fn read(&mut self, mut connection: S::Connection, mut join: Join, host: &str) -> Over {
+    pub(super) async fn read(&mut self, mut connection: S::Connection, join: &mut Join, host: &str) -> Over {
         // What is no event is known again by its place, which begins with the connection.
         self.last = None;
-        let mut deadline = Instant::now() + JOIN_TIMEOUT;
+        let mut patience = Patience::new();
         loop {
             // A recording is read up to the position first, however long that takes.
             let received = if join.joined() || !S::MAY_GARBLE {
                 Some(connection.next().await)
             } else {
-                tokio::time::timeout_at(deadline, connection.next()).await.ok()
+                tokio::time::timeout_at(patience.deadline(), connection.next()).await.ok()
             };
             let mut over = match received {
-                Some(received) => self.take(received, &mut join, host, &mut deadline),
-                None => self.gave_up(&mut join, host, &mut deadline),
+                Some(received) => self.take(received, join, host, &mut patience),
+                None => self.gave_up(join, host, &mut patience),
             };
             while over.is_none() && !self.appending.is_full() {
                 let Some(received) = connection.next().now_or_never() else { break };
-                over = self.take(received, &mut join, host, &mut deadline);
+                over = self.take(received, join, host, &mut patience);
             }
             let mut flush = pin!(self.flush());
             let flushed = match tokio::time::timeout(HELD, &mut flush).await {
@@ -73,7 +71,7 @@ impl<S: Source> Ingest<S> {
         received: Result<Received, Lost>,
         join: &mut Join,
         host: &str,
-        deadline: &mut Instant,
+        patience: &mut Patience,
     ) -> Option<Over> {
         match received {
             Err(lost) => {
@@ -87,7 +85,7 @@ impl<S: Source> Ingest<S> {
                 self.appending.position.as_ref().map(ToString::to_string).unwrap_or_default()
             )))),
             Ok(Received::End) => Some(Over::Ended(Ended::Source)),
-            Ok(Received::Event(event)) => self.event(event, join, host, deadline),
+            Ok(Received::Event(event)) => self.event(event, join, host, patience),
             Ok(Received::Unreadable { bytes, reason }) => self.unreadable(bytes, reason, join, host),
             Ok(Received::Unknown(kind)) => {
                 events::UnknownKind { host: &self.name, kind: &kind }.emit();
@@ -101,10 +99,10 @@ impl<S: Source> Ingest<S> {
         }
     }
 
-    fn event(&mut self, event: Box<Event>, join: &mut Join, host: &str, deadline: &mut Instant) -> Option<Over> {
+    fn event(&mut self, event: Box<Event>, join: &mut Join, host: &str, patience: &mut Patience) -> Option<Over> {
         let id = EventId::of(&event);
         self.last = Some(id);
-        let numbered = event.cursor.is_some();
+        let (numbered, time_us) = (event.cursor.is_some(), event.time_us);
         let step = join.take(event, id, &self.appending.window);
         // What was left out is behind, and this event can be gone on from exactly: now with everything.
         let passed = self.left_out.is_some() && numbered && matches!(step, Step::Append(_) | Step::Known(_));
@@ -115,12 +113,12 @@ impl<S: Source> Ingest<S> {
                 self.appending.moved(&event, id, host);
             }
             Step::Dropped => {
-                *deadline = Instant::now() + JOIN_TIMEOUT;
+                patience.passes(time_us);
                 return None;
             }
             Step::Held => {
                 if join.held() == 1 {
-                    *deadline = Instant::now() + JOIN_TIMEOUT;
+                    patience.renew();
                 }
                 return None;
             }
@@ -134,7 +132,7 @@ impl<S: Source> Ingest<S> {
                 self.appending.moved(&known, id, host);
             }
             Step::NotJoined => return Some(Over::NotJoined),
-            Step::Full => return self.gave_up(join, host, deadline),
+            Step::Full => return self.gave_up(join, host, patience),
         }
         self.backoff.reset();
         passed.then_some(Over::Passed)
@@ -147,11 +145,11 @@ impl<S: Source> Ingest<S> {
     }
 
     /// No known event came in time.
-    fn gave_up(&mut self, join: &mut Join, host: &str, deadline: &mut Instant) -> Option<Over> {
+    fn gave_up(&mut self, join: &mut Join, host: &str, patience: &mut Patience) -> Option<Over> {
         let held = match join.give_up() {
             GivenUp::NotJoined => return Some(Over::NotJoined),
             GivenUp::Waits => {
-                *deadline = Instant::now() + JOIN_TIMEOUT;
+                patience.renew();
                 return None;
             }
             GivenUp::Gap(held) => held,

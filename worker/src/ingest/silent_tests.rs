@@ -1,13 +1,15 @@
-//! A host that sends nothing at first.
+//! Hosts that do not show what is known at first: one that is silent, and one whose clock lags.
 
 use super::*;
 use crate::ingest::Start;
+use crate::ingest::patience::JOIN_TIMEOUT;
 use crate::live::Live;
 use crate::log::embedded;
 use crate::sinks::sqlite::Loaded;
 use crate::sources::ConnectError;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use tokio::time::Instant;
 use turbo_core::join::Ask;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Slice, Slices};
@@ -62,24 +64,67 @@ fn seen(key: &str, minute: i64) -> Event {
     *event
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_host_sends_late_from_before_the_window_is_not_appended_again() {
-    let slices = Slices::new(vec![Slice { name: "default".into(), collections: None, partitions: 1 }]);
-    let slices = Arc::new(slices.unwrap());
+/// A host whose clock lags ten minutes behind the first one's: what that one had at 105 it has at 95, and it is 100 now.
+struct Lagging(Arc<Mutex<Vec<Ask>>>);
+
+struct Tail {
+    backlog: VecDeque<Event>,
+    began: Instant,
+    ends: bool,
+}
+
+impl Source for Lagging {
+    type Connection = Tail;
+    const MAY_GARBLE: bool = true;
+    fn host(&self) -> &str {
+        "lagging"
+    }
+    fn next_host(&mut self) {}
+    fn begin_with(&mut self, _: &str) {}
+    async fn connect(&mut self, ask: Ask, _: Option<usize>) -> Result<Tail, ConnectError> {
+        self.0.lock().unwrap().push(ask);
+        let known = Event { time_us: 95 * MINUTE, ..seen("a", 105) };
+        let backlog: VecDeque<_> = [known]
+            .into_iter()
+            .filter(|event| matches!(ask, Ask::Time { from_us, .. } if event.time_us >= from_us))
+            .collect();
+        Ok(Tail { ends: !backlog.is_empty(), backlog, began: Instant::now() })
+    }
+}
+
+impl Connection for Tail {
+    async fn next(&mut self) -> Result<Received, Lost> {
+        if let Some(event) = self.backlog.pop_front() {
+            return Ok(Received::Event(Box::new(event)));
+        }
+        if self.ends {
+            return Ok(Received::End);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let time_us = 100 * MINUTE + self.began.elapsed().as_micros() as i64;
+        Ok(Received::Event(Box::new(Event { time_us, ..seen("b", 110) })))
+    }
+}
+
+/// What is known: records of these minutes, read from another host.
+fn start(minutes: &[i64]) -> Start {
     let mut window = Window::new();
-    for known in [seen("a", 100), seen("a", 110)] {
+    for known in minutes.iter().map(|minute| seen("a", *minute)) {
         window.take(&known, EventId::of(&known), i64::MAX);
     }
-    let last = EventId::of(&seen("a", 110));
-    let position = SourcePosition { host: "other".into(), cursor: Some(9), time_us: 110 * MINUTE, id: last };
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    // Its segment begins before the time that it is asked for, and the window before what was forgotten.
-    let events = vec![seen("b", 90), seen("b", 97), seen("a", 110), seen("b", 111)];
-    let source = Loading { asked: asked.clone(), events };
-    let live =
-        Arc::new(Live::new("test", &slices, &Loaded { start: Start::default(), claims: Vec::new() }, 1 << 20, false));
+    let last = minutes.last().map_or(0, |minute| *minute);
+    let id = EventId::of(&seen("a", last));
+    let position = SourcePosition { host: "other".into(), cursor: Some(9), time_us: last * MINUTE, id };
+    Start { position: Some(position), window, seq: 0 }
+}
+
+/// Reads to the end; the minutes of what was appended, and how often there was a gap.
+async fn run(source: impl Source, start: Start) -> (Vec<i64>, u64) {
+    let slices = Slices::new(vec![Slice { name: "default".into(), collections: None, partitions: 1 }]);
+    let slices = Arc::new(slices.unwrap());
+    let loaded = Loaded { start: Start::default(), claims: Vec::new() };
+    let live = Arc::new(Live::new("test", &slices, &loaded, 1 << 20, false));
     let (appender, mut reader) = embedded::log(1 << 20);
-    let start = Start { position: Some(position), window, seq: 0 };
     let ingest = Ingest::new(source, start, slices, appender, live.clone(), None);
     let ended = tokio::time::timeout(Duration::from_secs(600), ingest.run()).await.expect("it ends");
     assert!(matches!(ended, Ended::Source), "{ended:?}");
@@ -88,8 +133,25 @@ async fn what_a_host_sends_late_from_before_the_window_is_not_appended_again() {
         appended
             .extend(batch.entries.iter().filter_map(|entry| entry.item.event().map(|event| event.time_us / MINUTE)));
     }
-    assert_eq!(appended, [111]);
-    assert_eq!(live.stats().source.gaps, 0);
+    (appended, live.stats().source.gaps)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_host_sends_late_from_before_the_window_is_not_appended_again() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    // Its segment begins before the time that it is asked for, and the window before what was forgotten.
+    let events = vec![seen("b", 90), seen("b", 97), seen("a", 110), seen("b", 111)];
+    let source = Loading { asked: asked.clone(), events };
+    assert_eq!(run(source, start(&[100, 110])).await, (vec![111], 0));
     let asked = asked.lock().unwrap();
     assert!(matches!(asked[..], [_, _, _, Ask::Time { last: true, .. }]), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_clock_lags_is_asked_for_more_and_not_waited_for_until_its_clock_is_there() {
+    let (asked, began) = (Arc::new(Mutex::new(Vec::new())), Instant::now());
+    assert_eq!(run(Lagging(asked.clone()), start(&[100, 105, 110])).await, (vec![], 0));
+    let asked = asked.lock().unwrap();
+    assert!(matches!(asked[..], [_, _, _, Ask::Time { last: true, .. }]), "{asked:?}");
+    assert!(began.elapsed() < 6 * JOIN_TIMEOUT, "by a clock that only the test moves: {:?}", began.elapsed());
 }

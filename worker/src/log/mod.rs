@@ -11,6 +11,7 @@ use std::sync::Arc;
 use turbo_core::event::Event;
 use turbo_core::fold::Logged;
 use turbo_core::hydrated::Hydrated;
+use turbo_core::id::EventId;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::Shard;
 use turbo_core::window::Mark;
@@ -34,7 +35,7 @@ impl Item {
     pub fn event(&self) -> Option<&Event> {
         match &self.content {
             Content::Event(event) => Some(event),
-            Content::Unreadable { .. } | Content::Gap(_) | Content::Covered => None,
+            Content::Unreadable { .. } | Content::Gap(_) | Content::Covered(_) => None,
         }
     }
 }
@@ -54,9 +55,9 @@ pub enum Content {
     /// Part of the source was never seen. In a log that many processes share, a gap is an entry like any other, so that
     /// it is written down once, whoever crashes.
     Gap(Gap),
-    /// What the shard had already before its log was begun anew: the owner puts it in the event's place, so that positions
-    /// move over it and nothing else happens. It is never in a log.
-    Covered,
+    /// What a sink of the shard had already before its log was begun anew: the owner puts it in the event's place, so that
+    /// the position moves over it and nothing else happens. It is never in a log.
+    Covered(Box<Event>),
 }
 
 /// One copy of an item in the log of a shard.
@@ -105,6 +106,16 @@ pub struct Numbered {
     pub entry: Entry,
     /// Its number.
     pub number: u64,
+}
+
+impl Entry {
+    /// Where its source was at it, if it is an event.
+    #[must_use]
+    pub fn source(&self) -> Option<SourcePosition> {
+        let event = self.item.event()?;
+        let (host, cursor) = (self.item.host.to_string(), event.cursor);
+        Some(SourcePosition { host, cursor, time_us: event.time_us, id: EventId::of(event) })
+    }
 }
 
 /// Part of the source that was never seen.
@@ -164,7 +175,6 @@ impl Batch {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use turbo_core::id::EventId;
 
     fn batch(first: u64, len: u64, host: u8, moves: bool) -> Batch {
         let item = || {

@@ -1,6 +1,6 @@
 //! What a worker sees of the others: heartbeats and the plan, as the bucket tells their changes.
 
-use super::{PLAN, WORKER};
+use super::{PLAN, WORKER, catalog};
 use crate::log::nats::stream::of_leader;
 use crate::log::nats::{Error, Log};
 use async_nats::jetstream::kv::{Entry, Operation, Watch};
@@ -31,6 +31,8 @@ pub struct Board {
     known: Option<Instant>,
     plan: Plan,
     revision: u64,
+    /// The catalog that the bucket says.
+    catalog: Option<String>,
 }
 
 impl Board {
@@ -53,6 +55,7 @@ impl Board {
             known: None,
             plan,
             revision: 0,
+            catalog: None,
         }
     }
 
@@ -96,7 +99,7 @@ impl Board {
             _ => {
                 if made != self.made {
                     // Nothing is in it yet. What is planned stays, and is written into this one too.
-                    (self.revision, self.made) = (0, made);
+                    (self.revision, self.made, self.catalog) = (0, made, None);
                     (self.beaten, self.known) = (None, None);
                     self.beats.clear();
                 }
@@ -114,7 +117,7 @@ impl Board {
     async fn open(&mut self, values: u64) -> Result<Watch, Error> {
         // A bucket without keys says nothing at all: then there is nothing to be seen first.
         self.current = values == 0;
-        let keys = [format!("{WORKER}>"), PLAN.to_owned()];
+        let keys = [format!("{WORKER}>"), PLAN.to_owned(), catalog::KEY.to_owned()];
         let watch = self.log.bucket.watch_many_with_history(keys).await;
         watch.map_err(|error| Error::request("the watch of the bucket")(&error))
     }
@@ -126,6 +129,8 @@ impl Board {
             self.revision = entry.revision;
             // A plan that can not be read is made anew, from nothing.
             self.plan = if there { serde_json::from_slice(&entry.value).unwrap_or_default() } else { Plan::default() };
+        } else if entry.key == catalog::KEY {
+            self.catalog = there.then(|| String::from_utf8_lossy(&entry.value).into_owned());
         } else if let Some(id) = entry.key.strip_prefix(WORKER) {
             let worker = WorkerId::from(id);
             // What the bucket tells comes in the order of its revisions: no plan that is older than this is to come.
@@ -158,6 +163,11 @@ impl Board {
     #[must_use]
     pub fn known(&self) -> Option<Instant> {
         self.known
+    }
+
+    /// The catalog that the bucket says; `None` where it says none, or was not seen yet.
+    pub(super) fn catalog(&self) -> Option<&str> {
+        self.catalog.as_deref()
     }
 
     /// The workers that live; `None` before everything was seen once.

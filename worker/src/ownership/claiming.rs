@@ -1,6 +1,6 @@
 //! How a shard is claimed, read, and given up.
 
-use super::covered::Covered;
+use super::covered::Sinks;
 use super::holder::{ANSWER, Holder, LARGEST, Read};
 use super::members::View;
 use crate::log::nats::{Announced, Behind, Next};
@@ -100,7 +100,7 @@ impl Holder {
         let parts = &self.parts;
         let (epoch, lowest) = (claimed.owned.epoch(), claimed.lowest());
         self.outbox.give(|sink| {
-            let position = *claimed.sinks.get(sink.name)?;
+            let position = claimed.sinks.get(sink.name)?.position;
             sink.report.claimed(shard, position);
             Some(Order::Claimed { shard, epoch, position })
         });
@@ -116,7 +116,7 @@ impl Holder {
         parts.announcements.set(shard, announced);
         self.readers.insert(shard, self.read(shard, epoch, lowest));
         self.epochs.insert(shard, epoch);
-        self.covered.insert(shard, Covered::claimed(position, claimed.source, claimed.had));
+        self.covered.insert(shard, Sinks::claimed(&claimed));
         self.owned.insert(shard, claimed.owned);
     }
 

@@ -1,5 +1,6 @@
 //! How what was read is committed, and handed to the other sinks.
 
+use super::covered::handed;
 use super::holder::{ANSWER, Holder, Read};
 use crate::log::nats::{Announced, Error as LogError, Message, Next};
 use crate::log::{Content, Entry, Gap, Item, Numbered};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use turbo_core::backoff::Backoff;
 use turbo_core::ownership::Row;
+use turbo_core::position::generation;
 use turbo_core::shard::Shard;
 
 /// Dead letters sent again at once.
@@ -37,8 +39,14 @@ impl Holder {
         }
         // The room is given back when the last sink has let go of them.
         let all = Entries::new(entries, rooms);
-        if self.land(&all).await {
-            self.hand_on(all);
+        // What was had before a log was begun anew is that of the last commit before it.
+        let generations: BTreeSet<u64> = all.iter().map(|entry| generation(entry.entry.seq)).collect();
+        for one in generations {
+            let part = all.clone().only(|entry| generation(entry.entry.seq) == one);
+            if !self.land(&part).await {
+                break;
+            }
+            self.hand_on(part);
         }
     }
 
@@ -88,7 +96,7 @@ impl Holder {
                 self.owned.insert(*shard, owned);
             }
             if let Some(covered) = self.covered.get_mut(shard) {
-                covered.moved(position, totals.source.as_ref());
+                covered.database.moved(position, totals.source.as_ref());
             }
             let announced = Announced { epoch, seq: position, number: totals.number, purged: 0 };
             self.parts.announcements.set(*shard, announced);
@@ -118,7 +126,8 @@ impl Holder {
         if all.is_empty() {
             return;
         }
-        self.outbox.give(|_| Some(Order::Entries(all.clone())));
+        let covered = &mut self.covered;
+        self.outbox.give(|sink| Some(Order::Entries(handed(covered, sink.name, &all))));
     }
 
     /// What was read, if it was read under the claim that is held now. Messages that the log has lost come as a gap before
@@ -135,12 +144,13 @@ impl Holder {
                     let ranges: Vec<_> = lost.iter().map(|(from, to)| format!("{from} to {to}")).collect();
                     let ranges = ranges.join(", ");
                     let reason = format!("the log no longer has the messages {ranges} of {slice}.{partition}");
-                    Gap { host: "log".to_owned(), from_us: 0, to_us: None, reason }
+                    let from_us = self.covered.get(&shard).and_then(|covered| covered.database.time_us()).unwrap_or(0);
+                    let to_us = item.event().map(|event| event.time_us);
+                    Gap { host: "log".to_owned(), from_us, to_us, reason }
                 };
                 // A lost message has a sequence below that of the next one.
                 let gap = (!gaps.is_empty()).then(|| numbered(shard, seq - 1, number - 1, Content::Gap(gap(&gaps))));
-                let item =
-                    if self.is_covered(shard, seq, &item) { Item { content: Content::Covered, ..item } } else { item };
+                let item = self.or_covered(shard, seq, item);
                 let appended_us = appended_ms.map(|at| at.get().saturating_mul(1000) as i64);
                 let entry = Entry { appended_us, ..Entry::new(seq, shard, Arc::new(item)) };
                 gap.into_iter().chain([Numbered { entry, number }]).collect()
@@ -161,10 +171,16 @@ impl Holder {
         }
     }
 
-    /// Whether the shard had an event already before its log was begun anew.
-    fn is_covered(&self, shard: Shard, seq: u64, item: &Item) -> bool {
-        let covered = self.covered.get(&shard).zip(item.event());
-        covered.is_some_and(|(covered, event)| covered.has(seq, &item.host, event))
+    /// An item, or that the database had it already before the log was begun anew.
+    fn or_covered(&self, shard: Shard, seq: u64, item: Item) -> Item {
+        match item.content {
+            Content::Event(event)
+                if self.covered.get(&shard).is_some_and(|covered| covered.database.has(seq, &item.host, &event)) =>
+            {
+                Item { content: Content::Covered(event), ..item }
+            }
+            content => Item { content, ..item },
+        }
     }
 
     /// Reads the rows of shards again, and drops of the entries what they cover; all of a shard whose claim is lost.

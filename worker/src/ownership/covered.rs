@@ -1,104 +1,152 @@
-//! What a shard had of the source before its log was begun anew, and which the new log brings again.
+//! What the sinks of a shard had of the source before its log was begun anew, and which the new log brings again.
 //!
-//! An event of a generation is covered by what was committed in an older one, of the same host: its cursors and its times
-//! grow. A host that numbers anew, be it much later, gives small cursors again, but to later times: those are new.
+//! The source is read again from where the sink was that had the least: what others had is left out for them.
 
-use crate::sinks::postgres::Had;
-use turbo_core::event::Event;
-use turbo_core::position::{SourcePosition, generation};
+use crate::log::{Content, Entry, Item, Numbered};
+use crate::sinks::covered::Covered;
+use crate::sinks::feed::Entries;
+use crate::sinks::postgres::{Beside, Claimed};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use turbo_core::position::SourcePosition;
+use turbo_core::shard::Shard;
 
-/// The last events that were committed, by the generation of the log: the latest one, and the one before it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Covered {
-    /// The generation of `now`.
-    current: u64,
-    now: Option<Had>,
-    had: Option<Had>,
+/// What each sink of a shard had.
+#[derive(Debug, Default)]
+pub(super) struct Sinks {
+    /// The database, which has what any of them has.
+    pub(super) database: Covered,
+    /// The sinks beside it, up to what was handed to them.
+    beside: BTreeMap<String, Covered>,
 }
 
-impl Covered {
-    /// What the row of a shard at this position says.
-    pub(super) fn claimed(position: u64, now: Option<Had>, had: Option<Had>) -> Self {
-        Self { current: generation(position), now, had }
+impl Sinks {
+    /// What the rows of a claimed shard say. Of a sink whose row does not know the source, it is taken to have had what the
+    /// database had: what it lacks is told as a gap.
+    pub(super) fn claimed(claimed: &Claimed) -> Self {
+        let at = claimed.owned.position();
+        let database = Covered::claimed(at, claimed.source.clone(), claimed.had.clone());
+        let of = |sink: &Beside| match sink.source {
+            Some(_) => Covered::claimed(sink.position.seq, sink.source.clone(), sink.had.clone()),
+            None => database.clone(),
+        };
+        let beside = claimed.sinks.iter().map(|(name, sink)| (name.clone(), of(sink))).collect();
+        Self { database, beside }
     }
 
-    /// A commit moved the shard to this position, with this last event.
-    pub(super) fn moved(&mut self, position: u64, source: Option<&SourcePosition>) {
-        if generation(position) > self.current {
-            self.current = generation(position);
-            self.had.clone_from(&self.now);
+    /// What of an entry is for the sink: that it is covered is said of the database, which may have had what this one lacks.
+    fn of(&self, sink: &str, numbered: &Numbered) -> Numbered {
+        let mut numbered = numbered.clone();
+        let Entry { seq, item, .. } = &mut numbered.entry;
+        if let (Content::Covered(event), Some(covered)) = (&item.content, self.beside.get(sink))
+            && !covered.has(*seq, &item.host, event)
+        {
+            let Item { host, marks, trace, .. } = &**item;
+            let (host, marks, trace) = (host.clone(), marks.clone(), trace.clone());
+            *item = Arc::new(Item { content: Content::Event(event.clone()), host, marks, trace });
         }
-        if let Some(SourcePosition { host, cursor, time_us, .. }) = source {
-            self.now = cursor.map(|cursor| Had { host: host.clone(), cursor, time_us: Some(*time_us) });
-        }
+        numbered
     }
+}
 
-    /// Whether the shard had this event of a host already.
-    pub(super) fn has(&self, seq: u64, host: &str, event: &Event) -> bool {
-        let before = if generation(seq) > self.current { &self.now } else { &self.had };
-        before.as_ref().zip(event.cursor).is_some_and(|(had, cursor)| {
-            had.host == host && cursor <= had.cursor && had.time_us.is_none_or(|time_us| event.time_us <= time_us)
-        })
+/// What of a commit, of one generation of the log, is handed to a sink.
+pub(super) fn handed(shards: &mut BTreeMap<Shard, Sinks>, sink: &str, all: &Entries) -> Entries {
+    let entries = match all.iter().any(|numbered| matches!(numbered.entry.item.content, Content::Covered(_))) {
+        true => all.each(|numbered| {
+            shards.get(&numbered.entry.shard).map_or_else(|| numbered.clone(), |of| of.of(sink, numbered))
+        }),
+        false => all.clone(),
+    };
+    let mut last = BTreeMap::<Shard, (u64, Option<SourcePosition>)>::new();
+    for Numbered { entry, .. } in entries.iter().rev() {
+        let (_, source) = last.entry(entry.shard).or_insert((entry.seq, None));
+        if source.is_none() {
+            *source = entry.source();
+        }
     }
+    for (shard, (seq, source)) in last {
+        if let Some(covered) = shards.get_mut(&shard).and_then(|of| of.beside.get_mut(sink)) {
+            covered.moved(seq, source.as_ref());
+        }
+    }
+    entries
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-    use turbo_core::id::EventId;
+    use crate::sinks::covered::tests::{event, had};
+    use crate::sinks::feed::SinkPosition;
+    use crate::sinks::postgres::Had;
+    use turbo_core::ownership::Owned;
     use turbo_core::position::GENERATION;
-    use turbo_core::wire::{Frame, decode};
 
-    fn at(host: &str, cursor: u64) -> SourcePosition {
-        SourcePosition { host: host.into(), cursor: Some(cursor), time_us: 10 * cursor as i64, id: EventId(0) }
+    fn numbered(shard: Shard, seq: u64, content: Content) -> Numbered {
+        let item = Item { content, host: "a".into(), marks: Vec::new(), trace: None };
+        Numbered { entry: Entry::new(seq, shard, Arc::new(item)), number: seq % GENERATION }
     }
 
-    fn had(host: &str, cursor: u64) -> Option<Had> {
-        Some(Had { host: host.into(), cursor, time_us: Some(10 * cursor as i64) })
+    fn claimed(shard: Shard, position: u64, cursor: u64, sinks: [(&str, Beside); 3]) -> Claimed {
+        Claimed {
+            owned: Owned::claimed(shard, 1, position),
+            number: position,
+            time_us: None,
+            source: had("a", cursor),
+            had: None,
+            sinks: sinks.map(|(name, sink)| (name.to_owned(), sink)).into(),
+            removed: BTreeMap::new(),
+            went_back: false,
+        }
     }
 
-    /// An event with this cursor, of ten times that time.
-    fn event(cursor: Option<u64>) -> Event {
-        let text = r#"{"did":"d","time_us":1,"kind":"identity","identity":{"seq":3}}"#;
-        let Ok(Frame::Event(event)) = decode(&Bytes::from_static(text.as_bytes())) else { panic!("no event") };
-        Event { cursor, time_us: 10 * cursor.unwrap_or(0) as i64, ..*event }
+    fn beside(seq: u64, source: Option<Had>) -> Beside {
+        Beside { position: SinkPosition { seq, number: seq }, source, had: None }
     }
 
-    #[test]
-    fn a_new_generation_brings_again_what_an_older_one_had() {
-        let mut covered = Covered::claimed(100, had("a", 50), None);
-        let has = |covered: &Covered, seq, host: &str, cursor| covered.has(seq, host, &event(Some(cursor)));
-        assert!(!has(&covered, 101, "a", 40), "of the same generation: it is new");
-        let seq = GENERATION + 1;
-        assert!(has(&covered, seq, "a", 50) && !has(&covered, seq, "a", 51));
-        assert!(!has(&covered, seq, "b", 1) && !covered.has(seq, "a", &event(None)), "of another host it is not known");
-        // It stays covered behind the first commits of the new one, also for whoever claims the shard then.
-        covered.moved(GENERATION + 7, Some(&at("a", 53)));
-        assert!(has(&covered, seq, "a", 50) && !has(&covered, seq, "a", 51));
-        let claimed = Covered::claimed(GENERATION + 7, had("a", 53), had("a", 50));
-        assert!(has(&claimed, seq, "a", 50) && !has(&claimed, seq, "a", 52));
-        assert!(has(&claimed, 2 * GENERATION, "a", 53), "and the next one covers more");
+    /// The cursors of the events among the entries.
+    fn events(entries: &Entries) -> Vec<u64> {
+        entries.iter().filter_map(|numbered| numbered.entry.item.event()?.cursor).collect()
     }
 
     #[test]
-    fn what_is_covered_alone_moves_the_generation_and_keeps_what_was_had() {
-        let mut covered = Covered::claimed(100, had("a", 50), None);
-        covered.moved(GENERATION + 1, None);
-        let has = |seq, cursor| covered.has(seq, "a", &event(Some(cursor)));
-        assert!(has(GENERATION + 2, 50) && !has(GENERATION + 3, 51));
+    fn a_sink_that_was_behind_gets_what_the_database_had_already_and_no_other_does() {
+        let shard = Shard { slice: 0, partition: 0 };
+        let sinks = [
+            ("archive", beside(70, had("a", 20))),
+            ("enriched", beside(100, had("a", 50))),
+            ("unplaced", beside(70, None)),
+        ];
+        let mut shards = BTreeMap::from([(shard, Sinks::claimed(&claimed(shard, 100, 50, sinks)))]);
+        let content = |cursor| Box::new(event(Some(cursor)));
+        let begun: Vec<Numbered> = [
+            numbered(shard, GENERATION + 1, Content::Covered(content(19))),
+            numbered(shard, GENERATION + 2, Content::Covered(content(30))),
+            numbered(shard, GENERATION + 3, Content::Covered(content(50))),
+            numbered(shard, GENERATION + 4, Content::Event(content(51))),
+        ]
+        .into();
+        let all = Entries::from(begun);
+        assert_eq!(events(&handed(&mut shards, "archive", &all)), [30, 50, 51]);
+        assert_eq!(events(&handed(&mut shards, "enriched", &all)), [51]);
+        assert_eq!(events(&handed(&mut shards, "unplaced", &all)), [51], "it is told that this one lacks something");
+        // Whoever claims it in the middle goes on there.
+        let middle = Beside { had: had("a", 20), ..beside(GENERATION + 2, had("a", 30)) };
+        let sinks = [("archive", middle.clone()), ("enriched", middle.clone()), ("unplaced", middle)];
+        let mut later = Claimed { had: had("a", 50), ..claimed(shard, GENERATION + 4, 51, sinks) };
+        later.source = had("a", 51);
+        let mut shards = BTreeMap::from([(shard, Sinks::claimed(&later))]);
+        assert_eq!(events(&handed(&mut shards, "archive", &all)), [30, 50, 51], "it passes over what it has by itself");
     }
 
     #[test]
-    fn a_host_that_numbers_anew_later_is_covered_by_nothing() {
-        let covered = Covered::claimed(GENERATION + 7, had("a", 60), had("a", 50));
-        let anew = |time_us| Event { time_us, ..event(Some(3)) };
-        assert!(!covered.has(GENERATION + 8, "a", &anew(501)), "a small cursor, of a later time");
-        assert!(covered.has(GENERATION + 8, "a", &anew(500)));
-        let unsaid = Covered::claimed(GENERATION + 7, None, Some(Had { host: "a".into(), cursor: 50, time_us: None }));
-        assert!(
-            unsaid.has(GENERATION + 8, "a", &anew(501)),
-            "of rows that do not say the time, the cursor alone counts"
-        );
+    fn what_a_sink_is_handed_once_more_is_no_step_back() {
+        let shard = Shard { slice: 0, partition: 0 };
+        let other = || ("other", Beside::default());
+        let sinks = [("archive", beside(100, had("a", 50))), other(), ("none", Beside::default())];
+        let mut shards = BTreeMap::from([(shard, Sinks::claimed(&claimed(shard, 100, 50, sinks)))]);
+        let again = Entries::from(vec![numbered(shard, 60, Content::Event(Box::new(event(Some(10)))))]);
+        handed(&mut shards, "archive", &again);
+        let anew = Entries::from(vec![numbered(shard, GENERATION + 1, Content::Covered(Box::new(event(Some(45)))))]);
+        assert!(events(&handed(&mut shards, "archive", &anew)).is_empty());
     }
 }

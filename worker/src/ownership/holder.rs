@@ -7,7 +7,7 @@
 //! - a claim or a release whose answer was lost is carried to its end, so that no row names a worker that does not hold it.
 
 use super::claiming::Claiming;
-use super::covered::Covered;
+use super::covered::Sinks;
 use super::keeper::Announcements;
 use super::members::View;
 use super::outbox::Outbox;
@@ -82,7 +82,7 @@ pub struct Holder {
     pub(super) owned: BTreeMap<Shard, Owned>,
     pub(super) readers: BTreeMap<Shard, AbortOnDropHandle<()>>,
     /// What shards had of the source: a log that was begun anew brings it again.
-    pub(super) covered: BTreeMap<Shard, Covered>,
+    pub(super) covered: BTreeMap<Shard, Sinks>,
     /// The highest epoch of each shard that was ours.
     pub(super) epochs: BTreeMap<Shard, u64>,
     /// The position that was ours of shards whose rows were found below it, until they are claimed anew.

@@ -1,6 +1,6 @@
 //! The task of a member: it beats, looks, and plans where the lease is its own, whatever the commits wait for.
 
-use super::{Board, Planner};
+use super::{Board, Planner, catalog};
 use crate::hydration::pacer::Shared;
 use crate::log::nats::{Error, Log};
 use bytes::Bytes;
@@ -20,6 +20,8 @@ pub struct View {
     pub live: BTreeSet<WorkerId>,
     /// Whether the others were watched for long enough to tell who is gone.
     pub settled: bool,
+    /// The catalog that has taken the place of this worker's: the worker is to end.
+    pub replaced_by: Option<String>,
 }
 
 impl View {
@@ -36,32 +38,27 @@ pub struct Member {
     board: Board,
     planner: Planner,
     shards: BTreeMap<Shard, u64>,
+    catalog: String,
     limit: Duration,
     report: Box<dyn Fn() -> Bytes + Send>,
     share: Option<Shared>,
 }
 
 impl Member {
-    /// A member `me`, over all these shards. A worker is gone `limit` after its last heartbeat; each heartbeat carries what
+    /// A member `me`, over all these shards, with this `catalog`. A worker is gone `limit` after its last heartbeat; each heartbeat carries what
     /// `report` says of it.
     #[must_use]
     pub fn new(
         log: &Log,
         me: &WorkerId,
         shards: BTreeMap<Shard, u64>,
+        catalog: &str,
         limit: Duration,
         report: Box<dyn Fn() -> Bytes + Send>,
     ) -> Self {
         let board = Board::new(log.clone(), me.clone(), limit);
-        Self {
-            log: log.clone(),
-            board,
-            planner: Planner::new(log.clone(), me, limit),
-            shards,
-            limit,
-            report,
-            share: None,
-        }
+        let (planner, catalog) = (Planner::new(log.clone(), me, limit), catalog.to_owned());
+        Self { log: log.clone(), board, planner, shards, catalog, limit, report, share: None }
     }
 
     /// The same, which keeps its share of the budget as the plans say.
@@ -102,6 +99,10 @@ impl Member {
         // Where no heartbeat gets through, none is heard either: that time does not count against the others.
         self.board.beat((self.report)()).await?;
         self.board.look().await?;
+        if self.board.live().is_some() && self.board.catalog().is_none() {
+            // The bucket was lost with its server, and is made anew.
+            catalog::write(&self.log, &self.catalog).await?;
+        }
         self.planner.step(&self.board, &self.shards).await?;
         Ok(())
     }
@@ -122,6 +123,8 @@ impl Member {
 
     fn view(&self) -> View {
         let (plan, _) = self.board.plan();
-        View { plan: plan.clone(), live: self.board.live().unwrap_or_default(), settled: self.board.settled() }
+        let (live, settled) = (self.board.live().unwrap_or_default(), self.board.settled());
+        let replaced_by = self.board.catalog().filter(|catalog| *catalog != self.catalog).map(str::to_owned);
+        View { plan: plan.clone(), live, settled, replaced_by }
     }
 }

@@ -3,9 +3,11 @@
 //! Invariants:
 //! - a heartbeat and a lease are for liveness only; who may commit is decided where the data lands, by the epoch;
 //! - who is gone is judged by each observer's own clock, and only while it looked ([`turbo_core::ownership::Liveness`]);
+//! - all workers of a log have one catalog ([`catalog`]);
 //! - the plan is one pure function ([`turbo_core::plan`]), written over the very plan that it was computed from.
 
 mod board;
+pub(crate) mod catalog;
 mod claiming;
 mod committing;
 mod covered;

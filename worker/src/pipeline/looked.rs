@@ -71,7 +71,13 @@ impl Looked {
 
     /// Where the archive's objects are.
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
-        let archive = self.manifest.spec.sinks.archive.as_ref().context("spec.sinks.archive: is missing")?;
+        let archive = self
+            .manifest
+            .spec
+            .sinks
+            .archive
+            .as_ref()
+            .context("spec.sinks.archive: is missing, so there are no segments; give it to have some")?;
         store::archive(archive, self.namespace(), self.name()?, self.secrets.as_deref())
     }
 }

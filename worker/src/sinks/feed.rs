@@ -63,6 +63,12 @@ impl Entries {
         Self { entries: entries.into(), _room: Arc::new(room) }
     }
 
+    /// The same entries, each as `of` has it; they have all of the room.
+    #[must_use]
+    pub fn each(&self, of: impl FnMut(&Numbered) -> Numbered) -> Self {
+        Self { entries: self.entries.iter().map(of).collect(), _room: self._room.clone() }
+    }
+
     /// Those of them for which something holds; they have all of the room.
     #[must_use]
     pub fn only(self, holds: impl Fn(&Numbered) -> bool) -> Self {

@@ -1,6 +1,7 @@
 //! Where events land.
 
 pub mod archive;
+pub(crate) mod covered;
 pub mod enriched;
 pub mod feed;
 pub mod intents;

@@ -54,14 +54,14 @@ async fn what_was_burnt_never_comes_back(bench: &Bench, store: &Store, put_befor
     assert_eq!(store.put_new(&path, &file, &stamp).await.unwrap(), Put::Taken, "a late put meets the empty file");
     let to = turbo_worker::sinks::feed::SinkPosition { seq: 9, number: 9 };
     assert!(
-        !bench.database.commit_segment(&old, Some(id), claim.position, to).await.unwrap(),
+        !bench.database.commit_segment(&old, Some(id), claim.position, (to, None)).await.unwrap(),
         "a late commit is fenced"
     );
     assert_eq!(bench.database.intend(&old, &Intent { path: "other".into(), ..intent }).await.unwrap(), None);
     // Also under the right fence, what was burnt is not committed.
     let (epoch, position) = bench.database.archive_position(&old).await.unwrap().unwrap();
     let fence = turbo_worker::sinks::postgres::Fence { epoch, ..old };
-    assert!(!bench.database.commit_segment(&fence, Some(id), position, to).await.unwrap());
+    assert!(!bench.database.commit_segment(&fence, Some(id), position, (to, None)).await.unwrap());
     assert_eq!(bench.position(shard).await, position.seq, "and the position has not moved");
     let back = folder.path().join("back.parquet");
     store.get(&path, &back, 1 << 20).await.unwrap().unwrap();

@@ -414,7 +414,8 @@ async fn a_position_moves_under_its_epoch_only_behind_a_pooler_too() {
     let database = Database::open(&pooler.url(), 4).unwrap();
     let shard = Shard { slice: 1, partition: 0 };
     let at = |seq: u64| SinkPosition { seq, number: seq / 2 };
-    let moved = async |epoch, had, to| database.move_position(&slices, NAME, shard, epoch, had, at(to)).await.unwrap();
+    let moved =
+        async |epoch, had, to| database.move_position(&slices, NAME, shard, epoch, had, (at(to), None)).await.unwrap();
     assert!(moved(1, 0, 10).await);
     assert!(!moved(1, 0, 12).await, "it is not where it was moved from");
     assert!(!moved(2, 10, 12).await, "nobody has claimed that");

@@ -194,6 +194,29 @@ async fn where_retention_took_the_last_message_the_catalog_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_deleted_is_made_again_and_goes_on_behind_what_it_had() {
+    let Some(mut stage) = Stage::set(2, 39).await else { return };
+    let entries = stage.source.take(900);
+    let owner = stage.owner(1).await;
+    let context = async_nats::jetstream::new(async_nats::connect(stage.nats.url()).await.unwrap());
+    let name = stage.log.names.enriched_stream();
+    let published = stream(&stage.log, &stage.nats.url()).await;
+    for (had, part) in [(0, &entries[..300]), (300, &entries[300..600])] {
+        owner.give(part, 50).await;
+        until("it is published", async || messages(&published).await == 300).await;
+        assert_published(&stage.slices, &stage.found().await, &entries[had..had + 300]);
+        context.delete_stream(name).await.unwrap();
+    }
+    // So it is where the next owner finds it gone.
+    owner.crash().await;
+    let owner = stage.owner(claim(&stage.postgres)).await;
+    context.delete_stream(name).await.unwrap();
+    owner.give(&entries[600..], 50).await;
+    owner.release().await;
+    assert_published(&stage.slices, &stage.found().await, &entries[600..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_stream_loses_its_oldest_messages_only() {
     let Some(mut stage) = Stage::set(1, 37).await else { return };
     let entries = stage.source.take(3000);

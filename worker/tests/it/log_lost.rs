@@ -1,8 +1,12 @@
 //! A log that is lost, and a source that changes besides: what the new log brings again is known, what is new is new.
 
+use crate::enriched::read;
+use crate::faults::SPLIT;
 use crate::harness::{PATIENCE, Process, eventually};
-use crate::processes::{Servers, assert_landed, assert_rows, network, source, stop};
-use crate::truth::entries;
+use crate::landed::archive;
+use crate::processes::{BEHIND, Servers, assert_landed, assert_rows, network, source, stop};
+use crate::truth::{Wrong, archived, entries};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use turbo_sim::{Fault, HostConfig, Network, NetworkConfig, Pace, WorldConfig};
 
@@ -70,4 +74,57 @@ fn another_host_is_rewound_after_the_log_was_lost() {
     assert_rows(&servers, &truth.v2);
     assert_eq!(servers.number(OTHER_GAPS), 0);
     stop(second);
+}
+
+/// What stands in the enriched stream: how many messages, and how many that differ.
+fn enriched(servers: &Servers) -> (usize, usize) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let found = runtime.block_on(async {
+        let context = async_nats::jetstream::new(async_nats::connect(servers.nats.url()).await.unwrap());
+        read(&context.get_stream("tpe_default_test").await.unwrap(), "").await
+    });
+    let differ = found.iter().map(|found| {
+        let one = &found.document;
+        (&one.slice, &one.did, &one.rev, &one.operation, &one.collection, &one.rkey, &one.kind, one.time_us)
+    });
+    (found.len(), differ.collect::<BTreeSet<_>>().len())
+}
+
+#[test]
+fn what_a_sink_did_not_have_yet_when_log_and_processes_were_lost_is_read_again_for_it() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(19, EVENTS, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let sinks = |age: &str| {
+        format!(
+            ", archive: {{directory: archive, roll: {{size: 1Mi, age: {age}}}}}, enriched: {{nats: {{maxBytes: 1Gi}}}}"
+        )
+    };
+    servers.rewrite(&pipeline, &source(&network), &sinks("1s"), "");
+    let both = || [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    let first = both();
+    eventually(PATIENCE, "it is ready", || first[1].get("/health/ready").0 == 200);
+    // Of a sink that never had anything it is not known from where on.
+    let placed = "SELECT count(*) FROM positions WHERE sink <> 'postgres' AND host IS NOT NULL";
+    eventually(PATIENCE, "every sink has something of every shard", || servers.number(placed) == 10);
+    stop(first);
+    servers.rewrite(&pipeline, &source(&network), &sinks("1h"), "");
+    let (slow, before) = (both(), servers.entries());
+    eventually(PATIENCE, "more lands", || servers.entries() > before + 1000);
+    slow.into_iter().for_each(Process::kill);
+    assert!(servers.number(BEHIND) >= 5, "the archive has not everything that PostgreSQL has");
+    delete_log(&servers);
+    servers.rewrite(&pipeline, &source(&network), &sinks("1s"), "");
+    let second = both();
+    assert!(network.wait_for(EVENTS, Duration::from_secs(120)));
+    let truth = network.truth();
+    let expected = entries(&truth.v2, 2);
+    eventually(PATIENCE, "everything lands", || servers.entries() >= expected as i64);
+    eventually(PATIENCE, "every sink has it", || servers.number(BEHIND) == 0);
+    assert_landed(&servers, &truth.v2);
+    assert_eq!(servers.number(OTHER_GAPS), 0, "nothing is missing in any sink");
+    stop(second);
+    let mut wrong = Wrong::default();
+    archived(&truth.v2, &archive(&pipeline.path("archive")), &SPLIT, &mut wrong);
+    assert_eq!((wrong, enriched(&servers)), (Wrong::default(), (expected, expected)));
 }

@@ -26,6 +26,7 @@ mod membership;
 mod nats_cluster;
 mod nats_log;
 mod nats_window;
+mod other_database;
 mod outages;
 mod oversized;
 mod owners;

@@ -162,7 +162,7 @@ async fn a_server_that_is_away_for_a_while_moves_no_shard() {
     let mut members = Vec::new();
     for name in ["a", "b"] {
         let report = Box::new(|| Bytes::from_static(b"{}"));
-        let member = Member::new(&open(&nats).await, &WorkerId::from(name), shards(), LIMIT, report);
+        let member = Member::new(&open(&nats).await, &WorkerId::from(name), shards(), "catalog", LIMIT, report);
         let (to, view) = watch::channel(View::default());
         members.push((tokio::spawn(member.run(to, stop.clone())), view));
     }
@@ -188,7 +188,7 @@ async fn a_bucket_in_the_place_of_another_is_seen_and_has_the_plan() {
     let mut watching = Board::new(log.clone(), WorkerId::from("watching"), LIMIT);
     let lives = |log: &Log, name: &str| {
         let me = WorkerId::from(name);
-        let member = Member::new(log, &me, shards(), LIMIT, Box::new(|| Bytes::from_static(b"{}")));
+        let member = Member::new(log, &me, shards(), "catalog", LIMIT, Box::new(|| Bytes::from_static(b"{}")));
         tokio::spawn(member.run(watch::channel(View::default()).0, CancellationToken::new()))
     };
     let _first = lives(&open(&nats).await, "a");

@@ -148,7 +148,7 @@ pub fn stop(processes: impl IntoIterator<Item = Process>) {
 }
 
 /// Shards of which some sink has not what the database has.
-const BEHIND: &str = "SELECT count(*) FROM positions p JOIN positions c USING (slice, partition)
+pub const BEHIND: &str = "SELECT count(*) FROM positions p JOIN positions c USING (slice, partition)
                       WHERE c.sink = 'postgres' AND p.position < c.position";
 
 #[test]

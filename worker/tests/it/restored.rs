@@ -90,7 +90,7 @@ impl Case {
         let me = worker("me");
         let claim = bench.database.claim(&bench.slices, *shard, &me, seen, &[], wanted);
         let claimed = claim.await.unwrap().unwrap();
-        Claim { shard: *shard, epoch: claimed.owned.epoch(), position: claimed.sinks["archive"] }
+        Claim { shard: *shard, epoch: claimed.owned.epoch(), position: claimed.sinks["archive"].position }
     }
 
     /// The catalog as it was.

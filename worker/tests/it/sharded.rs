@@ -60,7 +60,7 @@ impl Running {
         let announcements = Announcements::default();
         let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
         let weights = slices.shards().map(|shard| (shard, 1)).collect();
-        let member = Member::new(&log, &me, weights, LIMIT, Box::new(|| bytes::Bytes::from_static(b"{}")));
+        let member = Member::new(&log, &me, weights, "catalog", LIMIT, Box::new(|| bytes::Bytes::from_static(b"{}")));
         let (to, view) = watch::channel(View::default());
         let stop = CancellationToken::new();
         let live = Arc::new(Live::sharded("test", false, true, 0));

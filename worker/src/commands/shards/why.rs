@@ -84,7 +84,7 @@ mod tests {
 
     fn standing(owner: Option<&str>, position: u64, archive: u64) -> Standing {
         let row = Row { owner: owner.map(WorkerId::from), position, ..Row::default() };
-        Standing { row, time_us: None, sinks: [("archive".to_owned(), archive)].into() }
+        Standing { row, time_us: None, sinks: [("archive".to_owned(), archive)].into(), ..Standing::default() }
     }
 
     fn waiting(waiting: Option<u64>) -> Depth {

@@ -102,7 +102,7 @@ impl Encoder {
                 headers.insert(REASON, line(reason));
                 bytes
             }
-            Content::Covered => {
+            Content::Covered(_) => {
                 debug_assert!(false, "what is covered is never written to a log");
                 &Bytes::new()
             }
@@ -142,12 +142,33 @@ impl Encoder {
 
     fn source(&self, headers: &mut HeaderMap) {
         let Some(position) = &self.position else { return };
-        let cursor = position.cursor.map(|cursor| cursor.to_string()).unwrap_or_default();
-        headers.insert(SOURCE, format!("{}|{cursor}", position.host));
+        place_source(position, headers);
         if headers.get(REASON).is_some() || headers.get(NUMBER).is_none() {
-            headers.insert(AT, format!("{}|{:032x}", position.time_us, position.id.0));
+            place_at(position, headers);
         }
     }
+}
+
+fn place_source(position: &SourcePosition, headers: &mut HeaderMap) {
+    let cursor = position.cursor.map(|cursor| cursor.to_string()).unwrap_or_default();
+    headers.insert(SOURCE, format!("{}|{cursor}", position.host));
+}
+
+fn place_at(position: &SourcePosition, headers: &mut HeaderMap) {
+    headers.insert(AT, format!("{}|{:032x}", position.time_us, position.id.0));
+}
+
+/// Writes a place in the source into headers, whole.
+pub(crate) fn place(position: &SourcePosition, headers: &mut HeaderMap) {
+    place_source(position, headers);
+    place_at(position, headers);
+}
+
+/// Reads the place in the source that headers bear, if they bear one.
+pub(crate) fn placed(headers: &HeaderMap) -> Option<SourcePosition> {
+    let (host, cursor) = read_source(headers.get(SOURCE)?.as_str())?;
+    let (time_us, id) = read_at(headers.get(AT)?.as_str())?;
+    Some(SourcePosition { host: host.to_owned(), cursor, time_us, id })
 }
 
 /// Reads a message whole.

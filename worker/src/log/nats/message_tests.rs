@@ -31,7 +31,7 @@ proptest! {
         prop_assert_eq!(&message.position, &encoder.position);
         match came.content {
             Content::Event(event) => prop_assert_eq!(&*event, sent.event().unwrap()),
-            Content::Gap(_) | Content::Covered => prop_assert!(false),
+            Content::Gap(_) | Content::Covered(_) => prop_assert!(false),
             Content::Unreadable { reason, bytes } => {
                 prop_assert!(bytes.is_empty() && reason.contains("raise max_payload"), "{}", reason);
             }

@@ -14,7 +14,7 @@ pub(crate) mod connection;
 mod feed;
 mod generation;
 mod lease;
-mod message;
+pub(crate) mod message;
 mod names;
 mod purge;
 mod reader;

@@ -46,7 +46,7 @@ impl Next {
                 Content::Event(event) => event.bytes.len(),
                 Content::Unreadable { bytes, reason } => bytes.len() + reason.len(),
                 Content::Gap(gap) => gap.reason.len(),
-                Content::Covered => 0,
+                Content::Covered(_) => 0,
             },
             Self::Message(_) | Self::Missing { .. } => 0,
         }

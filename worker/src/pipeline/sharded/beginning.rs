@@ -2,7 +2,7 @@
 //!
 //! Sequences only grow. A stream that is gone, or whose end is below the highest position in the catalog, has lost something.
 //! What is left is read to its end by the owners first; then the log goes on in the next generation, and the source is read
-//! again from the lowest position that the catalog holds. What a shard had already is left out by its owner.
+//! again from the lowest position that the catalog holds, of any sink. What a sink had already is left out by the owner.
 
 use super::open::Opened;
 use crate::live::Live;
@@ -67,14 +67,16 @@ async fn is_read(opened: &Opened, slices: &Slices) -> Result<bool, Error> {
     Ok(lasts.iter().all(|(shard, last)| lowest.get(shard).copied().unwrap_or(0) >= *last))
 }
 
-/// Tells it, and writes it down; for each sink that did not have what PostgreSQL had, too.
+/// Tells it, and writes it down; for each sink that did not have what PostgreSQL had, and of which it is not known from where
+/// on the source has to be read for it, too.
 async fn lost(opened: &Opened, slices: &Slices, live: &Live, highest: u64, end: u64) -> Result<(), Error> {
     events::LogLost { highest, end }.emit();
     let database = &opened.database;
     let mut reasons = vec![format!("the log ended at {end}, below the catalog's {highest}, and was begun anew")];
     for (shard, standing) in answered(CATALOG, database.standing(slices)).await? {
         let (slice, partition, had) = (slices.name(shard), shard.partition, standing.row.position);
-        for (sink, position) in standing.sinks.iter().filter(|(_, position)| **position < had) {
+        let lacks = |(sink, position): &(&String, &u64)| **position < had && standing.unplaced.contains(*sink);
+        for (sink, position) in standing.sinks.iter().filter(lacks) {
             reasons.push(format!("{sink} has {slice}.{partition} up to {position} of {had}, and the log is lost"));
         }
     }

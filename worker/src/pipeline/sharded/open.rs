@@ -6,6 +6,7 @@ use super::patience::patiently;
 use super::sinks::projections;
 use crate::live::Live;
 use crate::log::nats::{self, Log};
+use crate::ownership;
 use crate::secrets;
 use crate::sinks::postgres::{Database, Error, Wanted, answered};
 use anyhow::Context;
@@ -50,6 +51,8 @@ pub(super) struct Opened {
     pub(super) database: Database,
     pub(super) wanted: Wanted,
     pub(super) me: WorkerId,
+    /// The name of the database's catalog.
+    pub(super) catalog: String,
     _urls: AbortOnDropHandle<()>,
 }
 
@@ -64,7 +67,12 @@ impl Opened {
     ///
     /// # Errors
     /// What the file says can not be had, or a server is not there.
-    pub(super) async fn open(setting: &Setting, live: &Live, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
+    pub(super) async fn open(
+        setting: &Setting,
+        works: bool,
+        live: &Live,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
         let spec = &setting.spec;
         let postgres = spec.sinks.postgres.as_ref().context("spec.sinks.postgres: is missing")?;
         let nats = spec.log.as_ref().and_then(|log| log.nats.as_ref()).context("spec.log.nats: is missing")?;
@@ -75,8 +83,9 @@ impl Opened {
             migrate(postgres, setting, live).await?;
             let log = open_log(nats, setting, live).await?;
             let wanted = introduce(&database, setting, live).await?;
+            let catalog = settle(&log, &database, setting, works, live).await?;
             let me = WorkerId::from(me());
-            anyhow::Ok(Self { log, database, wanted, me, _urls: urls })
+            anyhow::Ok(Self { log, database, wanted, me, catalog, _urls: urls })
         };
         tokio::select! {
             opened = opened => opened.map(Some),
@@ -184,6 +193,19 @@ async fn introduce(database: &Database, setting: &Setting, live: &Live) -> anyho
     })
     .await
     .map_err(of_postgres)
+}
+
+/// Makes sure that no worker has another catalog; the name of this one.
+async fn settle(log: &Log, database: &Database, setting: &Setting, works: bool, live: &Live) -> anyhow::Result<String> {
+    let lease = setting.spec.workers().lease.as_std();
+    patiently(live, "the catalog's name", async || {
+        let catalog = answered(CATALOG, database.catalog()).await?;
+        match ownership::catalog::settle(log, &catalog, lease, works).await {
+            Err(ownership::catalog::Error::Nats(error)) => Err(error.into()),
+            settled => Ok(settled.map(|()| catalog)?),
+        }
+    })
+    .await
 }
 
 async fn open_log(nats: &Nats, setting: &Setting, live: &Live) -> anyhow::Result<Log> {

@@ -1,6 +1,6 @@
 //! A worker: a member that beats and plans, a holder that owns shards, a keeper that announces and purges.
 
-use super::open::{Opened, Setting};
+use super::open::{Opened, Setting, URL};
 use super::sinks;
 use crate::http::Startup;
 use crate::hydration::hydrator::Hydrator;
@@ -42,7 +42,8 @@ pub(super) async fn run(
     let report = report(live.clone());
     let hydration = Hydration::begin(&setting.spec, setting.secrets.as_deref(), Share::default())?;
     let share = hydration.as_ref().map(|hydration| hydration.share.clone());
-    let member = Member::new(log, &opened.me, weights, workers.lease.as_std(), report).with_share(share);
+    let member = Member::new(log, &opened.me, weights, &opened.catalog, workers.lease.as_std(), report);
+    let member = member.with_share(share);
     let projections = sinks::projections(&setting.spec);
     let _upkeep = upkeep(setting, opened, stop);
     let announcements = Announcements::default();
@@ -64,6 +65,7 @@ pub(super) async fn run(
         announcements,
     };
     let (to, view) = watch::channel(View::default());
+    let replaced = replaced(view.clone(), &opened.catalog);
     // The holder goes first: it releases while its worker still lives.
     let released = CancellationToken::new();
     let member = tokio::spawn(member.run(to, released.clone()));
@@ -72,7 +74,8 @@ pub(super) async fn run(
     startup.done();
     let holder = AbortOnDropHandle::new(tokio::spawn(Holder::new(parts, stop.clone()).run(view)));
     let held = tokio::select! {
-        held = holder => held,
+        held = holder => held.map_err(Into::into),
+        why = replaced => Err(why),
         () = ending.passed(workers.drain.as_std()) => {
             tracing::warn!("not everything was finished within spec.workers.drain; the next owners read it again");
             Ok(())
@@ -81,7 +84,19 @@ pub(super) async fn run(
     // Also where the holder has failed: a worker that beats keeps others from its shards.
     released.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(member, keeper) }).await;
-    Ok(held?)
+    held
+}
+
+/// Waits until the bucket says another catalog than this worker's; why the worker is to end.
+async fn replaced(mut view: watch::Receiver<View>, mine: &str) -> anyhow::Error {
+    match view.wait_for(|view| view.replaced_by.is_some()).await.map(|view| view.replaced_by.clone()) {
+        Ok(theirs) => anyhow::anyhow!(
+            "{URL}: workers with another database (catalog {}) have taken the place of this one's (catalog {mine}); give all \
+             workers the same",
+            theirs.unwrap_or_default()
+        ),
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// What looks up for this worker; it ends when it is dropped.

@@ -8,6 +8,7 @@
 //!   sent again, with the same log sequence;
 //! - nothing is given up but a shard that the catalog gives to another: what can not be published waits, and holds the
 //!   orders back;
+//! - a stream that was deleted is made again, and goes on behind what was published: what it had is not sent once more;
 //! - what is no event (a dead letter) is passed over, and the position moves over it.
 
 mod document;
@@ -48,6 +49,7 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 struct Shared {
     log: Log,
+    options: Options,
     stream: Stream,
     database: Database,
     slices: Arc<Slices>,
@@ -80,7 +82,8 @@ pub async fn spawn(options: &Options, log: &Log, database: Database, slices: Arc
     let stream = stream::open(log, options).await?;
     let report = Report::default();
     let turns = Semaphore::new(TURNS);
-    let shared = Arc::new(Shared { log: log.clone(), stream, database, slices, report: report.clone(), turns });
+    let (log, options) = (log.clone(), options.clone());
+    let shared = Arc::new(Shared { log, options, stream, database, slices, report: report.clone(), turns });
     let (orders, from) = mpsc::channel(AHEAD);
     let room = Arc::new(Semaphore::new(ROOM));
     let sink = Sink { shared, room, shards: BTreeMap::new(), ending: CancellationToken::new() };

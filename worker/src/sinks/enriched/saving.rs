@@ -10,6 +10,7 @@ use crate::sinks::postgres::answered;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
+use turbo_core::position::SourcePosition;
 use turbo_core::shard::Shard;
 
 /// How long the catalog may take to answer.
@@ -38,7 +39,13 @@ pub(super) async fn row(shared: &Shared, shard: Shard, epoch: u64) -> Row {
 }
 
 /// Moves the position from `had` on; where that is not known, the row is read first.
-async fn moved(shared: Arc<Shared>, shard: Shard, epoch: u64, had: Option<SinkPosition>, to: SinkPosition) -> Row {
+async fn moved(
+    shared: Arc<Shared>,
+    shard: Shard,
+    epoch: u64,
+    had: Option<SinkPosition>,
+    (to, source): (SinkPosition, Option<SourcePosition>),
+) -> Row {
     let had = match had {
         Some(had) => had,
         None => match row(&shared, shard, epoch).await {
@@ -49,7 +56,12 @@ async fn moved(shared: Arc<Shared>, shard: Shard, epoch: u64, had: Option<SinkPo
     if to.seq <= had.seq {
         return Row::Mine(had);
     }
-    match answered(LIMIT, shared.database.move_position(&shared.slices, NAME, shard, epoch, had.seq, to)).await {
+    match answered(
+        LIMIT,
+        shared.database.move_position(&shared.slices, NAME, shard, epoch, had.seq, (to, source.as_ref())),
+    )
+    .await
+    {
         Ok(true) => Row::Mine(to),
         Ok(false) => row(&shared, shard, epoch).await,
         Err(error) => Row::Unknown(error.to_string()),
@@ -72,7 +84,7 @@ impl Publisher {
     pub(super) fn save(&mut self) {
         if self.saving.is_none() && (self.unsure || self.position.seq > self.saved.seq) {
             let had = (!self.unsure).then_some(self.saved);
-            let moving = moved(self.shared.clone(), self.shard, self.epoch, had, self.position);
+            let moving = moved(self.shared.clone(), self.shard, self.epoch, had, (self.position, self.source.clone()));
             self.saving = Some(AbortOnDropHandle::new(tokio::spawn(moving)));
         }
     }
@@ -105,6 +117,11 @@ impl Publisher {
             let row = finished(&mut self.saving).await;
             self.saved(row)?;
         }
+        self.save_at_once().await
+    }
+
+    /// Brings the position up to date, if it has moved, and waits for the answer.
+    pub(super) async fn save_at_once(&mut self) -> Result<(), Stop> {
         self.save();
         if self.saving.is_some() {
             let row = finished(&mut self.saving).await;

@@ -13,6 +13,8 @@ use super::saving::{Saving, finished};
 use super::standing::Doubt;
 use crate::log::Numbered;
 use crate::log::nats::batch::{self, Answer, Expected, MAX_BATCH, Outgoing};
+use crate::log::nats::message;
+use crate::sinks::covered::Covered;
 use crate::sinks::feed::SinkPosition;
 use crate::telemetry::metrics as m;
 use crate::telemetry::trace::{self, Step};
@@ -23,6 +25,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use turbo_core::backoff::Backoff;
+use turbo_core::event::Event;
+use turbo_core::position::{SourcePosition, generation};
 use turbo_core::shard::Shard;
 
 /// Bytes of payload in a batch at most, but for a single message.
@@ -67,6 +71,10 @@ pub(super) struct Publisher {
     pub(super) filter: String,
     /// What stands in the stream, or was passed over.
     pub(super) position: SinkPosition,
+    /// Where the source was at the last event up to there; `None` where that is not known.
+    pub(super) source: Option<SourcePosition>,
+    /// What that covers of a log that was begun anew.
+    pub(super) covered: Covered,
     /// What the catalog holds.
     pub(super) saved: SinkPosition,
     /// Whether the catalog may hold something else.
@@ -91,8 +99,26 @@ impl Publisher {
         let prefix = shared.log.names.enriched_shard(&shared.slices, shard);
         let filter = format!("{prefix}.>");
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        let (position, unsure, saving, last, failures) = (saved, false, None, 0, 0);
-        Self { shared, shard, epoch, prefix, filter, position, saved, unsure, saving, last, backoff, failures, ending }
+        // What the catalog knows of the source is left out by the owner.
+        let covered = Covered::claimed(saved.seq, None, None);
+        let (position, source, unsure, saving, last, failures) = (saved, None, false, None, 0, 0);
+        Self {
+            shared,
+            shard,
+            epoch,
+            prefix,
+            filter,
+            position,
+            source,
+            covered,
+            saved,
+            unsure,
+            saving,
+            last,
+            backoff,
+            failures,
+            ending,
+        }
     }
 
     /// Publishes what it is told, until it is told to release the shard, or the shard is lost.
@@ -143,9 +169,7 @@ impl Publisher {
     /// Publishes entries until all of them stand in the stream.
     async fn publish(&mut self, mut entries: VecDeque<Numbered>) -> Result<(), Stop> {
         loop {
-            while entries.front().is_some_and(|entry| entry.entry.seq <= self.position.seq) {
-                entries.pop_front();
-            }
+            self.pass(&mut entries);
             if entries.is_empty() {
                 return Ok(());
             }
@@ -165,22 +189,44 @@ impl Publisher {
         }
     }
 
-    /// The next batch of entries.
+    /// Takes out what stands in the stream, or was passed over.
+    fn pass(&mut self, entries: &mut VecDeque<Numbered>) {
+        let mut last = None;
+        while let Some(passed) = entries.pop_front_if(|entry| entry.entry.seq <= self.position.seq) {
+            last = passed.entry.item.event().is_some().then_some(passed).or(last);
+        }
+        if let Some(source) = last.and_then(|last| last.entry.source()) {
+            self.covered.moved(self.position.seq, Some(&source));
+            self.source = Some(source);
+        }
+    }
+
+    /// The next batch of entries, of one generation of the log.
     fn batch(&self, entries: &VecDeque<Numbered>) -> Batch {
         let slice = self.shared.slices.name(self.shard);
         let encoder = Encoder { prefix: &self.prefix, slice, max_payload: self.shared.log.client.max_payload() };
-        let (mut messages, mut bytes, mut to) = (Vec::new(), 0, self.position);
+        let (mut messages, mut bytes, mut to, mut last) = (Vec::<Outgoing>::new(), 0, self.position, None);
         for numbered in entries {
             debug_assert!(numbered.entry.shard == self.shard && numbered.entry.seq > to.seq, "in the shard's order");
-            if let Some(event) = numbered.entry.item.event() {
+            let seq = numbered.entry.seq;
+            if generation(seq) != generation(to.seq) && !messages.is_empty() {
+                break;
+            }
+            let is_new = |event: &&Event| !self.covered.has(seq, &numbered.entry.item.host, event);
+            if let Some(event) = numbered.entry.item.event().filter(is_new) {
                 let message = encoder.message(numbered, event);
                 bytes += message.payload.len();
                 if messages.len() == MAX_BATCH || (bytes > MAX_BYTES && !messages.is_empty()) {
                     break;
                 }
                 messages.push(message);
+                last = Some(&numbered.entry);
             }
             to = SinkPosition { seq: numbered.entry.seq, number: numbered.number };
+        }
+        // The next owner knows by it what of the source stands in the stream.
+        if let (Some(message), Some(source)) = (messages.last_mut(), last.and_then(|entry| entry.source())) {
+            message::place(&source, &mut message.headers);
         }
         Batch { messages, to }
     }

@@ -1,8 +1,9 @@
 //! Where a shard stands: in the stream, and in the catalog. Read at the claim and at every doubt.
 
+use super::Shared;
 use super::saving::{self, Row};
 use super::shard::{Publisher, Stop};
-use super::stream::{self, Last};
+use super::stream::{self, Last, Unread};
 use crate::telemetry::events;
 
 /// Why it is not known where a shard stands.
@@ -26,11 +27,12 @@ impl Publisher {
             self.wait(&why).await?;
         }
         self.shared.report.claimed(self.shard, self.saved);
-        Ok(())
+        // What stands there from before the log was begun anew is known by the row only, once more is published.
+        self.save_at_once().await
     }
 
     async fn catch_up(&mut self) -> Result<(), String> {
-        let last = stream::last(&self.shared.stream, &self.filter).await?;
+        let last = self.last().await?;
         if let Some(last) = &last {
             let end = self.shared.log.last_of(&self.shared.slices, self.shard).await;
             let end = end.map_err(|error| error.to_string())?;
@@ -48,11 +50,30 @@ impl Publisher {
         Ok(())
     }
 
+    /// The last message of the shard. A stream that is gone is made again: what it had is not sent once more.
+    async fn last(&self) -> Result<Option<Last>, String> {
+        let Shared { log, stream, options, .. } = &*self.shared;
+        for _ in 0..2 {
+            match stream::last(stream, &self.filter).await {
+                Ok(last) => return Ok(last),
+                Err(Unread::Failed(why)) => return Err(why),
+                Err(Unread::Gone) => {
+                    stream::open(log, options).await.map_err(|error| error.to_string())?;
+                    let stream = log.names.enriched_stream();
+                    tracing::warn!(shard = ?self.shard, "stream {stream} was gone, and is made again, without what it had");
+                }
+            }
+        }
+        Err(format!("stream {} is gone again", log.names.enriched_stream()))
+    }
+
     /// Goes on behind this message.
     fn stand_behind(&mut self, last: Option<Last>) {
         self.last = last.as_ref().map_or(0, |last| last.sequence);
         if let Some(last) = last.filter(|last| last.position.seq > self.position.seq) {
             self.position = last.position;
+            self.covered.moved(last.position.seq, last.source.as_ref());
+            self.source = last.source.or(self.source.take());
         }
     }
 
@@ -60,7 +81,7 @@ impl Publisher {
     /// else does, and the next batch comes behind that. `None`: the stream ends where it did, and what was sent may still
     /// arrive.
     pub(super) async fn look_again(&mut self, ids: &[String]) -> Result<Option<bool>, Doubt> {
-        let last = stream::last(&self.shared.stream, &self.filter).await?;
+        let last = self.last().await?;
         if last.as_ref().map_or(0, |last| last.sequence) == self.last {
             return Ok(None);
         }

@@ -3,12 +3,15 @@
 use super::document::{NUMBER, SEQ};
 use crate::log::nats::batch;
 use crate::log::nats::connection::context;
+use crate::log::nats::message;
 use crate::log::nats::stream::{DUPLICATES, keep};
 use crate::log::nats::{Error, Log};
 use crate::sinks::feed::SinkPosition;
 use async_nats::HeaderMap;
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, Stream};
 use std::time::Duration;
+use turbo_core::position::SourcePosition;
 
 /// What the pipeline file calls it.
 const FIELD: &str = "spec.sinks.enriched.nats";
@@ -35,6 +38,17 @@ pub(super) struct Last {
     pub(super) batch: Option<String>,
     /// Where it stood in the log.
     pub(super) position: SinkPosition,
+    /// Where the source was at it.
+    pub(super) source: Option<SourcePosition>,
+}
+
+/// Why the last message is not known.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// There is no stream: somebody has deleted it.
+    Gone,
+    /// What to do about it, or what happened: no answer, a message that is not ours, a batch that is just being stored.
+    Failed(String),
 }
 
 /// Makes the stream, or brings its limits up to date.
@@ -73,23 +87,33 @@ pub(super) async fn open(log: &Log, options: &Options) -> Result<Stream, Error> 
 /// The last message of the subjects that the filter matches, asked of the stream's leader; `None` where there is none.
 ///
 /// # Errors
-/// What to do about it, or what happened: no answer, a message that is not ours, a batch that is just being stored.
-pub(super) async fn last(stream: &Stream, filter: &str) -> Result<Option<Last>, String> {
+/// [`Unread`].
+pub(super) async fn last(stream: &Stream, filter: &str) -> Result<Option<Last>, Unread> {
     let found = match stream.get_last_raw_message_by_subject(filter).await {
         Ok(found) => found,
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-        Err(error) => return Err(Error::request("the last message of the enriched stream")(&error).to_string()),
+        Err(error) => match error.kind() {
+            LastRawMessageErrorKind::NoMessageFound => return Ok(None),
+            LastRawMessageErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                return Err(Unread::Gone);
+            }
+            _ => {
+                let error = Error::request("the last message of the enriched stream")(&error);
+                return Err(Unread::Failed(error.to_string()));
+            }
+        },
     };
     let number = |name: &str| header(&found.headers, name)?.parse::<u64>().ok();
     let (Some(seq), Some(number)) = (number(SEQ), number(NUMBER)) else {
         let (sequence, subject) = (found.sequence, &found.subject);
-        return Err(format!("message {sequence} of the enriched stream, {subject}, is another's; remove it"));
+        let why = format!("message {sequence} of the enriched stream, {subject}, is another's; remove it");
+        return Err(Unread::Failed(why));
     };
     if !batch::is_whole(&found.headers) {
-        return Err("a batch is just being stored".to_owned());
+        return Err(Unread::Failed("a batch is just being stored".to_owned()));
     }
     let batch = batch::id_of(&found.headers).map(str::to_owned);
-    Ok(Some(Last { sequence: found.sequence, batch, position: SinkPosition { seq, number } }))
+    let source = message::placed(&found.headers);
+    Ok(Some(Last { sequence: found.sequence, batch, position: SinkPosition { seq, number }, source }))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -2,6 +2,7 @@
 
 use super::{Database, Error};
 use crate::sinks::feed::SinkPosition;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use std::collections::BTreeMap;
 use turbo_core::ownership::Owned;
@@ -22,6 +23,17 @@ pub struct Had {
     pub time_us: Option<i64>,
 }
 
+/// Where a sink beside the database is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// In the log.
+    pub position: SinkPosition,
+    /// What it had of the source with the last event, where it has a cursor.
+    pub source: Option<Had>,
+    /// The same of the last event in the log's generation before this one.
+    pub had: Option<Had>,
+}
+
 /// A claimed shard and what its last owner left.
 #[derive(Debug)]
 pub struct Claimed {
@@ -36,7 +48,7 @@ pub struct Claimed {
     /// The same of the last event committed in the log's generation before this one.
     pub had: Option<Had>,
     /// Where the sinks beside the database are.
-    pub sinks: BTreeMap<String, SinkPosition>,
+    pub sinks: BTreeMap<String, Beside>,
     /// Sinks that the pipeline file no longer names: the claim has removed their positions, which were these.
     pub removed: BTreeMap<String, u64>,
     /// Whether the row was behind what was seen elsewhere: the catalog was restored from a backup.
@@ -59,7 +71,12 @@ impl Claimed {
     #[must_use]
     pub fn lowest(&self) -> SinkPosition {
         let checkpoint = SinkPosition { seq: self.owned.position(), number: self.number };
-        self.sinks.values().copied().chain([checkpoint]).min_by_key(|position| position.seq).unwrap_or(checkpoint)
+        self.sinks
+            .values()
+            .map(|sink| sink.position)
+            .chain([checkpoint])
+            .min_by_key(|position| position.seq)
+            .unwrap_or(checkpoint)
     }
 }
 
@@ -157,13 +174,7 @@ impl Database {
         let removed = edit(&mut transaction, slices, shard, wanted).await?;
         let sinks = beside(&mut transaction, slices, &owned, archived).await?;
         transaction.commit().await?;
-        let had = |host: &str, cursor: &str, time_us: &str| {
-            let (host, cursor): (Option<String>, Option<i64>) = (row.try_get(host)?, row.try_get(cursor)?);
-            let time_us = row.try_get(time_us)?;
-            Ok::<_, Error>(host.zip(cursor).map(|(host, cursor)| Had { host, cursor: cursor as u64, time_us }))
-        };
-        let source = had("host", "cursor", "time_us")?;
-        let had = had("had_host", "had_cursor", "had_time_us")?;
+        let (source, had) = of_source(&row)?;
         let (number, time_us) = (number("number")?, row.try_get("time_us")?);
         Ok(Some(Claimed { owned, number, time_us, source, had, sinks, removed, went_back }))
     }
@@ -233,8 +244,9 @@ async fn edit(
     let (slice, partition) = (slices.name(shard).to_owned(), i32::from(shard.partition));
     let names: Vec<String> = wanted.sinks.iter().map(|sink| (*sink).to_owned()).collect();
     let of = |edit| sqlx::query(edit).persistent(false).bind(&slice).bind(partition).bind(&names);
-    let add = "INSERT INTO positions (slice, partition, sink, position, number, time_us)
-         SELECT slice, partition, new, position, number, time_us
+    let add = "INSERT INTO positions (slice, partition, sink, position, number, time_us, host, cursor, source_id,
+           had_host, had_cursor, had_time_us)
+         SELECT slice, partition, new, position, number, time_us, host, cursor, source_id, had_host, had_cursor, had_time_us
          FROM positions, pipeline, unnest($3::text[]) AS new
          WHERE slice = $1 AND partition = $2 AND sink = 'postgres' AND sinks = $3
          ON CONFLICT DO NOTHING";
@@ -249,13 +261,23 @@ async fn edit(
     Ok(removed)
 }
 
+/// What a row says of the source: with its last event, and with the last one of the log's generation before.
+fn of_source(row: &PgRow) -> Result<(Option<Had>, Option<Had>), Error> {
+    let had = |host: &str, cursor: &str, time_us: &str| {
+        let (host, cursor): (Option<String>, Option<i64>) = (row.try_get(host)?, row.try_get(cursor)?);
+        let time_us = row.try_get(time_us)?;
+        Ok::<_, Error>(host.zip(cursor).map(|(host, cursor)| Had { host, cursor: cursor as u64, time_us }))
+    };
+    Ok((had("host", "cursor", "time_us")?, had("had_host", "had_cursor", "had_time_us")?))
+}
+
 /// Moves the rows of the sinks beside the database to the claim's epoch. An archive that is below `archived` has gone back.
 async fn beside(
     connection: &mut PgConnection,
     slices: &Slices,
     owned: &Owned,
     archived: i64,
-) -> Result<BTreeMap<String, SinkPosition>, Error> {
+) -> Result<BTreeMap<String, Beside>, Error> {
     let (slice, partition) = (slices.name(owned.shard()).to_owned(), i32::from(owned.shard().partition));
     let rows = sqlx::query(
         "UPDATE positions SET epoch = $3,
@@ -263,7 +285,7 @@ async fn beside(
                                ELSE went_back_to END,
            mended_at = CASE WHEN sink = 'archive' AND position < $4 THEN NULL ELSE mended_at END
          WHERE slice = $1 AND partition = $2 AND sink <> 'postgres'
-         RETURNING sink, position, number",
+         RETURNING sink, position, number, time_us, host, cursor, had_host, had_cursor, had_time_us",
     )
     .persistent(false)
     .bind(&slice)
@@ -275,7 +297,9 @@ async fn beside(
     let mut sinks = BTreeMap::new();
     for row in rows {
         let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
-        sinks.insert(row.try_get("sink")?, SinkPosition { seq: number("position")?, number: number("number")? });
+        let position = SinkPosition { seq: number("position")?, number: number("number")? };
+        let (source, had) = of_source(&row)?;
+        sinks.insert(row.try_get("sink")?, Beside { position, source, had });
     }
     Ok(sinks)
 }

@@ -5,7 +5,7 @@ use super::effects::Effects;
 use super::projections::{Projections, UnknownProjection};
 use super::refused::{self, Refused};
 use super::{Database, Error, dead_letters};
-use crate::log::{Content, Entry, Numbered};
+use crate::log::{Content, Numbered};
 use crate::telemetry::trace::{self, Step};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use turbo_core::event::Kind;
 use turbo_core::fold::fold;
-use turbo_core::id::EventId;
 use turbo_core::ownership::Owned;
 use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
@@ -285,7 +284,7 @@ fn totals(entries: &[Numbered], refused: &Refused) -> BTreeMap<Shard, ShardTotal
         let totals = shards.entry(entry.shard).or_default();
         debug_assert!(totals.position < entry.seq, "a shard's entries come in log order");
         (totals.position, totals.number) = (entry.seq, *number);
-        totals.entries += u64::from(!matches!(entry.item.content, Content::Gap(_) | Content::Covered));
+        totals.entries += u64::from(!matches!(entry.item.content, Content::Gap(_) | Content::Covered(_)));
         match entry.item.event() {
             Some(event) => {
                 totals.time_us = Some(event.time_us);
@@ -298,15 +297,9 @@ fn totals(entries: &[Numbered], refused: &Refused) -> BTreeMap<Shard, ShardTotal
         totals.dead_letters += u64::from(refused.contains_key(&entry.seq));
     }
     for (shard, totals) in &mut shards {
-        totals.source = last.get(shard).and_then(|entry| source_of(entry));
+        totals.source = last.get(shard).and_then(|entry| entry.source());
     }
     shards
-}
-
-fn source_of(entry: &Entry) -> Option<SourcePosition> {
-    let event = entry.item.event()?;
-    let (host, cursor) = (entry.item.host.to_string(), event.cursor);
-    Some(SourcePosition { host, cursor, time_us: event.time_us, id: EventId::of(event) })
 }
 
 /// A column of what is known of the source.

@@ -225,7 +225,7 @@ fn made<'a>(entry: &'a Entry, refused: Option<&'a String>) -> Option<Made<'a>> {
             let rev = if let Body::Commit(commit) = &event.body { Some(&*commit.rev) } else { None };
             Some(Made { entry, reason: "Refused", detail, did: Some(&event.key), rev, payload: &event.bytes })
         }
-        (Content::Event(_) | Content::Gap(_) | Content::Covered, _) => None,
+        (Content::Event(_) | Content::Gap(_) | Content::Covered(_), _) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Database, Error};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use turbo_core::id::EventId;
 use turbo_core::ownership::Row;
 use turbo_core::plan::WorkerId;
@@ -20,6 +20,8 @@ pub struct Standing {
     pub time_us: Option<i64>,
     /// Positions of the sinks beside the database.
     pub sinks: BTreeMap<String, u64>,
+    /// Those of them of which it is not known where the source was.
+    pub unplaced: BTreeSet<String>,
 }
 
 impl Database {
@@ -83,7 +85,9 @@ impl Database {
     /// PostgreSQL refuses.
     pub async fn standing(&self, slices: &Slices) -> Result<BTreeMap<Shard, Standing>, Error> {
         let mut transaction = self.begin().await?;
-        let rows = sqlx::query("SELECT slice, partition, sink, epoch, owner, position, time_us FROM positions");
+        let rows = sqlx::query(
+            "SELECT slice, partition, sink, epoch, owner, position, time_us, host IS NOT NULL AS placed FROM positions",
+        );
         let rows = rows.persistent(false).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
         let mut found = BTreeMap::<Shard, Standing>::new();
@@ -95,6 +99,9 @@ impl Database {
             if sink == super::SINK {
                 (standing.row, standing.time_us) = (read(&row)?, row.try_get("time_us")?);
             } else {
+                if !row.try_get::<bool, _>("placed")? {
+                    standing.unplaced.insert(sink.clone());
+                }
                 standing.sinks.insert(sink, row.try_get::<i64, _>("position")? as u64);
             }
         }
@@ -113,7 +120,7 @@ impl Database {
         Ok(highest as u64)
     }
 
-    /// Where the source has to be read from where the log was lost: the lowest position of all shards. Where they are of
+    /// Where the source has to be read from where the log was lost: the lowest position of all shards and sinks. Where they are of
     /// several hosts, whose clocks and sequences can not be compared, it is a time well before all of them.
     ///
     /// # Errors
@@ -122,7 +129,7 @@ impl Database {
         let mut transaction = self.begin().await?;
         let rows = sqlx::query(
             "SELECT DISTINCT ON (host) host, cursor, time_us, source_id FROM positions
-             WHERE sink = 'postgres' AND host IS NOT NULL ORDER BY host, cursor, time_us",
+             WHERE host IS NOT NULL ORDER BY host, cursor, time_us",
         );
         let rows = rows.persistent(false).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
@@ -143,7 +150,7 @@ impl Database {
         let mut transaction = self.begin().await?;
         let written = sqlx::query(
             "INSERT INTO gaps (found_at, host, from_us, reason)
-             SELECT now(), 'log', 0, $1 WHERE NOT EXISTS (SELECT FROM gaps WHERE reason = $1)",
+             SELECT now(), 'log', coalesce((SELECT min(time_us) FROM positions), 0), $1 WHERE NOT EXISTS (SELECT FROM gaps WHERE reason = $1)",
         )
         .persistent(false)
         .bind(reason.to_owned())

@@ -30,7 +30,7 @@ mod upkeep;
 mod walk;
 
 pub(crate) use answered::answered;
-pub use claim::{Claimed, Had, SINK, Seen, Wanted};
+pub use claim::{Beside, Claimed, Had, SINK, Seen, Wanted};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
 pub use dead_letters::{Filter, Letter};
 pub use hydrations::Hydrations;
@@ -95,7 +95,7 @@ pub enum Error {
     #[error("PostgreSQL schema: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// PostgreSQL refuses, or is not there.
-    #[error("PostgreSQL: {0}")]
+    #[error("PostgreSQL: {}", said(.0))]
     Sql(#[from] sqlx::Error),
     /// It may be gone without a word.
     #[error("PostgreSQL does not answer within {0:?}")]
@@ -103,6 +103,11 @@ pub enum Error {
     /// What is stored can not be read.
     #[error("PostgreSQL: a row of {0} is broken")]
     Broken(&'static str),
+}
+
+/// What the server says, without the line of its own source that goes with it.
+fn said(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 impl Error {

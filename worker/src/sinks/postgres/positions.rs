@@ -7,10 +7,12 @@ use super::segments::Fence;
 use super::{Database, Error};
 use crate::sinks::feed::SinkPosition;
 use sqlx::{PgConnection, Row as _};
+use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
 
 impl Database {
-    /// Moves the position of a sink in a shard from `had` on, under the epoch of the claim. Returns false where the row is
+    /// Moves the position of a sink in a shard from `had` on, under the epoch of the claim, and with it where the source was
+    /// at the last event, if there was one. Returns false where the row is
     /// another: the shard was claimed since, or the position is not `had`.
     ///
     /// # Errors
@@ -22,7 +24,7 @@ impl Database {
         shard: Shard,
         epoch: u64,
         had: u64,
-        to: SinkPosition,
+        to: (SinkPosition, Option<&SourcePosition>),
     ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
         let of = Fence::new(slices, shard, epoch);
@@ -68,16 +70,21 @@ pub(super) async fn read(
     Ok(Some((number("epoch")?, position)))
 }
 
-/// Moves the position of a sink from `had` on. False where the row is another.
+/// Moves the position of a sink from `had` on, and where the source was. False where the row is another.
 pub(super) async fn advance(
     connection: &mut PgConnection,
     of: &Fence,
     sink: &str,
     had: u64,
-    to: SinkPosition,
+    (to, source): (SinkPosition, Option<&SourcePosition>),
 ) -> Result<bool, Error> {
     let moved = sqlx::query(
-        "UPDATE positions SET position = $6, number = $7
+        "UPDATE positions SET position = $6, number = $7,
+           time_us = coalesce($8, time_us), host = coalesce($9, host),
+           cursor = CASE WHEN $9 IS NULL THEN cursor ELSE $10 END, source_id = coalesce($11, source_id),
+           had_host = CASE WHEN $6 >> 40 > position >> 40 THEN host ELSE had_host END,
+           had_cursor = CASE WHEN $6 >> 40 > position >> 40 THEN cursor ELSE had_cursor END,
+           had_time_us = CASE WHEN $6 >> 40 > position >> 40 THEN time_us ELSE had_time_us END
          WHERE slice = $1 AND partition = $2 AND sink = $3 AND epoch = $4 AND position = $5",
     )
     .persistent(false)
@@ -88,6 +95,10 @@ pub(super) async fn advance(
     .bind(had as i64)
     .bind(to.seq as i64)
     .bind(to.number as i64)
+    .bind(source.map(|source| source.time_us))
+    .bind(source.map(|source| source.host.clone()))
+    .bind(source.and_then(|source| source.cursor).map(|cursor| cursor as i64))
+    .bind(source.map(|source| source.id.0.to_le_bytes().to_vec()))
     .execute(connection)
     .await?;
     Ok(moved.rows_affected() == 1)

@@ -11,6 +11,7 @@ use crate::sinks::feed::SinkPosition;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row as _, SqlSafeStr};
+use turbo_core::position::SourcePosition;
 use turbo_core::shard::{Shard, Slices};
 
 /// The sink whose position is that of the archive.
@@ -123,7 +124,7 @@ impl Database {
         of: &Fence,
         segment: Option<i64>,
         had: SinkPosition,
-        to: SinkPosition,
+        to: (SinkPosition, Option<&SourcePosition>),
     ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
         if !positions::advance(&mut transaction, of, ARCHIVE, had.seq, to).await? {

@@ -163,7 +163,8 @@ impl Landing {
                 return self.over().await.map_err(|error| if let Error::Unsettled = error { taken() } else { error });
             }
         }
-        match answered(CATALOG, shared.database.commit_segment(&self.fence, id, self.had, self.range.covers)).await? {
+        let to = (self.range.covers, self.range.source.as_ref());
+        match answered(CATALOG, shared.database.commit_segment(&self.fence, id, self.had, to)).await? {
             true => Ok(Outcome::Landed),
             false => self.over().await,
         }

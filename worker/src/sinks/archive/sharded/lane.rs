@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use turbo_core::position::SourcePosition;
 use turbo_core::shard::Shard;
 
 /// Entries of one shard whose events, if there are any, are of one hour.
@@ -36,6 +37,8 @@ pub(super) struct Range {
     /// `None`: there is no event in it.
     pub(super) segment: Option<Waiting>,
     pub(super) covers: SinkPosition,
+    /// Where the source was at the last event up to there.
+    pub(super) source: Option<SourcePosition>,
     pub(super) entries: u64,
 }
 
@@ -61,6 +64,8 @@ pub(super) struct Lane {
     pub(super) landed: SinkPosition,
     /// The last entry that was taken.
     taken: SinkPosition,
+    /// Where the source was at the last event that was taken.
+    source: Option<SourcePosition>,
     /// Entries taken since the last range was closed, and since when.
     entries: u64,
     since: Option<Instant>,
@@ -81,6 +86,7 @@ impl Lane {
             fence,
             landed: position,
             taken: position,
+            source: None,
             entries: 0,
             since: None,
             open: None,
@@ -109,6 +115,7 @@ impl Lane {
         let entries = group.entries.iter().filter(|numbered| numbered.entry.seq > self.taken.seq);
         let entries: Vec<Numbered> = entries.cloned().collect();
         let Some(last) = entries.last() else { return Ok(()) };
+        let source = entries.iter().rev().find_map(|numbered| numbered.entry.source());
         let (taken, count) = (SinkPosition { seq: last.entry.seq, number: last.number }, entries.len() as u64);
         if let Some((last_seq, rows)) = events(&entries) {
             let hour = group.hour.unwrap_or_default();
@@ -124,6 +131,7 @@ impl Lane {
             open.rows += rows;
         }
         self.taken = taken;
+        self.source = source.or(self.source.take());
         self.entries += count;
         self.since.get_or_insert_with(Instant::now);
         if self.open_bytes() >= shared.options.closed_at() {
@@ -137,7 +145,7 @@ impl Lane {
         let segment = self.open.take().filter(|open| open.rows > 0);
         if self.entries > 0 {
             let entries = std::mem::take(&mut self.entries);
-            self.closed.push_back(Range { segment, covers: self.taken, entries });
+            self.closed.push_back(Range { segment, covers: self.taken, source: self.source.clone(), entries });
         }
         self.since = None;
     }
