@@ -155,7 +155,7 @@ async fn after_a_crash_before_the_catalog_knows_the_next_owner_goes_on_behind_wh
 fn assert_placed(stage: &Stage, entries: &[Numbered]) {
     for shard in stage.slices.shards() {
         let events = entries.iter().filter(|numbered| numbered.entry.shard == shard);
-        let last = events.filter_map(|numbered| numbered.entry.source()).last().unwrap();
+        let last = events.rev().find_map(|numbered| numbered.entry.source()).unwrap();
         let sql = format!(
             "SELECT host || '|' || coalesce(cursor, time_us) FROM positions WHERE sink = 'enriched' AND slice = '{}' AND partition = {}",
             stage.slices.name(shard),
