@@ -140,9 +140,29 @@ async fn after_a_crash_before_the_catalog_knows_the_next_owner_goes_on_behind_wh
         assert_eq!(position.seq, 0, "the catalog knows nothing of it");
     }
     let next = stage.owner(claim(&stage.postgres)).await;
+    // It is given what stands in the stream already, and says where the source was there, not on the way there.
+    next.give(&entries[..300], 100).await;
+    next.release().await;
+    assert_placed(&stage, &entries[..500]);
+    let next = stage.owner(claim(&stage.postgres)).await;
     next.give(&entries, 100).await;
     next.release().await;
+    assert_placed(&stage, &entries);
     assert_published(&stage.slices, &stage.found().await, &entries);
+}
+
+/// The catalog says where the source was at the last event of each shard.
+fn assert_placed(stage: &Stage, entries: &[Numbered]) {
+    for shard in stage.slices.shards() {
+        let events = entries.iter().filter(|numbered| numbered.entry.shard == shard);
+        let last = events.rev().find_map(|numbered| numbered.entry.source()).unwrap();
+        let sql = format!(
+            "SELECT host || '|' || coalesce(cursor, time_us) FROM positions WHERE sink = 'enriched' AND slice = '{}' AND partition = {}",
+            stage.slices.name(shard),
+            shard.partition
+        );
+        assert_eq!(stage.postgres.execute("postgres", &sql), last.to_string());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,9 +11,9 @@ use super::Shared;
 use super::document::{Encoder, HEADERS};
 use super::saving::{Saving, finished};
 use super::standing::Doubt;
-use crate::log::Numbered;
 use crate::log::nats::batch::{self, Answer, Expected, MAX_BATCH, Outgoing};
 use crate::log::nats::message;
+use crate::log::{Entry, Numbered};
 use crate::sinks::covered::Covered;
 use crate::sinks::feed::SinkPosition;
 use crate::telemetry::metrics as m;
@@ -25,7 +25,6 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use turbo_core::backoff::Backoff;
-use turbo_core::event::Event;
 use turbo_core::position::{SourcePosition, generation};
 use turbo_core::shard::Shard;
 
@@ -189,16 +188,24 @@ impl Publisher {
         }
     }
 
-    /// Takes out what stands in the stream, or was passed over.
+    /// Takes out what stands in the stream, or was passed over. Where the source was is that of the last event that is new,
+    /// once everything up to the position has passed.
     fn pass(&mut self, entries: &mut VecDeque<Numbered>) {
-        let mut last = None;
+        let (mut seq, mut last) = (0, None);
         while let Some(passed) = entries.pop_front_if(|entry| entry.entry.seq <= self.position.seq) {
-            last = passed.entry.item.event().is_some().then_some(passed).or(last);
+            seq = passed.entry.seq;
+            last = self.is_new(&passed.entry).then_some(passed).or(last);
         }
-        if let Some(source) = last.and_then(|last| last.entry.source()) {
-            self.covered.moved(self.position.seq, Some(&source));
-            self.source = Some(source);
+        if seq == self.position.seq {
+            let source = last.and_then(|last| last.entry.source());
+            self.covered.moved(seq, source.as_ref());
+            self.source = source.or(self.source.take());
         }
+    }
+
+    /// Whether it is an event that the stream did not have before the log was begun anew.
+    fn is_new(&self, entry: &Entry) -> bool {
+        entry.item.event().is_some_and(|event| !self.covered.has(entry.seq, &entry.item.host, event))
     }
 
     /// The next batch of entries, of one generation of the log.
@@ -212,8 +219,7 @@ impl Publisher {
             if generation(seq) != generation(to.seq) && !messages.is_empty() {
                 break;
             }
-            let is_new = |event: &&Event| !self.covered.has(seq, &numbered.entry.item.host, event);
-            if let Some(event) = numbered.entry.item.event().filter(is_new) {
+            if let Some(event) = numbered.entry.item.event().filter(|_| self.is_new(&numbered.entry)) {
                 let message = encoder.message(numbered, event);
                 bytes += message.payload.len();
                 if messages.len() == MAX_BATCH || (bytes > MAX_BYTES && !messages.is_empty()) {
