@@ -12,9 +12,10 @@
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
 //!   the first event that is surely in the window, what was made before the oldest event in the window, or has a revision
-//!   below one that the window has of its repository, is dropped, and what is new is held back: it is released, in order, when the join is seen, and was never appended if it is not. A sync
-//!   is not surely in it (it is kept for longer than the window reaches), and neither is a commit that is known behind a
-//!   sync which this stream has not shown: it may be the same one from before that sync.
+//!   below one that the window has of its repository, is dropped, and what is new is held back: it is released, in order, when
+//!   the join is seen, and was never appended if it is not. A sync is not surely in it (it is kept for longer than the window
+//!   reaches), and neither is a commit that is known behind a sync which this stream has not shown: it may be the same one
+//!   from before that sync.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
 //!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; for as
 //!   long as a host has sent nothing new, there is no gap to tell.
@@ -131,7 +132,7 @@ pub struct Join {
     passed: Passed,
     held: Vec<Identified>,
     held_bytes: usize,
-    /// The window's, as long as nothing is appended.
+    /// The window's [`Window::highest`], until the join.
     highest: Option<HashMap<u64, u64>>,
     /// Up to this source time nothing is known: the stream was joined behind what was appended last.
     new_until_us: i64,
@@ -175,6 +176,7 @@ impl Join {
         let step = self.step(event, id, window);
         if self.joined {
             self.passed.join();
+            self.highest = None;
         }
         step
     }

@@ -125,9 +125,12 @@ pub struct Segments {
 /// Options of `dlq`.
 #[derive(Args, Debug)]
 pub struct Dlq {
-    /// Which pipeline.
-    #[command(flatten)]
-    pub looked: Looked,
+    /// The pipeline file: a TurboPipeline manifest.
+    #[arg(short, long, global = true)]
+    pub file: Option<PathBuf>,
+    /// The folder of secrets: `secret: {name, key}` is the file <name>/<key> in it.
+    #[arg(long, env = "TURBO_SECRETS", global = true)]
+    pub secrets: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub action: DlqAction,

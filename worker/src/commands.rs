@@ -6,7 +6,7 @@ pub mod segments;
 pub mod shards;
 mod terminal;
 
-use crate::cli::{Check, Dlq, DlqAction, Listing, Page, Run, Segments, Which};
+use crate::cli::{self, Check, Dlq, DlqAction, Listing, Page, Run, Segments, Which};
 use crate::pipeline::{self, Looked, Role};
 use crate::sinks::postgres::Filter;
 use anyhow::Context;
@@ -36,7 +36,8 @@ pub fn shards(options: &Listing) -> anyhow::Result<()> {
 /// `turbo dlq`.
 pub fn dlq(options: Dlq) -> anyhow::Result<()> {
     block_on(async {
-        let looked = Looked::open(&options.looked)?;
+        let file = options.file.context("--file: is missing; give the pipeline file, a TurboPipeline manifest")?;
+        let looked = Looked::open(&cli::Looked { file, secrets: options.secrets })?;
         let filter = |which| filter(which, &looked.slices);
         let (database, out) = (looked.database().await?, &mut Terminal::new());
         match options.action {

@@ -11,8 +11,10 @@
 //! - a sync that salts an id in the window is known to the window.
 
 mod mark;
+mod passed;
 
 pub use mark::Mark;
+pub use passed::Passed;
 
 use crate::event::{Body, Event};
 use crate::id::{EventId, key_hash};
@@ -30,9 +32,6 @@ const ORDER_US: i64 = 15 * 1_000_000;
 /// How many events it holds at most; above that it reaches less far back, and says so by [`Window::span_us`].
 pub const MAX_EVENTS: usize = 500_000;
 
-/// From how many syncs on those of a stream are looked through.
-const PRUNE: usize = 1024;
-
 /// The ids themselves are hashes.
 #[derive(Default)]
 struct Unhashed(u64);
@@ -49,48 +48,6 @@ impl Hasher for Unhashed {
     }
     fn write_u128(&mut self, id: u128) {
         self.0 = id as u64;
-    }
-}
-
-/// The syncs that one stream has passed: what tells the commits behind a sync from those before it.
-#[derive(Clone, Debug, Default)]
-pub struct Passed {
-    /// Whether the stream goes on behind the last event taken, and so behind every sync in the window.
-    all: bool,
-    /// Whether every sync that it has passed was taken. Until it is seen to join, new ones are held back.
-    taken: bool,
-    /// The last sync of a key.
-    last: HashMap<u64, EventId>,
-    /// With how many of them those are looked for that are forgotten.
-    prune_at: usize,
-}
-
-impl Passed {
-    /// A stream that has just begun. `all`: behind everything that was taken.
-    #[must_use]
-    pub fn new(all: bool) -> Self {
-        Self { all, taken: all, last: HashMap::new(), prune_at: PRUNE }
-    }
-
-    /// The stream was seen to join: whatever it has passed and passes is taken at once.
-    pub fn join(&mut self) {
-        self.taken = true;
-    }
-
-    /// The stream shows nothing that was taken any more: it is behind all of it.
-    pub fn confirm(&mut self) {
-        self.all = true;
-    }
-
-    /// The last sync of the key is from before the window: it was not held back, and salts nothing.
-    pub fn is_old(&mut self, key: &str) {
-        self.last.remove(&key_hash(key));
-    }
-
-    /// Whether the stream is known to be behind the key's newest sync.
-    #[must_use]
-    pub fn is_behind(&self, key: &str) -> bool {
-        self.all || self.last.contains_key(&key_hash(key))
     }
 }
 
@@ -140,7 +97,9 @@ impl Window {
     pub fn id(&self, event: &Event, id: EventId, passed: &mut Passed) -> EventId {
         match &event.body {
             Body::Sync { .. } => {
-                self.prune(passed);
+                passed.prune(|key, sync| {
+                    self.syncs.get(&key).is_some_and(|known| known.iter().any(|one| one.id == sync))
+                });
                 passed.last.insert(key_hash(&event.key), id);
                 id
             }
@@ -148,16 +107,6 @@ impl Window {
                 self.salted(key_hash(&event.key), id, passed)
             }
             _ => id,
-        }
-    }
-
-    /// What was taken and is forgotten since salts nothing: it need not be remembered either.
-    fn prune(&self, passed: &mut Passed) {
-        if passed.taken && passed.last.len() >= passed.prune_at {
-            passed
-                .last
-                .retain(|key, last| self.syncs.get(key).is_some_and(|known| known.iter().any(|sync| sync.id == *last)));
-            passed.prune_at = (2 * passed.last.len()).max(PRUNE);
         }
     }
 

@@ -1,3 +1,4 @@
+use super::passed::PRUNE;
 use super::*;
 use crate::testing::{account, commit, sync};
 

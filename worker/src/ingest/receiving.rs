@@ -154,10 +154,13 @@ impl<S: Source> Ingest<S> {
             }
             GivenUp::Gap(held) => held,
         };
+        let from_us = self.appending.position.as_ref().map_or(0, |position| position.time_us);
+        let first_us = held.first().map(|(event, _)| event.time_us);
         let gap = Gap {
             host: host.to_owned(),
-            from_us: self.appending.position.as_ref().map_or(0, |position| position.time_us),
-            to_us: held.first().map(|(event, _)| event.time_us),
+            from_us,
+            // A stream that began before the position, and does not show it: where the gap ends is not known.
+            to_us: first_us.filter(|first_us| *first_us >= from_us),
             reason: "the stream did not join within the dedup window".into(),
         };
         events::GapFound { gap: &gap }.emit();

@@ -165,6 +165,21 @@ async fn a_stream_that_shows_known_events_behind_the_last_one_has_other_sequence
     assert_eq!((ran.asked.len(), ran.entries()), (1, vec!["did:plc:6".to_owned()]));
 }
 
+/// In a log that was begun anew one event is known, and a stream may have to be given up before it shows that.
+#[tokio::test(start_paused = true)]
+async fn a_gap_whose_end_is_not_known_has_none() {
+    let last = nth(1000, 10);
+    let mut window = Window::new();
+    window.take(&last, EventId::of(&last), last.time_us);
+    let (time_us, id) = (last.time_us, EventId::of(&last));
+    let position = Some(SourcePosition { host: "another".into(), cursor: Some(1000), time_us, id });
+    let frames = || (1..=40).map(|n| Ok(Received::Event(Box::new(nth(n, 500_000))))).collect::<Vec<_>>();
+    let ran = run(Start { position, window, seq: 1 }, vec![frames(), frames(), frames(), frames()]).await;
+    let gaps: Vec<_> = ran.batches.iter().flat_map(|batch| &batch.gaps).collect();
+    assert!(matches!(gaps[..], [Gap { from_us, to_us: None, .. }] if *from_us == time_us), "{gaps:?}");
+    assert_eq!(ran.entries().len(), 40);
+}
+
 #[tokio::test]
 async fn a_large_frame_is_left_out_by_the_next_connection_only_and_each_is_told_apart() {
     let ran = run(

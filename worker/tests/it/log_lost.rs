@@ -115,7 +115,11 @@ fn what_a_sink_did_not_have_yet_when_log_and_processes_were_lost_is_read_again_f
     assert!(servers.number(BEHIND) >= 5, "the archive has not everything that PostgreSQL has");
     delete_log(&servers);
     servers.rewrite(&pipeline, &source(&network), &sinks("1s"), "");
-    let second = both();
+    // The worker comes first: the log is not begun anew yet.
+    let second = [servers.process(&pipeline, "work"), servers.process(&pipeline, "ingest")];
+    eventually(PATIENCE, "it has its shards", || {
+        second[0].stats()["shards"].as_array().is_some_and(|all| all.len() == 5)
+    });
     assert!(network.wait_for(EVENTS, Duration::from_secs(120)));
     let truth = network.truth();
     let expected = entries(&truth.v2, 2);
@@ -123,8 +127,28 @@ fn what_a_sink_did_not_have_yet_when_log_and_processes_were_lost_is_read_again_f
     eventually(PATIENCE, "every sink has it", || servers.number(BEHIND) == 0);
     assert_landed(&servers, &truth.v2);
     assert_eq!(servers.number(OTHER_GAPS), 0, "nothing is missing in any sink");
+    assert!(!second[0].log().contains("remove the stream"), "the stream is right: {}", second[0].log());
     stop(second);
     let mut wrong = Wrong::default();
     archived(&truth.v2, &archive(&pipeline.path("archive")), &SPLIT, &mut wrong);
     assert_eq!((wrong, enriched(&servers)), (Wrong::default(), (expected, expected)));
+}
+
+#[test]
+fn an_enriched_stream_that_is_older_than_log_and_catalog_is_told() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(20, 2_000, Pace::Full { events: 2_000 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    servers.rewrite(&pipeline, &source(&network), ", enriched: {nats: {maxBytes: 1Gi}}", "");
+    let first = [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    eventually(PATIENCE, "it is ready", || first[1].get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it is published", || {
+        servers.number("SELECT count(*) FROM positions WHERE sink = 'enriched' AND position > 0") == 5
+    });
+    stop(first);
+    delete_log(&servers);
+    let anew = servers.postgres.create_database("anew");
+    let worker = pipeline.start_as("work", &[("TURBO_PG", &anew)]);
+    eventually(PATIENCE, "it is told", || worker.log().contains("if log and catalog are new, remove the stream"));
+    stop([worker]);
 }

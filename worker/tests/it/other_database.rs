@@ -1,7 +1,7 @@
 //! Two databases under one pipeline: what one's worker purges the other would miss, so there is one at a time.
 
 use crate::harness::{PATIENCE, Process, eventually};
-use crate::processes::{Servers, network, source};
+use crate::processes::{Servers, network, source, stop};
 use turbo_sim::Pace;
 
 #[test]
@@ -39,4 +39,25 @@ fn a_worker_with_another_database_is_refused_while_one_lives_and_takes_its_place
         process.signal("TERM");
         assert!(process.wait().success(), "{}", process.log());
     }
+}
+
+#[test]
+fn a_worker_that_another_databases_archive_refuses_has_taken_nobodys_place() {
+    let Some(servers) = Servers::start() else { return };
+    let other = servers.postgres.create_database("other");
+    let network = network(19, 4_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    servers.rewrite(&pipeline, &source(&network), ", archive: {directory: archive}", "");
+    let both = [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    eventually(PATIENCE, "it is ready", || both[1].get("/health/ready").0 == 200);
+    both[1].signal("STOP");
+    let mut refused = pipeline.start_as("work", &[("TURBO_PG", &other)]);
+    assert!(!refused.wait().success());
+    let log = refused.log();
+    assert!(log.contains("turbo: spec.sinks.archive: ") && log.contains("_turbo_owner"), "{log}");
+    assert!(!log.contains("takes the place"), "{log}");
+    both[1].signal("CONT");
+    let before = servers.entries();
+    eventually(PATIENCE, "the one that was paused goes on", || servers.entries() > before + 500);
+    stop(both);
 }

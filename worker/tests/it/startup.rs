@@ -37,8 +37,8 @@ fn edit(pipeline: &Pipeline, from: &str, to: &str) {
 /// What a command says that ends by itself; whether it ended well.
 fn says(pipeline: &Pipeline, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_turbo"))
-        .args([arguments[0], "-f", "pipeline.yaml"])
-        .args(&arguments[1..])
+        .args(arguments)
+        .args(["-f", "pipeline.yaml"])
         .current_dir(pipeline.path(""))
         .output()
         .unwrap();
@@ -188,6 +188,9 @@ fn a_command_looks_only_at_its_own_pipeline() {
         }
         edit(&pipeline, to, from);
     }
+    let nameless = Command::new(env!("CARGO_BIN_EXE_turbo")).args(["dlq", "list"]).output().unwrap();
+    let said = String::from_utf8_lossy(&nameless.stderr);
+    assert!(!nameless.status.success() && said.starts_with("turbo: --file: is missing"), "{said}");
     let (went_well, said) = says(&pipeline, &["dlq", "list"]);
     assert!(went_well && said.contains("Unreadable") && !said.contains("asked for"), "it is as it was: {said}");
     for (wrong, right) in

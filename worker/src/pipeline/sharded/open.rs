@@ -67,12 +67,7 @@ impl Opened {
     ///
     /// # Errors
     /// What the file says can not be had, or a server is not there.
-    pub(super) async fn open(
-        setting: &Setting,
-        works: bool,
-        live: &Live,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Option<Self>> {
+    pub(super) async fn open(setting: &Setting, live: &Live, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
         let spec = &setting.spec;
         let postgres = spec.sinks.postgres.as_ref().context("spec.sinks.postgres: is missing")?;
         let nats = spec.log.as_ref().and_then(|log| log.nats.as_ref()).context("spec.log.nats: is missing")?;
@@ -83,7 +78,7 @@ impl Opened {
             migrate(postgres, setting, live).await?;
             let log = open_log(nats, setting, live).await?;
             let wanted = introduce(&database, setting, live).await?;
-            let catalog = settle(&log, &database, setting, works, live).await?;
+            let catalog = settle(&log, &database, setting, false, live).await?;
             let me = WorkerId::from(me());
             anyhow::Ok(Self { log, database, wanted, me, catalog, _urls: urls })
         };
@@ -91,6 +86,15 @@ impl Opened {
             opened = opened => opened.map(Some),
             () = stop.cancelled() => Ok(None),
         }
+    }
+
+    /// Says in the bucket that the log's catalog is this one, which can have been another one's: for a worker that has
+    /// everything else.
+    ///
+    /// # Errors
+    /// Workers with another catalog live.
+    pub(super) async fn take_place(&self, setting: &Setting, live: &Live) -> anyhow::Result<()> {
+        settle(&self.log, &self.database, setting, true, live).await.map(drop)
     }
 
     /// Waits until every sink has everything that is in the log, or the token fires.

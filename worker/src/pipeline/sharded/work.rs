@@ -49,6 +49,11 @@ pub(super) async fn run(
     let announcements = Announcements::default();
     let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
     let Some(sinks) = sinks::start(setting, opened, live, stop).await? else { return Ok(()) };
+    // The last step: whoever is refused for anything else has taken nobody's place.
+    tokio::select! {
+        taken = opened.take_place(setting, live) => taken?,
+        () = stop.cancelled() => return Ok(()),
+    }
     let (epochs, owned) = watch::channel(BTreeMap::new());
     let hydrating = hydration.map(|hydration| hydrate(hydration, setting, opened, live, owned));
     let parts = Parts {

@@ -14,7 +14,7 @@ use turbo_core::position::SourcePosition;
 use turbo_core::shard::Shard;
 
 /// How long the catalog may take to answer.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// What is known of the catalog's row.
 pub(super) enum Row {

@@ -4,7 +4,9 @@ use super::Shared;
 use super::saving::{self, Row};
 use super::shard::{Publisher, Stop};
 use super::stream::{self, Last, Unread};
+use crate::sinks::postgres::answered;
 use crate::telemetry::events;
+use turbo_core::position::generation;
 
 /// Why it is not known where a shard stands.
 pub(super) enum Doubt {
@@ -37,16 +39,29 @@ impl Publisher {
             let end = self.shared.log.last_of(&self.shared.slices, self.shard).await;
             let end = end.map_err(|error| error.to_string())?;
             if last.position.seq > end {
-                let (stream, of) = (self.shared.log.names.enriched_stream(), last.position.seq);
-                let why = format!(
-                    "stream {stream} has the log's message {of}, and the log ends at {end}: it has lost its end, or was made \
-                     anew. What it has up to there is taken for known; if it is new, remove the stream"
-                );
-                tracing::error!(shard = ?self.shard, "spec.sinks.enriched: {why}");
-                self.shared.report.failed(Some(self.shard), &why);
+                self.ahead_of_log(last.position.seq, end).await?;
             }
         }
         self.stand_behind(last);
+        Ok(())
+    }
+
+    /// The stream has a message `of` the log, and the shard ends before it. Where the catalog is ahead of the log, too, the log
+    /// is lost, and goes on in the next generation, or does so already. Else nobody knows of that message.
+    async fn ahead_of_log(&self, of: u64, shard_ends: u64) -> Result<(), String> {
+        let Shared { log, database, .. } = &*self.shared;
+        let end = log.end().await.map_err(|error| error.to_string())?.unwrap_or(0);
+        let highest = answered(saving::LIMIT, database.highest()).await.map_err(|error| error.to_string())?;
+        if highest > end || generation(end + 1) > generation(of) {
+            return Ok(());
+        }
+        let stream = log.names.enriched_stream();
+        let why = format!(
+            "stream {stream} has the log's message {of}, where the log ends at {shard_ends}, and the catalog knows of no more. \
+             What the stream has up to there is taken for known; if log and catalog are new, remove the stream"
+        );
+        tracing::error!(shard = ?self.shard, "spec.sinks.enriched: {why}");
+        self.shared.report.failed(Some(self.shard), &why);
         Ok(())
     }
 
