@@ -1,0 +1,103 @@
+//! What hydration costs: the whole path of one process with a warm cache, to the same without hydration; and, with a cold
+//! cache, how often what a record points at is known already, and how many calls the rest takes. Before that, an hour of the
+//! network's own pace ([`hour`]).
+//!
+//! The first part of the events warms the cache up: a gate before the source holds the rest back until everything that has
+//! landed is complete. What comes behind the gate is measured. Turns are taken alternately; the median counts.
+//!
+//! Run by `make bench`. `BENCH_EVENTS` (200,000), `BENCH_TURNS` (5), `BENCH_HOUR` (60 minutes) and `BENCH_CLOCK` (10 times as
+//! fast) change the size.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "for the terminal")]
+
+#[allow(dead_code, reason = "each benchmark takes its own part")]
+#[path = "../shared/mod.rs"]
+mod shared;
+
+mod gate;
+mod hour;
+mod process;
+
+use gate::Gate;
+use process::{Hydration, PATIENCE, Pipeline};
+use shared::{Running, median, setting};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Bytes of an event on the socket, about.
+const EVENT: u64 = 700;
+
+/// The simulated network with its AppView, whose limits are out of the way: `ws://…` and `http://…`.
+fn network(events: usize) -> (Running, String, String) {
+    let program = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name("turbo-sim");
+    let events = events.to_string();
+    let mut child = Command::new(&program)
+        .args(["serve", "--full", "--port", "0", "--nasty", "0", "--prepare", "v2", "--events", &events])
+        .args(["--appview", "0", "--appview-requests", "4000000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let source = lines.find(|line| line.starts_with("ws://")).expect("turbo-sim says where");
+    let appview = lines.find(|line| line.starts_with("http://")).expect("turbo-sim says where its AppView is");
+    let url: url::Url = source.split_whitespace().next().unwrap().parse().unwrap();
+    (Running(child), url.authority().to_owned(), appview)
+}
+
+/// Events a second behind the gate; with hydration also what is said of the first part.
+fn turn(source: &str, hydration: Option<&Hydration>, events: usize) -> (f64, Vec<(String, f64)>, u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = Gate::before(source, events as u64 / 2 * EVENT);
+    let pipeline = Pipeline::start(folder.path(), &gate.address, hydration);
+    let warm = pipeline.settle();
+    let metrics = pipeline.metrics();
+    let began = Instant::now();
+    gate.open();
+    while pipeline.committed() < events as u64 {
+        assert!(began.elapsed() < PATIENCE, "the pipeline does not come to its end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ((events as u64 - warm) as f64 / began.elapsed().as_secs_f64(), metrics, warm)
+}
+
+/// With a cold cache: calls for each 1,000 events, and what part of the profiles and posts was known.
+fn cold(metrics: &[(String, f64)], events: u64) {
+    let value = |name: &str| metrics.iter().find(|(own, _)| own == name).map_or(0.0, |(_, value)| *value);
+    let known = |kind: &str| {
+        let of = |lookup: &str| value(&format!("turbo_hydration_{kind}_total{{lookup=\"{lookup}\"}}"));
+        of("hit") / (of("hit") + of("miss")).max(1.0)
+    };
+    let calls = value("turbo_hydration_requests_total{outcome=\"answered\"}") / events as f64 * 1000.0;
+    // Without a cache each record asks for two items and more: 80 calls for 1,000 events at the least.
+    println!(
+        "bench hydration_cold ratio={:.2} goal=1 calls_per_1000_events={calls:.1} known_profiles={:.3} known_posts={:.3}",
+        80.0 / calls.max(0.1),
+        known("profiles"),
+        known("posts")
+    );
+}
+
+fn main() {
+    let (events, turns) = (setting("BENCH_EVENTS", 200_000), setting("BENCH_TURNS", 5));
+    hour::measure(setting("BENCH_HOUR", 60) as u64, setting("BENCH_CLOCK", 10) as u32);
+    let (_network, source, appview) = network(events);
+    let hydration = Hydration { appview, rate: 1000, ttl_seconds: 3600 };
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for number in 1..=turns {
+        let (plain, ..) = turn(&source, None, events);
+        let (hydrated, metrics, warm) = turn(&source, Some(&hydration), events);
+        println!("turn {number} of {turns}: without {plain:.0}/s, with a warm cache {hydrated:.0}/s");
+        if number == turns {
+            cold(&metrics, warm);
+        }
+        with.push(hydrated);
+        without.push(plain);
+    }
+    let (with, without) = (median(&with), median(&without));
+    println!(
+        "bench hydration_warm ratio={:.2} goal=0.8 events_per_second={with:.0} without={without:.0}",
+        with / without
+    );
+}
