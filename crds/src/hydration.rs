@@ -64,6 +64,11 @@ pub struct Hydration {
     #[serde(default = "default_cache")]
     #[x_kube(validation = rules::size_within("1Mi", "64Gi"))]
     pub cache: Quantity,
+    /// How many bytes of answers all workers keep together, in memory of NATS, 1Mi to 64Gi; needs log.nats. Default: absent,
+    /// which is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rules::size_within("1Mi", "64Gi"))]
+    pub shared_cache: Option<Quantity>,
     /// Records that wait to be completed. Default: absent, which is all defaults.
     #[serde(default)]
     pub queue: Queue,
@@ -132,6 +137,7 @@ impl Default for Hydration {
             tokens: None,
             ca_from: None,
             cache: default_cache(),
+            shared_cache: None,
             queue: Queue::default(),
         }
     }

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = structural::without_nulls)]
-#[x_kube(validation = many_processes_need_both())]
+#[x_kube(validation = many_processes_need_both(), validation = what_is_shared_needs_nats())]
 pub struct TurboPipelineSpec {
     /// Where events come from: exactly one of jetstream, recording.
     pub source: Source,
@@ -64,6 +64,12 @@ pub struct TurboPipelineSpec {
 fn many_processes_need_both() -> Rule {
     Rule::new("(has(self.log) && has(self.log.nats)) == has(self.sinks.postgres)")
         .message("names one of log.nats and sinks.postgres; give both for many processes, or none for one")
+}
+
+/// One process has nobody to share with.
+fn what_is_shared_needs_nats() -> Rule {
+    Rule::new("!has(self.hydration) || !has(self.hydration.sharedCache) || (has(self.log) && has(self.log.nats))")
+        .message("names hydration.sharedCache, which is in NATS, without log.nats; give log.nats and sinks.postgres, or leave it out")
 }
 
 /// Names of objects and streams are made from the name.

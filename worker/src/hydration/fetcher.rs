@@ -5,12 +5,14 @@
 //! missing, so that it spoils no call again.
 
 use super::cache::{Cache, Entry, Known};
+use super::changes::Change;
 use super::client::{self, AppView, Error};
 use super::hosts::Hosts;
 use super::item::{Item, Kind};
 use super::limits::Limits;
 use super::pacer::{Outcome, Pacer};
 use super::report::{Report, Told};
+use super::shared::SharedCache;
 use super::wanted::Wanted;
 use crate::telemetry::events;
 use crate::telemetry::metrics as m;
@@ -25,6 +27,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Calls on their way at once.
 const IN_FLIGHT: usize = 8;
+/// Looks into what all workers share, of up to a call's items each, on their way at once.
+const LOOKS: usize = 4;
+/// From how many items that were not there on nothing more is looked for: the hosts are what is waited for.
+const AHEAD: usize = 200;
 
 /// What others ask of the fetcher, and see of it.
 #[derive(Clone)]
@@ -94,6 +100,12 @@ pub struct Fetcher {
     calls: JoinSet<Ended>,
     /// Halves of calls that were refused.
     halves: VecDeque<Call>,
+    /// What all workers share, where they do.
+    shared: Option<SharedCache>,
+    /// What is being looked for there.
+    looks: JoinSet<Looked>,
+    /// What was not there; all of it is marked in the cache as asked for.
+    missed: Wanted,
 }
 
 /// What a call asks for; all of it is marked in the cache as asked for.
@@ -102,6 +114,12 @@ struct Call {
     items: Vec<Item>,
     /// Profiles that come with posts.
     beside: Vec<Item>,
+}
+
+/// Items, and what all workers share of them.
+struct Looked {
+    items: Vec<Item>,
+    known: Vec<(Item, Entry)>,
 }
 
 /// A call that has ended.
@@ -118,7 +136,14 @@ impl Fetcher {
     #[must_use]
     pub fn new(handle: Handle, hosts: Vec<AppView>, pacer: Pacer, report: Report) -> Self {
         let hosts = Hosts::new(hosts);
-        Self { handle, hosts, pacer, report, calls: JoinSet::new(), halves: VecDeque::new() }
+        let (calls, halves, missed) = (JoinSet::new(), VecDeque::new(), Wanted::default());
+        Self { handle, hosts, pacer, report, calls, halves, shared: None, looks: JoinSet::new(), missed }
+    }
+
+    /// The same, which looks first into what all workers share.
+    #[must_use]
+    pub fn sharing(self, shared: Option<SharedCache>) -> Self {
+        Self { shared, ..self }
     }
 
     /// Runs until the token fires.
@@ -126,11 +151,13 @@ impl Fetcher {
         let parts = Arc::clone(&self.handle.0);
         let mut next = None;
         loop {
+            self.look();
             if next.is_none() && self.calls.len() < IN_FLIGHT {
                 next = self.next();
             }
             tokio::select! {
                 () = stop.cancelled() => return,
+                Some(looked) = self.looks.join_next() => self.looked(looked),
                 Some(ended) = self.calls.join_next() => self.ended(ended),
                 () = self.pacer.turn(), if next.is_some() => next.take().into_iter().for_each(|call| self.send(call)),
                 () = parts.more.notified(), if next.is_none() => {}
@@ -144,12 +171,51 @@ impl Fetcher {
             return Some(half);
         }
         let cache = &self.handle.0.cache;
-        // What was told since it was wanted needs no call any more.
-        let asks = |item: &Item, since: Instant| cache.get(item, since.elapsed()).is_none() && cache.asks(item);
-        let (kind, items) = self.handle.wanted().next(asks)?;
+        let (kind, items) = match self.shared {
+            Some(_) => self.missed.next(|_, _| true)?,
+            None => self.wanted()?,
+        };
         let authors = items.iter().filter(|item| item.kind() == Kind::Post).map(Item::did);
         let beside = authors.filter_map(Item::profile).filter(|item| cache.asks(item)).collect();
         Some(Call { kind, items, beside })
+    }
+
+    /// The first that are wanted, of one kind; they are marked as asked for.
+    fn wanted(&self) -> Option<(Kind, Vec<Item>)> {
+        let cache = &self.handle.0.cache;
+        // What was told since it was wanted needs no call any more.
+        let asks = |item: &Item, since: Instant| cache.get(item, since.elapsed()).is_none() && cache.asks(item);
+        self.handle.wanted().next(asks)
+    }
+
+    /// Looks into what all workers share, a little ahead of the calls.
+    fn look(&mut self) {
+        let Some(shared) = &self.shared else { return };
+        while self.looks.len() < LOOKS
+            && self.missed.len().0 < AHEAD
+            && let Some((_, items)) = self.wanted()
+        {
+            let shared = shared.clone();
+            self.looks.spawn(async move {
+                let known = shared.get(&items).await;
+                Looked { items, known }
+            });
+        }
+    }
+
+    fn looked(&mut self, looked: Result<Looked, JoinError>) {
+        let Ok(Looked { items, known }) = looked else { return };
+        let mut known: HashMap<Item, Entry> = known.into_iter().collect();
+        let any = !known.is_empty();
+        for item in items {
+            match known.remove(&item) {
+                Some(entry) => drop(self.handle.0.cache.answered(&item, entry)),
+                None => self.missed.fresh(item),
+            }
+        }
+        if any {
+            self.handle.0.landed.send_modify(|count| *count += 1);
+        }
     }
 
     fn send(&mut self, call: Call) {
@@ -208,14 +274,21 @@ impl Fetcher {
         });
     }
 
-    /// Everything that the call has asked for is kept as it was told, or given back.
+    /// Everything that the call has asked for is kept as it was told, and shared, or given back.
     fn told(&self, call: &Call, mut told: client::Told, sent: (Instant, i64)) {
         let cache = &self.handle.0.cache;
+        let mut kept = Vec::new();
         for item in call.items.iter().chain(&call.beside) {
-            match told.known.remove(item).or_else(|| told.beside.remove(item)) {
-                Some(known) => drop(cache.answered(item, Entry { known, at: sent.0, at_us: sent.1 })),
-                None => cache.failed(item),
+            let Some(known) = told.known.remove(item).or_else(|| told.beside.remove(item)) else {
+                cache.failed(item);
+                continue;
+            };
+            if cache.answered(item, Entry { known: known.clone(), at: sent.0, at_us: sent.1 }) {
+                kept.push(Change::Item(item.clone(), Some((known, sent.1))));
             }
+        }
+        if let Some(shared) = self.shared.clone() {
+            tokio::spawn(async move { shared.tell(&kept).await });
         }
     }
 

@@ -15,5 +15,6 @@ mod plain;
 pub mod references;
 pub mod report;
 pub mod session;
+pub mod shared;
 mod view;
 pub mod wanted;

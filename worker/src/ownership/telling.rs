@@ -4,6 +4,7 @@
 
 use crate::hydration::changes::{Change, decode, encode};
 use crate::hydration::hydrator::Hydrator;
+use crate::hydration::shared::SharedCache;
 use crate::log::nats::Log;
 use async_nats::{Client, HeaderMap};
 use futures_util::StreamExt;
@@ -26,14 +27,15 @@ pub struct Telling {
     subject: String,
     me: WorkerId,
     from: mpsc::Receiver<Change>,
+    shared: Option<SharedCache>,
 }
 
 impl Telling {
-    /// For the worker `me`. What is sent to the sender is told.
+    /// For the worker `me`, and for what all share, where there is that. What is sent to the sender is told.
     #[must_use]
-    pub fn new(log: &Log, me: &WorkerId) -> (mpsc::Sender<Change>, Self) {
+    pub fn new(log: &Log, me: &WorkerId, shared: Option<SharedCache>) -> (mpsc::Sender<Change>, Self) {
         let (to, from) = mpsc::channel(WAITING);
-        (to, Self { client: log.client.clone(), subject: log.names.changes(), me: me.clone(), from })
+        (to, Self { client: log.client.clone(), subject: log.names.changes(), me: me.clone(), from, shared })
     }
 
     /// Runs until it is dropped.
@@ -59,6 +61,9 @@ impl Telling {
             let told = self.client.publish_with_headers(self.subject.clone(), headers, encode(&gathered).into());
             if let Err(error) = told.await {
                 tracing::debug!(%error, "what has changed was not told to the others");
+            }
+            if let Some(shared) = &self.shared {
+                shared.tell(&gathered).await;
             }
         }
     }

@@ -44,7 +44,7 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
         archive: spec.sinks.archive.as_ref().map(archive_folder).transpose()?,
         windows: windows(file, &namespace, &name, secrets.as_deref()).await?,
     };
-    let hydration = Hydration::begin(&spec, secrets.as_deref(), Share::whole())?;
+    let hydration = Hydration::begin(&spec, secrets.as_deref(), Share::whole(), None)?;
     let database = Arc::new(Database::open(&file.path).await?);
     if let (Some(archive), Some(folder)) = (&spec.sinks.archive, &stores.archive) {
         archive_is_ours(archive, folder, database.id().await?.as_deref())?;

@@ -9,11 +9,13 @@ use crate::hydration::pacer::{Pacer, Shared};
 use crate::hydration::references::Target;
 use crate::hydration::report::Report;
 use crate::hydration::session::Credentials;
+use crate::hydration::shared::SharedCache;
 use crate::secrets;
 use crate::sources::jetstream::client_config;
 use anyhow::{Context, anyhow};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::budget::Share;
@@ -40,18 +42,17 @@ impl Hydration {
         spec: &TurboPipelineSpec,
         secrets: Option<&Path>,
         share: Share,
+        shared: Option<SharedCache>,
     ) -> anyhow::Result<Option<Self>> {
         let Some(options) = spec.hydration() else { return Ok(None) };
-        let slices: Vec<Targets> =
-            spec.slices.iter().map(|slice| slice.hydrate.as_ref().map(targets).unwrap_or_default()).collect();
-        let longest = slices.iter().flat_map(Targets::values).max().copied().unwrap_or_default();
+        let (slices, longest) = (slices(spec), longest(spec));
         let hosts = hosts(&options, secrets)?;
         let report = Report::default();
         let cache = Arc::new(Cache::new(options.cache.bytes(), longest));
         let handle = Handle::new(cache.clone());
         let share = Shared::new(share);
         let pacer = Pacer::new(options.requests_per_second, share.clone());
-        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, report.clone());
+        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, report.clone()).sharing(shared);
         let _fetching = AbortOnDropHandle::new(tokio::spawn(fetcher.run(CancellationToken::new())));
         let keep = Keep { records: options.queue.records, age: options.queue.age.as_std() };
         Ok(Some(Self { hydrator: Hydrator::new(cache, handle, slices), report, share, keep, _fetching }))
@@ -62,6 +63,16 @@ impl Hydration {
         let completer = Completer::new(queue, self.hydrator.clone(), self.keep, self.report.clone());
         AbortOnDropHandle::new(tokio::spawn(completer.run(CancellationToken::new())))
     }
+}
+
+/// What each slice looks up.
+fn slices(spec: &TurboPipelineSpec) -> Vec<Targets> {
+    spec.slices.iter().map(|slice| slice.hydrate.as_ref().map(targets).unwrap_or_default()).collect()
+}
+
+/// How long an answer counts at most.
+pub(super) fn longest(spec: &TurboPipelineSpec) -> Duration {
+    slices(spec).iter().flat_map(Targets::values).max().copied().unwrap_or_default()
 }
 
 fn hosts(options: &turbo_crds::Hydration, secrets: Option<&Path>) -> anyhow::Result<Vec<AppView>> {

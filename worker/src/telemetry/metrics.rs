@@ -117,6 +117,8 @@ pub const HYDRATION_REQUESTS: &str = "turbo_hydration_requests_total";
 pub const HYDRATION_PROFILES: &str = "turbo_hydration_profiles_total";
 /// Posts that records wanted.
 pub const HYDRATION_POSTS: &str = "turbo_hydration_posts_total";
+/// Items that were looked for in what all workers share.
+pub const HYDRATION_SHARED: &str = "turbo_hydration_shared_total";
 /// Records that landed, by how much was known.
 pub const HYDRATION_RECORDS: &str = "turbo_hydration_records_total";
 /// Records completed later.
@@ -210,6 +212,12 @@ pub const METRICS: &[Metric] = &[
         "lookup",
         &["hit", "miss"],
         "Profiles that new records wanted, and whether they were known.",
+    ),
+    labelled(
+        HYDRATION_SHARED,
+        "lookup",
+        &["hit", "miss"],
+        "Items that were looked for in what all workers share, and whether they were there.",
     ),
     labelled(
         HYDRATION_POSTS,

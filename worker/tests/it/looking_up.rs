@@ -1,5 +1,6 @@
 //! Looking up against a simulated AppView with a limit and bad manners.
 
+use crate::enriched::log;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -7,13 +8,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::budget::Share;
 use turbo_sim::{Account, AppViewConfig, Mood, Network, NetworkConfig, Pace, WorldConfig};
+use turbo_testkit::Nats;
 use turbo_worker::hydration::cache::{Cache, Known};
+use turbo_worker::hydration::changes::Change;
 use turbo_worker::hydration::client::AppView;
 use turbo_worker::hydration::fetcher::{Fetcher, Handle};
 use turbo_worker::hydration::item::Item;
 use turbo_worker::hydration::pacer::{Pacer, Shared};
 use turbo_worker::hydration::report::Report;
 use turbo_worker::hydration::session::{Credentials, Secret};
+use turbo_worker::hydration::shared::{Options, SharedCache};
 use turbo_worker::sources::jetstream::client_config;
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -36,6 +40,11 @@ impl Rig {
 
     /// The same, asked by somebody; where the AppView is, is told.
     fn asked_by(rate: f64, appview: AppViewConfig, by: impl Fn(&str) -> Credentials) -> Self {
+        Self::with(rate, appview, by, None)
+    }
+
+    /// The same, of a worker that shares what it knows.
+    fn with(rate: f64, appview: AppViewConfig, by: impl Fn(&str) -> Credentials, shared: Option<SharedCache>) -> Self {
         let world = WorldConfig::seeded(3);
         let pace = Pace::Full { events: 2_000 };
         let network = Network::start(NetworkConfig { world, pace, appview: Some(appview), ..NetworkConfig::default() });
@@ -49,7 +58,7 @@ impl Rig {
         let pacer = Pacer::new(rate, Shared::new(Share::whole()));
         let hosts = vec![host.with_timeout(Duration::from_secs(1))];
         let report = Report::default();
-        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, report.clone());
+        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, report.clone()).sharing(shared);
         let stop = CancellationToken::new();
         let _task = AbortOnDropHandle::new(tokio::spawn(fetcher.run(stop.clone())));
         Self { network, cache, handle, report, stop, _task }
@@ -210,4 +219,37 @@ async fn an_account_that_is_refused_is_told_without_its_secret_and_not_tried_ove
     assert!(error.contains("the account or its app password is refused"), "{error}");
     assert!(!error.contains("wrong-wrong"), "{error}");
     assert_eq!(rig.network.appview_stats().requests, 0, "nothing is asked for without a token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_worker_was_told_no_other_asks_for_until_the_source_changes_it() {
+    let Some(nats) = Nats::start() else { return };
+    let log = log(&nats.url(), 1).await;
+    let options = Options { max_bytes: 8 << 20, longest: TTL, replicas: 1 };
+    let shared = SharedCache::open(&log, &options).await.unwrap();
+    let worker = || Rig::with(50.0, AppViewConfig::default(), |_| Credentials::Anonymous, Some(shared.clone()));
+    let (profiles, posts) = (profiles(100), posts(100));
+    let first = worker();
+    first.look_up(&profiles).await;
+    first.look_up(&posts).await;
+    let asked = first.network.appview_stats().requests;
+    assert!((8..=9).contains(&asked), "{asked}: nothing was shared yet");
+    // Whoever comes next has its own AppView here, which is asked for nothing.
+    let second = worker();
+    second.look_up(&profiles).await;
+    second.look_up(&posts).await;
+    assert_eq!(second.network.appview_stats().requests, 0);
+    for item in profiles.iter().chain(&posts) {
+        assert_eq!(first.known(item), second.known(item), "{item}");
+    }
+    // The age of an answer is that of its request, whoever reads it.
+    let age = |rig: &Rig| rig.cache.get(&profiles[0], TTL).unwrap().at_us;
+    assert_eq!(age(&first), age(&second));
+    let now_us = jiff::Timestamp::now().as_microsecond();
+    let told = Change::Item(profiles[1].clone(), Some((Known::TakenDown, now_us)));
+    shared.tell(&[Change::Item(profiles[0].clone(), None), told, Change::Repo(posts[0].did().into())]).await;
+    let third = worker();
+    third.look_up(&[&profiles[..2], &posts[..2]].concat()).await;
+    assert_eq!(third.known(&profiles[1]), Some(Known::TakenDown));
+    assert_eq!(third.network.appview_stats().names, 2, "one profile has changed, and one repository");
 }

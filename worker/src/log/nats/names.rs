@@ -59,6 +59,18 @@ impl Names {
         format!("{}.hydration", self.prefix)
     }
 
+    /// The stream of what workers share of profiles and posts.
+    #[must_use]
+    pub fn shared_stream(&self) -> String {
+        self.stream.replacen("tp_", "tph_", 1)
+    }
+
+    /// What its subjects begin with: `tph.<namespace>.<pipeline>`.
+    #[must_use]
+    pub fn shared(&self) -> String {
+        self.prefix.replacen("tp.", "tph.", 1)
+    }
+
     /// The enriched stream.
     #[must_use]
     pub fn enriched_stream(&self) -> &str {

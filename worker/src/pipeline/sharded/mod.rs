@@ -4,6 +4,7 @@ mod beginning;
 mod certificate;
 pub(super) mod connection;
 mod gate;
+mod hydrating;
 mod ingest;
 pub(super) mod open;
 mod patience;

@@ -39,6 +39,12 @@ pub(super) struct Setting {
 }
 
 impl Setting {
+    /// How many copies NATS keeps of what the pipeline has there.
+    pub(super) fn replicas(&self) -> usize {
+        let nats = self.spec.log.as_ref().and_then(|log| log.nats.as_ref());
+        nats.map_or(1, |nats| usize::from(nats.stream.replicas))
+    }
+
     /// Whose the database and the log are.
     fn owner(&self) -> String {
         format!("{}/{}", self.namespace, self.name)

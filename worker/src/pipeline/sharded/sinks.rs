@@ -45,11 +45,10 @@ pub(super) async fn start(
         sinks.push(archive.start(is_prepared));
     }
     if let Some(enriched) = &setting.spec.sinks.enriched {
-        let replicas = setting.spec.log.as_ref().and_then(|log| log.nats.as_ref()).map_or(1, |n| n.stream.replicas);
         let options = enriched::Options {
             max_bytes: enriched.nats.max_bytes.bytes(),
             max_age: enriched.nats.max_age.map(|age| age.as_std()),
-            replicas: usize::from(replicas),
+            replicas: setting.replicas(),
         };
         let spawned = patiently(live, "NATS", async || {
             let (database, slices) = (opened.database.clone(), setting.slices.clone());

@@ -1,16 +1,16 @@
 //! A worker: a member that beats and plans, a holder that owns shards, a keeper that announces and purges.
 
+use super::hydrating::{hydrate, shared};
 use super::open::{Opened, Setting, URL};
 use super::sinks;
 use crate::http::Startup;
-use crate::hydration::hydrator::Hydrator;
 use crate::live::Live;
 use crate::log::nats::Log;
-use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, Telling, View};
+use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, View};
 use crate::pipeline::hydration::Hydration;
 use crate::signals::Ending;
 use crate::sinks::postgres::projections::{Backfill, BackfillOptions};
-use crate::sinks::postgres::{Committer, Hydrations, Retention, Upkeep, UpkeepOptions};
+use crate::sinks::postgres::{Committer, Retention, Upkeep, UpkeepOptions};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::budget::Share;
-use turbo_core::shard::{Shard, Slices};
+use turbo_core::shard::Slices;
 
 /// How often it is looked at what waits in the log.
 const LOOK: Duration = Duration::from_secs(5);
@@ -40,7 +40,11 @@ pub(super) async fn run(
     let (slices, log, database) = (&setting.slices, &opened.log, &opened.database);
     let weights = slices.shards().map(|shard| (shard, 1)).collect();
     let report = report(live.clone());
-    let hydration = Hydration::begin(&setting.spec, setting.secrets.as_deref(), Share::default())?;
+    let shared = tokio::select! {
+        shared = shared(setting, log, live) => shared?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let hydration = Hydration::begin(&setting.spec, setting.secrets.as_deref(), Share::default(), shared.clone())?;
     let share = hydration.as_ref().map(|hydration| hydration.share.clone());
     let member = Member::new(log, &opened.me, weights, &opened.catalog, workers.lease.as_std(), report);
     let member = member.with_share(share);
@@ -55,7 +59,7 @@ pub(super) async fn run(
         () = stop.cancelled() => return Ok(()),
     }
     let (epochs, owned) = watch::channel(BTreeMap::new());
-    let hydrating = hydration.map(|hydration| hydrate(hydration, setting, opened, live, owned));
+    let hydrating = hydration.map(|hydration| hydrate(hydration, setting, opened, live, owned, shared));
     let parts = Parts {
         log: log.clone(),
         slices: slices.clone(),
@@ -102,30 +106,6 @@ async fn replaced(mut view: watch::Receiver<View>, mine: &str) -> anyhow::Error 
         ),
         Err(_) => std::future::pending().await,
     }
-}
-
-/// What looks up for this worker; it ends when it is dropped.
-struct Hydrating {
-    hydrator: Hydrator,
-    _hydration: Hydration,
-    _tasks: [AbortOnDropHandle<()>; 2],
-}
-
-/// Completes what waits in the shards that are `owned`, tells the other workers what changes, and hears them.
-fn hydrate(
-    hydration: Hydration,
-    setting: &Setting,
-    opened: &Opened,
-    live: &Live,
-    owned: watch::Receiver<BTreeMap<Shard, u64>>,
-) -> Hydrating {
-    live.hydrates(hydration.report.clone());
-    let (told, telling) = Telling::new(&opened.log, &opened.me);
-    let hydrator = hydration.hydrator.clone().telling(told);
-    let telling = AbortOnDropHandle::new(tokio::spawn(telling.run(hydrator.clone())));
-    let queue = Hydrations::new(opened.database.clone(), setting.slices.clone(), owned);
-    let completing = hydration.complete(queue);
-    Hydrating { hydrator, _hydration: hydration, _tasks: [telling, completing] }
 }
 
 /// What goes on in the database beside the commits: tombstones and what retention names go, projections that are new are
