@@ -21,6 +21,8 @@ pub(crate) struct Measured {
     pub(crate) whole: BTreeMap<(usize, u16), Vec<Run>>,
     pub(crate) latency: Vec<Latency>,
     pub(crate) takeover: Vec<f64>,
+    /// Calls for each 1,000 events: without what is shared, and with it.
+    pub(crate) hydration: Vec<(f64, f64)>,
 }
 
 /// The median of something of each turn; not a number where there was none.
@@ -56,6 +58,13 @@ impl Measured {
             println!(
                 "bench latency_p99 ratio={:.2} goal=1 p50_ms={p50:.0} p99_ms={p99:.0} bound_ms={LATENCY} rows_per_second={rate:.0}",
                 LATENCY / p99
+            );
+        }
+        if !self.hydration.is_empty() {
+            let (alone, shared) = (middle(&self.hydration, |of| of.0), middle(&self.hydration, |of| of.1));
+            let ratio = alone / shared;
+            println!(
+                "bench hydration_shared ratio={ratio:.2} goal=1 calls_per_1000_events={shared:.1} without={alone:.1}"
             );
         }
         if !self.takeover.is_empty() {

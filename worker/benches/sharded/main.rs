@@ -4,12 +4,14 @@
 //! For a bound in time or memory it is the bound divided by what was measured.
 //!
 //! Run by `make bench`. `BENCH_EVENTS` (100,000), `BENCH_TURNS` (3) and `BENCH_SECONDS` (20) change the size;
-//! `BENCH_PLOT=FILE` writes a plot; `BENCH_ONLY` names the parts to run: log, commit, whole, latency, takeover.
+//! `BENCH_PLOT=FILE` writes a plot; `BENCH_ONLY` names the parts to run: log, commit, whole, latency, takeover,
+//! hydration.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "for the terminal")]
 
 mod bare_commit;
 mod commit;
 mod figures;
+mod hydrating;
 mod latency;
 mod log_append;
 mod plot;
@@ -54,6 +56,9 @@ async fn measure(turns: usize) -> Measured {
         }
         if part("takeover") {
             measured.takeover.push(takeover::turn().await);
+        }
+        if part("hydration") {
+            measured.hydration.push(hydrating::turn(setting("BENCH_HYDRATED", 30_000) as u64).await);
         }
         if part("latency") {
             measured.latency.push(latency::turn(setting("BENCH_SECONDS", 20) as u64).await);

@@ -39,12 +39,17 @@ pub(crate) fn postgres() -> Postgres {
 impl Stage {
     /// Starts the servers, and writes the file of a pipeline that reads `source` into so many shards.
     pub(crate) fn start(source: &str, shards: u16) -> Self {
+        Self::with(source, shards, "", "")
+    }
+
+    /// The same with more fields of the slice, a comma before them, and more of the spec.
+    pub(crate) fn with(source: &str, shards: u16, slice: &str, more: &str) -> Self {
         let nats = Nats::start().expect("nats-server is installed: scripts/tools.sh test");
         let (postgres, folder, url) = (postgres(), tempfile::tempdir().unwrap(), nats.url());
         let head = "apiVersion: turbopipeline.dev/v1alpha1\nkind: TurboPipeline\nmetadata: {name: bench}\nspec:\n";
         let file = format!(
-            "{head}  source: {{jetstream: {source}}}\n  slices: [{{name: default, partitions: {shards}}}]\n  \
-             log: {{nats: {{url: \"{url}\"}}}}\n  sinks: {{postgres: {{urlFrom: {{env: TURBO_PG}}}}}}\n"
+            "{head}  source: {{jetstream: {source}}}\n  slices: [{{name: default, partitions: {shards}{slice}}}]\n  \
+             log: {{nats: {{url: \"{url}\"}}}}\n  sinks: {{postgres: {{urlFrom: {{env: TURBO_PG}}}}}}\n  {more}\n"
         );
         std::fs::write(folder.path().join("pipeline.yaml"), file).unwrap();
         Self { nats, postgres, shards, folder, started: Cell::new(0) }
