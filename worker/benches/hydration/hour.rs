@@ -32,6 +32,48 @@ struct Seen {
     age: f64,
 }
 
+/// What a minute of the network's own time was like.
+#[derive(Clone, Copy)]
+pub(crate) struct Minute {
+    /// Calls for each 1,000 events.
+    pub(crate) calls: f64,
+    /// What part of the profiles that were wanted was known.
+    pub(crate) profiles: f64,
+    /// The same of posts.
+    pub(crate) posts: f64,
+}
+
+/// Counters, as far as they have come.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    calls: f64,
+    events: f64,
+    profiles: (f64, f64),
+    posts: (f64, f64),
+}
+
+impl Counted {
+    fn now(pipeline: &Pipeline, network: &Network) -> Self {
+        let metrics = pipeline.metrics();
+        let value = |name: &str| metrics.iter().find(|(own, _)| own == name).map_or(0.0, |(_, value)| *value);
+        let known = |kind: &str| {
+            let of = |lookup: &str| value(&format!("turbo_hydration_{kind}_total{{lookup=\"{lookup}\"}}"));
+            (of("hit"), of("hit") + of("miss"))
+        };
+        let (calls, events) = (network.appview_stats().requests as f64, pipeline.committed() as f64);
+        Self { calls, events, profiles: known("profiles"), posts: known("posts") }
+    }
+
+    fn since(self, before: Self) -> Minute {
+        let share = |now: (f64, f64), before: (f64, f64)| (now.0 - before.0) / (now.1 - before.1).max(1.0);
+        Minute {
+            calls: (self.calls - before.calls) / (self.events - before.events).max(1.0) * 1000.0,
+            profiles: share(self.profiles, before.profiles),
+            posts: share(self.posts, before.posts),
+        }
+    }
+}
+
 impl Seen {
     fn now(pipeline: &Pipeline, network: &Network, clock: f64) -> Self {
         let committed = pipeline.committed();
@@ -61,7 +103,7 @@ fn network(minutes: u64, clock: u32) -> Network {
 }
 
 /// Runs for so many minutes of the network's own time, which goes `clock` times as fast as that of the wall.
-pub(crate) fn measure(minutes: u64, clock: u32) {
+pub(crate) fn measure(minutes: u64, clock: u32) -> Vec<Minute> {
     let network = network(minutes, clock);
     let folder = tempfile::tempdir().unwrap();
     let appview = network.appview_url().unwrap();
@@ -70,11 +112,16 @@ pub(crate) fn measure(minutes: u64, clock: u32) {
     std::thread::sleep(WARM_UP / clock);
     let (factor, began, mut told) = (f64::from(clock), Instant::now(), Instant::now());
     let (mut most, mut lags) = (Seen::default(), Vec::new());
+    let (mut counted, mut by_minute) = (Counted::default(), Vec::new());
     while began.elapsed() < Duration::from_secs(60) * minutes as u32 / clock {
         std::thread::sleep(LOOK);
         let seen = Seen::now(&pipeline, &network, factor);
         lags.push(seen.lag);
         most = most.most(seen);
+        if began.elapsed().as_secs_f64() * factor >= 60.0 * (by_minute.len() + 1) as f64 {
+            let now = Counted::now(&pipeline, &network);
+            by_minute.push(now.since(std::mem::replace(&mut counted, now)));
+        }
         if told.elapsed() >= TELL {
             let Seen { lag, queue, age } = seen;
             let minute = began.elapsed().as_secs_f64() * factor / 60.0;
@@ -106,4 +153,5 @@ pub(crate) fn measure(minutes: u64, clock: u32) {
         calls.requests,
         calls.over
     );
+    by_minute
 }

@@ -6,7 +6,7 @@
 //! landed is complete. What comes behind the gate is measured. Turns are taken alternately; the median counts.
 //!
 //! Run by `make bench`. `BENCH_EVENTS` (200,000), `BENCH_TURNS` (5), `BENCH_HOUR` (60 minutes) and `BENCH_CLOCK` (10 times as
-//! fast) change the size.
+//! fast) change the size; `BENCH_HYDRATION_PLOT=FILE` writes a plot.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "for the terminal")]
 
 #[allow(dead_code, reason = "each benchmark takes its own part")]
@@ -15,6 +15,7 @@ mod shared;
 
 mod gate;
 mod hour;
+mod plot;
 mod process;
 
 use gate::Gate;
@@ -81,7 +82,10 @@ fn cold(metrics: &[(String, f64)], events: u64) {
 
 fn main() {
     let (events, turns) = (setting("BENCH_EVENTS", 200_000), setting("BENCH_TURNS", 5));
-    hour::measure(setting("BENCH_HOUR", 60) as u64, setting("BENCH_CLOCK", 10) as u32);
+    let minutes = hour::measure(setting("BENCH_HOUR", 60) as u64, setting("BENCH_CLOCK", 10) as u32);
+    if let Some(path) = std::env::var_os("BENCH_HYDRATION_PLOT") {
+        std::fs::write(path, plot::svg(&minutes)).unwrap();
+    }
     let (_network, source, appview) = network(events);
     let hydration = Hydration { appview, rate: 1000, ttl_seconds: 3600 };
     let (mut with, mut without) = (Vec::new(), Vec::new());
