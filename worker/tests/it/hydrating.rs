@@ -24,11 +24,15 @@ fn network(seed: u64) -> Network {
 }
 
 fn pipeline(network: &Network) -> Pipeline {
+    with_rate(network, 200)
+}
+
+fn with_rate(network: &Network, calls: u32) -> Pipeline {
     let source = format!("{{jetstream: {{version: v2, endpoints: ['{}'], cursor: 0}}}}", network.url(0));
     let hydrate = "{author: 10m, mentions: 10m, reply: 1h, quote: 1h, subject: 1h}";
     let more = format!(
         "slices: [{{name: shown, collections: [{COLLECTIONS}], partitions: 3, hydrate: {hydrate}}}, {{name: rest, partitions: 2}}]\n  \
-         hydration: {{hosts: ['{}'], requestsPerSecond: 200}}",
+         hydration: {{hosts: ['{}'], requestsPerSecond: {calls}}}",
         network.appview_url().unwrap()
     );
     Pipeline::new(&source, &more)
@@ -41,10 +45,10 @@ fn shown(pipeline: &Pipeline) -> (i64, i64) {
     rows[0]
 }
 
-fn all_read(pipeline: &Pipeline, process: &Process) {
+fn all_read(pipeline: &Pipeline, process: &Process, events: u64) {
     process.address();
     eventually(PATIENCE, "all is in", || {
-        Db::open(&pipeline.path("out.sqlite")).number("SELECT sum(entries) FROM shards") >= EVENTS as i64
+        Db::open(&pipeline.path("out.sqlite")).number("SELECT sum(entries) FROM shards") >= events as i64
             && process.stats()["source"]["time_us"].is_i64()
     });
 }
@@ -55,6 +59,39 @@ fn all_shown(pipeline: &Pipeline) {
         records > 0 && records == full
     });
     assert_eq!(Db::open(&pipeline.path("out.sqlite")).number("SELECT count(*) FROM hydration_queue"), 0);
+}
+
+/// The network's own pace and the AppView's own limits, both on a clock that goes ten times as fast; `make bench` looks at an
+/// hour of it, and at how far what lands is behind.
+#[test]
+fn minutes_of_the_networks_pace_cost_no_call_too_many_and_end_complete() {
+    const CLOCK: u32 = 10;
+    const PACED: u64 = 500 * 60 * 5;
+    let real = AppViewConfig::default();
+    let (least, most) = real.latency;
+    let (limit, window) = (real.limit, real.window / CLOCK);
+    let appview = AppViewConfig { window, latency: (least / CLOCK, most / CLOCK), ..real };
+    let world = WorldConfig { rate: 500.0, ..WorldConfig::seeded(13) };
+    let (pace, events) = (Pace::Real { speed: f64::from(CLOCK) }, Some(PACED));
+    let network =
+        Network::start(NetworkConfig { world, pace, events, appview: Some(appview), ..NetworkConfig::default() });
+    let network = network.unwrap();
+    let pipeline = with_rate(&network, 10 * CLOCK);
+    let mut process = pipeline.start();
+    assert!(network.wait_for(PACED, Duration::from_secs(300)));
+    all_read(&pipeline, &process, PACED);
+    all_shown(&pipeline);
+    let calls = network.appview_stats();
+    let most = calls.most_within(window);
+    assert!(
+        calls.over == 0 && most <= limit as usize,
+        "{} calls, {} over, {most} in a window",
+        calls.requests,
+        calls.over
+    );
+    assert!(calls.requests > 1_000, "{} calls", calls.requests);
+    process.signal("TERM");
+    assert!(process.wait().success(), "{}", process.log());
 }
 
 /// What the AppView answers itself: the view of one name. An error where that holds what not every reader takes.
@@ -120,7 +157,7 @@ fn what_lands_is_completed_with_what_the_appview_says() {
     let network = network(11);
     let pipeline = pipeline(&network);
     let mut process = pipeline.start();
-    all_read(&pipeline, &process);
+    all_read(&pipeline, &process, EVENTS);
     all_shown(&pipeline);
     assert_as_the_appview_says(&network, &pipeline);
     let told = process.stats()["hydration"].clone();
@@ -141,7 +178,7 @@ fn while_nobody_answers_records_land_and_a_killed_process_completes_them_afterwa
     network.appview_mood(Mood::Down, Duration::from_secs(3600));
     let pipeline = pipeline(&network);
     let process = pipeline.start();
-    all_read(&pipeline, &process);
+    all_read(&pipeline, &process, EVENTS);
     eventually(PATIENCE, "it is told", || process.stats()["hydration"]["error"].is_string());
     let (records, full) = shown(&pipeline);
     assert!(records > 1_000 && full < records / 2, "{full} of {records}");
