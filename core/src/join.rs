@@ -11,8 +11,9 @@
 //!   is over.
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
-//!   the first event that is surely in the window, what was made before the oldest event in the window, or has a revision
-//!   below one that the window has of its repository, is dropped, and what is new is held back: it is released, in order, when
+//!   the first event that is surely in the window, what was made before the oldest event in the window, or has no higher
+//!   revision than one that the window has of its repository (a stream shows what it repeats of a repository before what
+//!   is new of it), is dropped, and what is new is held back: it is released, in order, when
 //!   the join is seen, and was never appended if it is not. A sync is not surely in it (it is kept for longer than the window
 //!   reaches), and neither is a commit that is known behind a sync which this stream has not shown: it may be the same one
 //!   from before that sync.
@@ -242,9 +243,14 @@ impl Join {
         if event.made_us().zip(window.join_from_us()).is_some_and(|(made, from)| made < from) {
             return true;
         }
-        let (Body::Commit(Commit { rev, .. }) | Body::Sync { rev, .. }) = &event.body else { return false };
+        let rev = match &event.body {
+            // Behind a sync that is held back revisions begin anew.
+            Body::Commit(Commit { rev, .. }) if !self.passed.is_behind(&event.key) => rev,
+            Body::Sync { rev, .. } => rev,
+            _ => return false,
+        };
         let highest = self.highest.get_or_insert_with(|| window.highest()).get(&key_hash(&event.key));
-        highest.zip(tid::bits(rev)).is_some_and(|(highest, rev)| rev < *highest)
+        highest.zip(tid::bits(rev)).is_some_and(|(highest, rev)| rev <= *highest)
     }
 
     /// Events that are held back.

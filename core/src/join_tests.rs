@@ -111,6 +111,47 @@ fn what_another_host_sends_earlier_is_not_dropped_for_a_window_that_has_just_beg
     assert_eq!(take(&mut join, &at("b", 0), &window), Step::Held);
 }
 
+/// Also what bears the very revision: a window may begin in the middle of a commit, or of what is told again behind a sync.
+#[test]
+fn a_sync_from_before_a_window_that_has_just_begun_salts_nothing_in_it() {
+    let second = |second: i64| 100 * MINUTE + second * 1_000_000;
+    let created = |rkey: &str, at: i64| commit("a", second(1), rkey, second(at));
+    let resync = sync("a", second(1), second(1));
+    let behind = [created("second", 2), created("third", 2)];
+    let window = window(&behind);
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
+    for before in [resync, created("first", 2)] {
+        assert_eq!(take(&mut join, &before, &window), Step::Dropped);
+    }
+    assert_eq!(take(&mut join, &behind[0], &window), Step::Joined { held: vec![], known: with_id(&behind[0]) });
+    assert_eq!(take(&mut join, &behind[1], &window), Step::Known(with_id(&behind[1])));
+    let next = commit("a", second(3), "fourth", second(3));
+    assert_eq!(take(&mut join, &next, &window), Step::Append(with_id(&next)));
+}
+
+/// The window has a later sync of the repository: what is between the two was taken without the first one.
+#[test]
+fn a_sync_from_before_a_window_salts_nothing_between_it_and_the_next() {
+    let second = |second: i64| 100 * MINUTE + second * 1_000_000;
+    let created = |rkey: &str, at: i64| commit("a", second(at), rkey, second(at));
+    let (first, between, next) =
+        (sync("a", second(1), second(1)), created("between", 2), sync("a", second(3), second(3)));
+    let known = [between.clone(), next.clone(), created("behind", 3), created("later", 4)];
+    let (mut window, mut passed) = (Window::new(), Passed::new(true));
+    for event in &known {
+        let id = window.id(event, EventId::of(event), &mut passed);
+        window.take(event, id, i64::MAX);
+    }
+    let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
+    for before in [created("before", 0), first, created("told again", 1)] {
+        assert_eq!(take(&mut join, &before, &window), Step::Dropped);
+    }
+    assert_eq!(take(&mut join, &between, &window), Step::Joined { held: vec![], known: with_id(&between) });
+    for known in &known[1..] {
+        assert!(matches!(take(&mut join, known, &window), Step::Known(_)), "{known:?}");
+    }
+}
+
 #[test]
 fn no_known_event_means_a_further_rewind_and_a_gap_at_the_limit() {
     let window = window(&[seen("a", 100)]);

@@ -273,13 +273,17 @@ impl Window {
         Some((*oldest).max(middle.saturating_sub(EDGE_US)).saturating_sub(ORDER_US))
     }
 
-    /// The highest revision of each repository that was not set anew, by the hash of its key; nothing where the window may have
-    /// forgotten something. A lower one that is not in the window is from before it.
+    /// The highest revision of each repository behind the last sync that it has here, by the hash of its key; nothing where the
+    /// window may have forgotten something. What is new of the repository has a higher one: one that is not, and is not in the
+    /// window, is from before it.
     #[must_use]
     pub fn highest(&self) -> HashMap<u64, u64> {
         let mut highest = HashMap::new();
-        let commits = self.order.iter().filter(|mark| mark.rev != 0 && mark.rev != Mark::SYNC);
-        for mark in commits.filter(|mark| !self.is_cut() && !self.syncs.contains_key(&mark.key)) {
+        for mark in self.order.iter().filter(|mark| mark.rev != 0 && !self.is_cut()) {
+            if mark.rev == Mark::SYNC {
+                highest.remove(&mark.key);
+                continue;
+            }
             let rev = highest.entry(mark.key).or_insert(mark.rev);
             *rev = mark.rev.max(*rev);
         }
