@@ -49,7 +49,7 @@ pub struct Hydration {
     /// Requests in a second, of all workers together, 0.1 to 1000; what a host announces counts where it is less.
     /// Default: 10.
     #[serde(default = "default_rate")]
-    #[schemars(range(min = 0.1, max = 1000.0))]
+    #[schemars(range(min = 0.1, max = 1000.0), extend("default" = 10))]
     pub requests_per_second: f64,
     /// An account that asks. Default: absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

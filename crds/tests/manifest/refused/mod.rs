@@ -1,5 +1,6 @@
 //! Every rule and every bound, with what is said when it is broken.
 
+mod hydration;
 mod many;
 mod sinks;
 mod slices;
@@ -10,7 +11,16 @@ use serde_json::{Value, json};
 
 /// A change of the smallest manifest, and all that is said of it.
 pub(super) fn cases() -> Vec<(Value, &'static str)> {
-    [source::source(), source::jetstream(), slices::slices(), sinks::sinks(), many::many(), others()].concat()
+    [
+        source::source(),
+        source::jetstream(),
+        slices::slices(),
+        sinks::sinks(),
+        many::many(),
+        hydration::hydration(),
+        others(),
+    ]
+    .concat()
 }
 
 fn others() -> Vec<(Value, &'static str)> {
