@@ -24,7 +24,7 @@ pub(crate) struct Rates {
 pub(crate) async fn database(url: &str, slices: &Slices) -> Database {
     let database = Database::open(url, 1).unwrap();
     database.migrate().await.unwrap();
-    database.introduce("default/bench", "default", slices, Vec::new(), None).await.unwrap();
+    database.introduce("default/bench", "default", slices, Vec::new(), None, true).await.unwrap();
     database
 }
 

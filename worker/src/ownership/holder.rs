@@ -145,6 +145,7 @@ impl Holder {
                     if look {
                         looked = Instant::now();
                         self.release_dropped();
+                        self.release_claimed_otherwise().await;
                     }
                     self.follow(&now, look).await;
                     self.tell_epochs();
@@ -215,6 +216,25 @@ impl Holder {
         let held = |(shard, epoch): &(Shard, u64)| self.owned.get(shard).is_some_and(|owned| owned.epoch() == *epoch);
         let dropped: BTreeSet<Shard> = dropped.into_iter().filter(held).map(|(shard, _)| shard).collect();
         self.release(dropped.into_iter().collect());
+    }
+
+    /// Releases what was claimed while a list of sinks was the newest that is not this worker's, and is again: the next claim
+    /// gives them the sinks.
+    async fn release_claimed_otherwise(&mut self) {
+        if self.owned.is_empty() {
+            return;
+        }
+        let Parts { database, slices, me, wanted, .. } = &self.parts;
+        let Ok(shards) = answered(ANSWER, database.claimed_otherwise(slices, me, wanted)).await else { return };
+        let shards: Vec<Shard> = shards.into_iter().filter(|shard| self.owned.contains_key(shard)).collect();
+        if !shards.is_empty() {
+            tracing::warn!(
+                shards = shards.len(),
+                "shards were claimed while another list of sinks was the newest: they are claimed again, and sinks that they \
+                 did not have begin there"
+            );
+            self.release(shards);
+        }
     }
 
     fn release_surplus(&mut self, wanted: &BTreeSet<Shard>) {

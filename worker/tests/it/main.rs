@@ -39,6 +39,7 @@ mod quiet;
 mod recording;
 mod restored;
 mod rig;
+mod rollout;
 mod s3_proxy;
 mod s3_store;
 mod secured;

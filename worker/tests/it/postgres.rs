@@ -24,7 +24,7 @@ pub fn slices() -> Arc<Slices> {
 pub async fn open(url: &str, slices: &Slices) -> Database {
     let database = Database::open(url, 4).unwrap();
     database.migrate().await.unwrap();
-    database.introduce("test", "posts rest", slices, Vec::new(), None).await.unwrap();
+    database.introduce("test", "posts rest", slices, Vec::new(), None, true).await.unwrap();
     database
 }
 
@@ -487,9 +487,9 @@ async fn several_workers_migrate_at_once_and_another_pipeline_is_refused() {
         task.await.unwrap();
     }
     let database = Database::open(&postgres.url(), 1).unwrap();
-    let refused = database.introduce("other", "posts rest", &slices, Vec::new(), None).await.unwrap_err();
+    let refused = database.introduce("other", "posts rest", &slices, Vec::new(), None, true).await.unwrap_err();
     assert!(matches!(&refused, Error::OtherPipeline { field: "metadata.name", .. }), "{refused}");
-    let refused = database.introduce("test", "posts", &slices, Vec::new(), None).await.unwrap_err();
+    let refused = database.introduce("test", "posts", &slices, Vec::new(), None, true).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "spec.slices: posts does not fit the database, which was made with posts rest; give that, or another database"

@@ -38,7 +38,7 @@ impl Case {
     async fn new(postgres: &Postgres, database: &str, store: Store) -> Self {
         let mut bench = Bench::at(&postgres.create_database(database)).await;
         bench.write_log(3000, 50.0);
-        let wanted = bench.database.introduce("test", "posts rest", &bench.slices, vec!["archive"], None);
+        let wanted = bench.database.introduce("test", "posts rest", &bench.slices, vec!["archive"], None, true);
         let (wanted, shard) = (wanted.await.unwrap(), bench.busiest());
         let committed = BTreeSet::new();
         let mut case = Self { bench, shard, wanted, store, committed, backed_up: 0, reached: 0 };
@@ -172,7 +172,8 @@ async fn taken_up(case: &Case, purged: bool, files: impl AsyncFn() -> tempfile::
 async fn a_claim_that_has_seen_more_than_the_catalog_writes_it_down_until_it_is_mended() {
     let Some(postgres) = Postgres::start() else { return };
     let bench = Bench::new(&postgres).await;
-    let wanted = bench.database.introduce("test", "posts rest", &bench.slices, vec!["archive"], None).await.unwrap();
+    let wanted =
+        bench.database.introduce("test", "posts rest", &bench.slices, vec!["archive"], None, true).await.unwrap();
     let (shard, me) = (bench.busiest(), worker("me"));
     let claim = async |seen: Seen| {
         let claimed = bench.database.claim(&bench.slices, shard, &me, seen, &[], &wanted).await.unwrap().unwrap();

@@ -56,7 +56,7 @@ impl Running {
         let (log, me) = (log(nats).await, worker(name));
         let database = Database::open(postgres, 2).unwrap();
         let beside = sinks.iter().map(|sink| sink.name).collect();
-        let wanted = database.introduce("test", "posts rest", slices, beside, None).await.unwrap();
+        let wanted = database.introduce("test", "posts rest", slices, beside, None, true).await.unwrap();
         let announcements = Announcements::default();
         let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
         let weights = slices.shards().map(|shard| (shard, 1)).collect();

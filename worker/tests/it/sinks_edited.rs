@@ -22,7 +22,7 @@ impl Case {
 
     /// A process with a file of this generation starts.
     async fn started(&self, generation: i64, sinks: &[&'static str]) -> Wanted {
-        let made = self.database.introduce("test", "posts rest", &self.slices, sinks.to_vec(), Some(generation));
+        let made = self.database.introduce("test", "posts rest", &self.slices, sinks.to_vec(), Some(generation), true);
         made.await.unwrap()
     }
 
@@ -114,7 +114,8 @@ async fn a_file_without_a_generation_is_newer_than_what_differs() {
     let Some(postgres) = Postgres::start() else { return };
     let case = Case::new(&postgres).await;
     case.claims(&case.started(3, &["archive"]).await).await;
-    let by_hand = case.database.introduce("test", "posts rest", &case.slices, vec!["enriched"], None).await.unwrap();
+    let by_hand =
+        case.database.introduce("test", "posts rest", &case.slices, vec!["enriched"], None, true).await.unwrap();
     case.claims(&by_hand).await;
     case.assert_sinks(&[("enriched", 0)]).await;
     case.claims(&case.started(3, &["archive"]).await).await;

@@ -66,6 +66,9 @@ impl Log {
         let config = wanted(&names, options, &labels);
         let stream = keep(&context, FIELD, config.clone(), |now, wanted| {
             (now.max_bytes, now.num_replicas) = (wanted.max_bytes, wanted.num_replicas);
+            // Nothing goes but what is purged.
+            (now.discard, now.max_age) = (wanted.discard, wanted.max_age);
+            (now.max_messages, now.max_messages_per_subject) = (-1, -1);
         });
         let stream = stream.await?;
         let bucket_config = bucket_config(&names, options);

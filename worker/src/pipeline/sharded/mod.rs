@@ -36,7 +36,7 @@ pub(super) async fn run(begun: Begun, role: Role) -> anyhow::Result<()> {
     let server = http::Server::start(port, live.clone(), startup.clone(), metrics.clone(), stop.clone())?;
     tracing::info!(pipeline = name, "listening on http://{}", server.address());
     let setting = open::Setting { name, namespace, generation, spec, slices, secrets };
-    let Some(opened) = Opened::open(&setting, &live, &stop).await? else { return Ok(()) };
+    let Some(opened) = Opened::open(&setting, role.works(), &live, &stop).await? else { return Ok(()) };
     if !role.works() {
         startup.done();
     }

@@ -73,7 +73,12 @@ impl Opened {
     ///
     /// # Errors
     /// What the file says can not be had, or a server is not there.
-    pub(super) async fn open(setting: &Setting, live: &Live, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
+    pub(super) async fn open(
+        setting: &Setting,
+        works: bool,
+        live: &Live,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
         let spec = &setting.spec;
         let postgres = spec.sinks.postgres.as_ref().context("spec.sinks.postgres: is missing")?;
         let nats = spec.log.as_ref().and_then(|log| log.nats.as_ref()).context("spec.log.nats: is missing")?;
@@ -83,7 +88,7 @@ impl Opened {
             check(&database, setting, live).await?;
             migrate(postgres, setting, live).await?;
             let log = open_log(nats, setting, live).await?;
-            let wanted = introduce(&database, setting, live).await?;
+            let wanted = introduce(&database, setting, works, live).await?;
             let catalog = settle(&log, &database, setting, false, live).await?;
             let me = WorkerId::from(me());
             anyhow::Ok(Self { log, database, wanted, me, catalog, _urls: urls })
@@ -192,11 +197,11 @@ async fn migrate(postgres: &Postgres, setting: &Setting, live: &Live) -> anyhow:
 }
 
 /// Makes the database this pipeline's, and says what the pipeline file wants.
-async fn introduce(database: &Database, setting: &Setting, live: &Live) -> anyhow::Result<Wanted> {
+async fn introduce(database: &Database, setting: &Setting, works: bool, live: &Live) -> anyhow::Result<Wanted> {
     let (owner, described, generation) = (setting.owner(), described(&setting.slices), setting.generation);
     patiently(live, &format!("PostgreSQL at {}", database.address()), async || {
         let beside = sinks(&setting.spec);
-        let wanted = database.introduce(&owner, &described, &setting.slices, beside, generation);
+        let wanted = database.introduce(&owner, &described, &setting.slices, beside, generation, works);
         let wanted = answered(CATALOG, wanted).await?;
         answered(CATALOG, database.project(&projections(&setting.spec), generation)).await?;
         Ok(wanted)

@@ -79,6 +79,7 @@ pub(super) async fn open(log: &Log, options: &Options) -> Result<Stream, Error> 
     keep(&context(&log.client), FIELD, wanted, |now, wanted| {
         (now.max_bytes, now.max_age) = (wanted.max_bytes, wanted.max_age);
         (now.num_replicas, now.discard) = (wanted.num_replicas, wanted.discard);
+        (now.max_messages, now.max_messages_per_subject) = (-1, -1);
         now.allow_atomic_publish = wanted.allow_atomic_publish;
     })
     .await

@@ -89,7 +89,8 @@ pub struct Wanted {
 
 impl Database {
     /// Writes down what pipeline the database is of, or checks that it is this one, and makes the rows of its shards.
-    /// `sinks` are those beside the database, `generation` is that of the pipeline file, where it has one.
+    /// `sinks` are those beside the database, `generation` is that of the pipeline file, where it has one; a process that does
+    /// not work has no say in them.
     ///
     /// # Errors
     /// It belongs to another pipeline or to other slices, or PostgreSQL refuses.
@@ -100,6 +101,7 @@ impl Database {
         slices: &Slices,
         sinks: Vec<&'static str>,
         generation: Option<i64>,
+        works: bool,
     ) -> Result<Wanted, Error> {
         let mut transaction = self.begin().await?;
         sqlx::query("INSERT INTO pipeline (name, slices) VALUES ($1, $2) ON CONFLICT DO NOTHING")
@@ -115,7 +117,9 @@ impl Database {
                 return Err(Error::OtherPipeline { field, given: given.to_owned(), made });
             }
         }
-        newest(&mut transaction, &sinks, generation).await?;
+        if works {
+            newest(&mut transaction, &sinks, generation).await?;
+        }
         let (names, partitions): (Vec<String>, Vec<i32>) =
             slices.shards().map(|shard| (slices.name(shard).to_owned(), i32::from(shard.partition))).unzip();
         for insert in [
@@ -179,6 +183,33 @@ impl Database {
         Ok(Some(Claimed { owned, number, time_us, source, had, sinks, removed, went_back }))
     }
 
+    /// Shards of this worker whose sinks are not those of its list, though that is the newest: they were claimed while another
+    /// list was. The next claim mends it.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn claimed_otherwise(
+        &self,
+        slices: &Slices,
+        me: &WorkerId,
+        wanted: &Wanted,
+    ) -> Result<Vec<Shard>, Error> {
+        let names: Vec<String> = wanted.sinks.iter().map(|sink| (*sink).to_owned()).collect();
+        let mut transaction = self.begin().await?;
+        let rows = sqlx::query(
+            "SELECT slice, partition FROM positions AS p, pipeline
+             WHERE sink = 'postgres' AND owner = $1 AND sinks = $2 AND
+               ARRAY(SELECT s.sink FROM positions AS s
+                     WHERE s.slice = p.slice AND s.partition = p.partition AND s.sink <> 'postgres' ORDER BY 1)
+               <> ARRAY(SELECT unnest($2::text[]) ORDER BY 1)",
+        );
+        let rows = rows.persistent(false).bind(me.as_str().to_owned()).bind(names);
+        let rows = rows.fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        let shard = |row: &PgRow| Ok(slices.shard(row.try_get("slice")?, row.try_get::<i32, _>("partition")?));
+        rows.iter().filter_map(|row| shard(row).transpose()).collect()
+    }
+
     /// Releases a shard. Returns false where it was claimed by another since.
     ///
     /// # Errors
@@ -208,7 +239,7 @@ async fn newest(connection: &mut PgConnection, sinks: &[&str], generation: Optio
         .persistent(false)
         .fetch_one(&mut *connection)
         .await?;
-    let (generation, differs) = (generation.unwrap_or(stored), there != sinks);
+    let (unnumbered, generation, differs) = (generation.is_none(), generation.unwrap_or(stored), there != sinks);
     if differs && generation < stored {
         // Of a resource that was made anew, too: its file wins once it was edited as often as the one before.
         tracing::warn!(
@@ -219,6 +250,12 @@ async fn newest(connection: &mut PgConnection, sinks: &[&str], generation: Optio
              that are new here get nothing, and positions of those that are gone here stay"
         );
         return Ok(());
+    }
+    if differs && unnumbered && stored > 0 {
+        tracing::warn!(
+            "this pipeline file has the sinks {sinks:?}, where {there:?} were known, and no metadata.generation: it counts as \
+             the newest. Give the files a generation that grows with each edit, where one of an older file may start later"
+        );
     }
     let next = generation.max(stored + i64::from(differs));
     if next == stored {

@@ -195,18 +195,16 @@ impl Upkeep {
     /// One step. `None` where another worker is at it.
     async fn remove_records(&self, collection: &str, age: Duration) -> Result<Option<u64>, Error> {
         let Some(mut transaction) = self.begin().await? else { return Ok(None) };
-        let before = jiff::Timestamp::now()
-            .as_microsecond()
-            .saturating_sub_unsigned(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
         let removed = sqlx::query(
             "DELETE FROM record_state WHERE ctid = ANY (ARRAY(
-               SELECT ctid FROM record_state WHERE collection = $1 AND time_us < $2 AND record IS NOT NULL
+               SELECT ctid FROM record_state WHERE collection = $1 AND record IS NOT NULL
+               AND time_us < (extract(epoch FROM now()) * 1000000)::bigint - $2
                ORDER BY time_us LIMIT $3 FOR UPDATE SKIP LOCKED))
              RETURNING did, rkey",
         )
         .persistent(false)
         .bind(collection.to_owned())
-        .bind(before)
+        .bind(i64::try_from(age.as_micros()).unwrap_or(i64::MAX / 2))
         .bind(i64::from(self.options.rows))
         .fetch_all(&mut *transaction)
         .await?;
