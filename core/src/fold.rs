@@ -4,6 +4,8 @@
 //! (sync, deleted account) as barriers. Invariants, whatever the batch sizes are:
 //! - a row is replaced only by a newer revision, and a delete leaves a tombstone that an older revision does not pass;
 //! - after a barrier nothing of its repository and slice passes that its floor refuses;
+//! - of an account counts what the slice says that is farthest: every slice is told all of it, in order, so one that is behind
+//!   has nothing new, and its old news never mix with another's new ones;
 //! - applying [`Folded::barriers`] in order, then [`Folded::rows`], gives what one event at a time would have given.
 
 use crate::event::{Body, Commit, Event};
@@ -130,17 +132,20 @@ fn is_deletion(body: &Body) -> bool {
 #[must_use]
 pub fn fold<'a>(batch: &[Logged<'a>], known: &HashMap<RepoKey<'a>, Known>) -> Folded<'a> {
     let has_deletion = batch.iter().any(|logged| is_deletion(&logged.event.body));
-    let mut fold = Fold { known, highest: has_deletion.then(HashMap::new), out: Folded::default() };
+    let highest = has_deletion.then(HashMap::new);
+    let mut fold = Fold { known, highest, accounts: HashMap::new(), out: Folded::default() };
     for logged in batch {
         fold.add(logged);
     }
-    fold.out
+    fold.done()
 }
 
 struct Fold<'a, 'k> {
     known: &'k HashMap<RepoKey<'a>, Known>,
     /// Highest revision of each repository within the batch; kept only where a deletion will ask for it.
     highest: Option<HashMap<RepoKey<'a>, &'a str>>,
+    /// What each slice says of the accounts.
+    accounts: HashMap<RepoKey<'a>, Account<'a>>,
     out: Folded<'a>,
 }
 
@@ -190,10 +195,20 @@ impl<'a> Fold<'a, '_> {
     }
 
     fn account(&mut self, logged: &Logged<'a>) -> &mut Account<'a> {
-        let account = self.out.accounts.entry(&logged.event.key).or_default();
+        let account = self.accounts.entry((logged.shard.slice, &*logged.event.key)).or_default();
         account.time_us = logged.event.time_us;
         account.seq = logged.seq;
         account
+    }
+
+    fn done(mut self) -> Folded<'a> {
+        for ((_, did), said) in self.accounts {
+            let farthest = self.out.accounts.entry(did).or_insert_with(|| said.clone());
+            if said.seq > farthest.seq {
+                *farthest = said;
+            }
+        }
+        self.out
     }
 
     fn replaced(&mut self, repo: RepoKey<'a>, seq: u64, rev: &'a str) {

@@ -1,17 +1,20 @@
 use super::*;
 use crate::event::Operation;
-use crate::testing::{account, change, sync};
+use crate::testing::{account, change, identity, sync};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 type Key = (u16, String, String);
+
+/// Handle, whether it is active, and the log sequence.
+type AccountRow = (Option<String>, Option<bool>, u64);
 
 /// The records as a sink holds them. A tombstone is a row without a record.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Table {
     rows: BTreeMap<Key, (String, Option<Bytes>, u64)>,
     floors: BTreeMap<(u16, String), Floor>,
-    accounts: BTreeMap<String, (Option<bool>, u64)>,
+    accounts: BTreeMap<String, AccountRow>,
 }
 
 impl Table {
@@ -49,7 +52,10 @@ impl Table {
         self.floors.extend(folded.floors.into_iter().map(|((slice, key), floor)| ((slice, key.to_owned()), floor)));
         for (key, account) in folded.accounts {
             let old = self.accounts.entry(key.to_owned()).or_default();
-            *old = (account.state.map(|s| s.0).or(old.0), account.seq);
+            if account.seq > old.2 {
+                let handle = account.handle.map(str::to_owned).or_else(|| old.0.take());
+                *old = (handle, account.state.map(|s| s.0).or(old.1), account.seq);
+            }
         }
     }
 
@@ -115,7 +121,7 @@ fn a_deleted_account_and_the_sync_that_brings_it_back() {
     let mut back = gone.to_vec();
     back.extend([account("a", true, 10), sync("a", 5, 11), create(5, "k")]);
     assert!(after(&back).record("a", "k").is_some());
-    assert_eq!(after(&back).accounts["a"].0, Some(true));
+    assert_eq!(after(&back).accounts["a"].1, Some(true));
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn every_other_inactive_state_keeps_the_rows() {
     suspended.body = Body::Account { active: false, status: Some("suspended".into()), time: "t".into() };
     let table = after(&[create(5, "k"), suspended]);
     assert!(table.record("a", "k").is_some());
-    assert_eq!(table.accounts["a"].0, Some(false));
+    assert_eq!(table.accounts["a"].1, Some(false));
 }
 
 #[test]
@@ -144,6 +150,60 @@ fn arbitrary_event() -> impl Strategy<Value = Event> {
         3 | 4 => change(key, Operation::Delete, rev, rkey, rev),
         _ => change(key, Operation::Create, rev, rkey, rev),
     })
+}
+
+/// Some account's new handle, or its new state.
+fn arbitrary_news() -> impl Strategy<Value = Event> {
+    let key = prop_oneof![Just("a"), Just("b")];
+    (key, 0u8..4, 1i64..1000).prop_map(|(key, what, time_us)| match what {
+        0 | 1 => identity(key, &format!("h{time_us}"), time_us),
+        what => account(key, what == 2, time_us),
+    })
+}
+
+/// What the shards of several slices have of these events, each as far as its own position, handed over in batches that
+/// move some of the shards.
+fn batches_at_own_paces(events: &[Event], moves: &[[usize; 3]]) -> Vec<(usize, Vec<Logged<'_>>)> {
+    let mut at = [0; 3];
+    let mut batches = Vec::new();
+    for by in moves.iter().chain([&[events.len(); 3]]) {
+        let mut batch = Vec::new();
+        for (slice, (at, by)) in (0u16..).zip(at.iter_mut().zip(by)) {
+            let to = (*at + by).min(events.len());
+            for (index, event) in events.iter().enumerate().take(to).skip(*at) {
+                let seq = index as u64 * 3 + u64::from(slice) + 1;
+                batch.push(Logged { seq, shard: Shard { slice, partition: 0 }, event, hydrated: None });
+            }
+            *at = to;
+        }
+        batches.push((at.into_iter().max().unwrap(), batch));
+    }
+    batches
+}
+
+proptest! {
+    #[test]
+    fn of_an_account_counts_the_slice_that_is_farthest(
+        events in prop::collection::vec(arbitrary_news(), 1..20),
+        moves in prop::collection::vec([0usize..6, 0usize..6, 0usize..6], 0..8),
+    ) {
+        let mut table = Table::default();
+        for (farthest, batch) in batches_at_own_paces(&events, &moves) {
+            table.apply(&batch);
+            for (key, (handle, active, _)) in &table.accounts {
+                let mut of = events.iter().take(farthest).rev().filter(|event| *event.key == **key);
+                let said = of.clone().find_map(|event| match &event.body {
+                    Body::Identity { handle, .. } => handle.as_deref(),
+                    _ => None,
+                });
+                let was = of.find_map(|event| match event.body {
+                    Body::Account { active, .. } => Some(active),
+                    _ => None,
+                });
+                prop_assert_eq!((handle.as_deref(), *active), (said, was));
+            }
+        }
+    }
 }
 
 proptest! {

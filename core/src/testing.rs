@@ -30,6 +30,11 @@ pub(crate) fn sync(key: &str, rev: i64, time_us: i64) -> Event {
     event(key, time_us, Body::Sync { rev: tid(rev), time: format!("s{time_us}").into() })
 }
 
+/// A new handle.
+pub(crate) fn identity(key: &str, handle: &str, time_us: i64) -> Event {
+    event(key, time_us, Body::Identity { handle: Some(handle.into()), time: format!("i{time_us}").into() })
+}
+
 /// An account's state; inactive means deleted.
 pub(crate) fn account(key: &str, active: bool, time_us: i64) -> Event {
     let status = (!active).then(|| "deleted".into());

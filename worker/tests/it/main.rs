@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
+mod accounts;
 mod announced;
 mod archive;
 mod archiving;
