@@ -163,7 +163,7 @@ fn arbitrary_news() -> impl Strategy<Value = Event> {
 
 /// What the shards of several slices have of these events, each as far as its own position, handed over in batches that
 /// move some of the shards.
-fn batches_at_own_paces(events: &[Event], moves: &[[usize; 3]]) -> Vec<(usize, Vec<Logged<'_>>)> {
+fn batches_at_own_paces<'a>(events: &'a [Event], moves: &[[usize; 3]]) -> Vec<(usize, Vec<Logged<'a>>)> {
     let mut at = [0; 3];
     let mut batches = Vec::new();
     for by in moves.iter().chain([&[events.len(); 3]]) {
