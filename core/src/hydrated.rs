@@ -32,6 +32,9 @@ pub struct Hydrated {
     pub document: Option<String>,
 }
 
+/// What is known of a record of which nothing is.
+pub static NOTHING: Hydrated = Hydrated { hydration: Hydration::None, document: None };
+
 impl Hydrated {
     /// The word of the column, of a record that may have nothing to be known.
     #[must_use]

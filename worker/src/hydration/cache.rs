@@ -11,6 +11,7 @@
 
 use super::item::Item;
 use jiff::Timestamp;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache as Bounded;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -93,8 +94,11 @@ impl Cache {
     /// A cache of at most this many bytes, in which nothing stays longer than `longest`.
     #[must_use]
     pub fn new(max_bytes: u64, longest: Duration) -> Self {
-        let entries = Bounded::builder().max_capacity(max_bytes).weigher(weight).time_to_live(longest).build();
-        let repos = Bounded::builder().max_capacity(MAX_REPOS).time_to_live(longest).build();
+        // What is new is wanted next. The other policy lets nothing new in that was not asked for often.
+        let entries = Bounded::builder().max_capacity(max_bytes).weigher(weight);
+        let entries = entries.eviction_policy(EvictionPolicy::lru()).time_to_live(longest).build();
+        let repos = Bounded::builder().max_capacity(MAX_REPOS).eviction_policy(EvictionPolicy::lru());
+        let repos = repos.time_to_live(longest).build();
         Self { entries, repos, inner: Mutex::default() }
     }
 
@@ -260,5 +264,7 @@ mod tests {
         let (bytes, entries) = cache.size();
         assert!(bytes <= 100_000 && entries <= 90, "{bytes} bytes, {entries} entries");
         assert!(entries > 40, "{entries} entries");
+        assert!(known(&cache, &profile("did:plc:999")).is_some(), "what is new stays");
+        assert!(known(&cache, &profile("did:plc:0")).is_none(), "what is old goes");
     }
 }

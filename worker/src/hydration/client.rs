@@ -31,9 +31,12 @@ const REFUSED: &str = "the token is refused, or there is none: give a session th
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A name that it takes for none; it does not say which.
-    #[error("a name is refused (status 400)")]
-    Refused,
+    /// A name that it takes for none, it does not say which; or more names than it reads at once.
+    #[error("a name is refused (status {0})")]
+    Refused(u16),
+    /// More than one answer may hold.
+    #[error("the answer is too large")]
+    Large,
     /// There is no token, or it does not count any more.
     #[error("spec.hydration: {0}")]
     Session(&'static str),
@@ -46,9 +49,9 @@ pub enum Error {
     /// No connection, or no whole answer in time.
     #[error("{0}")]
     Unreachable(&'static str),
-    /// The answer is too large, or not of the lexicon's shape.
-    #[error("the answer {0}")]
-    Malformed(&'static str),
+    /// The answer is not of the lexicon's shape.
+    #[error("the answer is not of the lexicon's shape")]
+    Malformed,
 }
 
 /// What a call tells.
@@ -109,8 +112,10 @@ impl AppView {
             Ok((answer, limits)) => (answer.and_then(|body| told(kind, items, &body)), limits),
             Err(_) => (Err(Error::Unreachable("no whole answer in time")), None),
         };
-        if let (Err(Error::Session(_)), Some(token)) = (&answer, token) {
-            self.session.refused(&token).await;
+        match (&answer, token) {
+            (Err(Error::Session(_)), Some(token)) => self.session.refused(&token).await,
+            (Ok(_), Some(token)) => self.session.took(&token).await,
+            _ => {}
         }
         (answer, limits)
     }
@@ -147,14 +152,15 @@ async fn body(response: &mut Response) -> Result<Vec<u8>, Error> {
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BYTES => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Err(Error::Malformed("is too large")),
+            Ok(Some(_)) => return Err(Error::Large),
             Ok(None) => return Ok(body),
             Err(error) => return Err(Error::Unreachable(why(&error))),
         }
     }
 }
 
-/// What is wrong with a request. A host tells so of an old token too.
+/// What is wrong with a request. A host tells so of an old token too. What is no word of the lexicon's is said by something
+/// else than an AppView, of which nothing is believed.
 fn of_request(body: &[u8]) -> Error {
     #[derive(Deserialize)]
     struct Said<'a> {
@@ -163,7 +169,8 @@ fn of_request(body: &[u8]) -> Error {
     }
     match serde_json::from_slice::<Said<'_>>(body) {
         Ok(said) if matches!(&*said.error, "ExpiredToken" | "InvalidToken") => Error::Session(REFUSED),
-        _ => Error::Refused,
+        Ok(said) if said.error == "InvalidRequest" => Error::Refused(400),
+        _ => Error::Status(400),
     }
 }
 
@@ -171,6 +178,8 @@ fn refusal(status: StatusCode, headers: &HeaderMap, limits: Option<&Limits>) -> 
     match status.as_u16() {
         200 | 400 => None,
         401 | 403 => Some(Error::Session(REFUSED)),
+        // More names than it reads at once.
+        status @ (413 | 414 | 431) => Some(Error::Refused(status)),
         429 => Some(Error::Busy(Limits::wait(headers, limits))),
         other => Some(Error::Status(other)),
     }
@@ -197,8 +206,7 @@ struct Views<'a> {
 /// What an answer tells of what was asked for. What it leaves out is not there; but nothing is said of what it leaves out
 /// beside a view that can not be read, which may be the one.
 fn told(kind: Kind, items: &[Item], body: &[u8]) -> Result<Told, Error> {
-    let answer: Views<'_> =
-        serde_json::from_slice(body).map_err(|_| Error::Malformed("is not of the lexicon's shape"))?;
+    let answer: Views<'_> = serde_json::from_slice(body).map_err(|_| Error::Malformed)?;
     let mut told = Told { known: HashMap::new(), beside: HashMap::new() };
     let mut all = true;
     for view in answer.views {
@@ -264,8 +272,17 @@ mod tests {
     #[test]
     fn an_answer_that_can_not_be_read_tells_nothing() {
         for body in ["", "[]", "<html>", r#"{"posts":[{"uri":"#, r#"{"posts":{}}"#, "{}"] {
-            assert!(matches!(told(Kind::Post, &[post("a")], body.as_bytes()), Err(Error::Malformed(_))), "{body}");
+            assert!(matches!(told(Kind::Post, &[post("a")], body.as_bytes()), Err(Error::Malformed)), "{body}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_believed_only_in_the_words_of_the_protocol() {
+        let said = |error: &str| of_request(format!(r#"{{"error":"{error}","message":"…"}}"#).as_bytes());
+        assert_eq!(said("InvalidRequest"), Error::Refused(400));
+        assert_eq!(said("ExpiredToken"), Error::Session(REFUSED));
+        assert_eq!(said("SomethingElse"), Error::Status(400));
+        assert_eq!(of_request(b"<html>The plain HTTP request was sent to HTTPS port</html>"), Error::Status(400));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use super::references::References;
 use super::report::{Report, Told};
 use crate::telemetry::events;
 use crate::telemetry::metrics as m;
-use jiff::Timestamp;
 use metrics::counter;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,6 +47,8 @@ pub struct Waiting {
     pub rkey: String,
     /// Its JSON; `None` where another version has taken its place, or it is gone.
     pub record: Option<String>,
+    /// Whether some of what it points at stands beside it already.
+    pub partial: bool,
 }
 
 /// What is written of one that waited.
@@ -66,14 +67,18 @@ pub trait Queue: Send + Sync {
     /// Why it can not be read or written.
     type Error: std::fmt::Display + Send;
 
+    /// The shards whose records these are, each at its epoch; `None` where there is no other worker.
+    fn owned(&self) -> Option<BTreeMap<Shard, u64>>;
+
     /// At most `limit` that wait behind this log sequence, the oldest first.
     fn waiting(&self, behind: u64, limit: usize) -> impl Future<Output = Result<Vec<Waiting>, Self::Error>> + Send;
 
-    /// Gives up what waits since before `since_us`, and the oldest of more than `most`: it stays as it is. Returns how many.
-    fn give_up(&self, since_us: i64, most: u64) -> impl Future<Output = Result<u64, Self::Error>> + Send;
+    /// Gives up what has waited for longer than this, by the catalog's own clock, and the oldest of more than `most`: it stays
+    /// as it is. Returns how many.
+    fn give_up(&self, age: Duration, most: u64) -> impl Future<Output = Result<u64, Self::Error>> + Send;
 
-    /// How many wait, and since when the oldest does, in microseconds since the Unix epoch.
-    fn depth(&self) -> impl Future<Output = Result<(u64, Option<i64>), Self::Error>> + Send;
+    /// How many wait, and for how long the oldest has, in seconds by the catalog's own clock.
+    fn depth(&self) -> impl Future<Output = Result<(u64, f64), Self::Error>> + Send;
 
     /// Writes completions, each only where the same version still stands.
     fn complete(&self, completions: &[Completion]) -> impl Future<Output = Result<(), Self::Error>> + Send;
@@ -100,6 +105,8 @@ pub struct Completer<Q> {
     hand: BTreeMap<u64, Held>,
     /// The last one that was taken in hand since the queue was begun from its oldest.
     last: u64,
+    /// Whose records were taken in hand.
+    owned: Option<BTreeMap<Shard, u64>>,
 }
 
 struct Held {
@@ -112,7 +119,7 @@ struct Held {
 impl<Q: Queue> Completer<Q> {
     /// Of this queue, by what this hydrator knows.
     pub fn new(queue: Q, hydrator: Hydrator, keep: Keep, report: Report) -> Self {
-        Self { queue, hydrator, keep, report, kept: None, hand: BTreeMap::new(), last: 0 }
+        Self { queue, hydrator, keep, report, kept: None, hand: BTreeMap::new(), last: 0, owned: None }
     }
 
     /// Runs until the token fires.
@@ -153,6 +160,7 @@ impl<Q: Queue> Completer<Q> {
             self.keep().await?;
             self.kept = Some(Instant::now());
         }
+        self.follow();
         let mut done = Vec::new();
         if self.hand.len() < FEW {
             self.take(answers, &mut done).await?;
@@ -182,18 +190,25 @@ impl<Q: Queue> Completer<Q> {
         Ok(())
     }
 
+    /// What came may be older than all that is in hand, and what went is another's.
+    fn follow(&mut self) {
+        let owned = self.queue.owned();
+        if owned != self.owned {
+            let is_ours = |shard: &Shard| owned.as_ref().is_none_or(|owned| owned.contains_key(shard));
+            self.hand.retain(|_, held| is_ours(&held.waiting.shard));
+            (self.owned, self.last) = (owned, 0);
+        }
+    }
+
     /// Keeps the queue within its limits, and tells how it is.
     async fn keep(&self) -> Result<(), Q::Error> {
-        let age_us = i64::try_from(self.keep.age.as_micros()).unwrap_or(i64::MAX);
-        let now_us = Timestamp::now().as_microsecond();
-        let given_up = self.queue.give_up(now_us.saturating_sub(age_us), self.keep.records).await?;
+        let given_up = self.queue.give_up(self.keep.age, self.keep.records).await?;
         if given_up > 0 {
             events::HydrationGivenUp { records: given_up }.emit();
         }
-        let (queue, since_us) = self.queue.depth().await?;
+        let (queue, queue_seconds) = self.queue.depth().await?;
         let (wanted, wanted_for_queue) = self.hydrator.handle().waiting();
         let (cache_bytes, cache_items) = self.hydrator.handle().cached();
-        let queue_seconds = since_us.map_or(0.0, |since| now_us.saturating_sub(since) as f64 / 1e6);
         self.report.tell(|told| {
             told.given_up += given_up;
             *told = Told { queue, queue_seconds, wanted, wanted_for_queue, cache_bytes, cache_items, ..told.clone() };
@@ -224,10 +239,12 @@ impl<Q: Queue> Completer<Q> {
 }
 
 impl Completion {
-    /// Whether there is anything to write into the record.
+    /// What is to be written into the record. Of one that goes on waiting what stands there stays: some of what it knows may
+    /// have grown too old since, but it may be all that the record ever gets.
     #[must_use]
     pub fn hydrated(&self) -> Option<&Hydrated> {
-        self.hydrated.as_ref().filter(|hydrated| !self.waits || hydrated.hydration == Hydration::Partial)
+        let is_more = |hydrated: &&Hydrated| hydrated.hydration == Hydration::Partial && !self.waiting.partial;
+        self.hydrated.as_ref().filter(|hydrated| !self.waits || is_more(hydrated))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: calls are sent by the turns of one [`Pacer`], a bounded number at a time; every item that was taken from
 //! [`Wanted`] is answered or given back to the cache as failed; a name that is refused is found by halves and counts as
-//! missing, so that it spoils no call again.
+//! missing, so that it spoils no call again; what is too large for one answer is asked for by halves too.
 
 use super::cache::{Cache, Entry, Known};
 use super::changes::Change;
@@ -228,11 +228,18 @@ impl Fetcher {
     }
 
     fn ended(&mut self, ended: Result<Ended, JoinError>) {
-        let Ok(Ended { call, host, sent, answer, limits }) = ended else { return };
+        // A call that ended by a fault of ours tells nothing of the host, but the breaker waits for it.
+        let Ok(Ended { call, host, sent, answer, limits }) = ended else {
+            return self.pacer.ended(Outcome::Failed, None);
+        };
+        let many = call.items.len() > 1;
         let outcome = match &answer {
-            Ok(_) | Err(Error::Refused) => Outcome::Answered,
+            Ok(_) | Err(Error::Refused(_)) => Outcome::Answered,
+            Err(Error::Large) if many => Outcome::Answered,
             Err(Error::Busy(wait)) => Outcome::Busy(*wait),
-            Err(Error::Session(_) | Error::Status(_) | Error::Unreachable(_) | Error::Malformed(_)) => Outcome::Failed,
+            Err(Error::Session(_) | Error::Status(_) | Error::Unreachable(_) | Error::Malformed | Error::Large) => {
+                Outcome::Failed
+            }
         };
         self.pacer.ended(outcome, limits);
         self.tell(&host, outcome, answer.as_ref().err());
@@ -241,9 +248,9 @@ impl Fetcher {
         }
         match answer {
             Ok(told) => self.told(&call, told, sent),
-            Err(Error::Refused) if call.items.len() > 1 => return self.halve(call),
+            Err(Error::Refused(_) | Error::Large) if many => return self.halve(call),
             // It is no name, whatever it looks like.
-            Err(Error::Refused) => {
+            Err(Error::Refused(_)) => {
                 let known = call.items.iter().map(|item| (item.clone(), Known::Missing)).collect();
                 self.told(&call, client::Told { known, beside: HashMap::new() }, sent);
             }
@@ -261,7 +268,7 @@ impl Fetcher {
             (Outcome::Answered, None) => "answered",
         };
         counter!(m::HYDRATION_REQUESTS, "outcome" => label).increment(1);
-        let error = error.filter(|error| **error != Error::Refused).map(ToString::to_string);
+        let error = error.filter(|error| !matches!(error, Error::Refused(_))).map(ToString::to_string);
         let (host, left_alone) = (host.host(), self.pacer.is_open());
         self.report.tell(|told| {
             match (&error, &told.error) {

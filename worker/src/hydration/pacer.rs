@@ -116,7 +116,8 @@ impl Pacer {
         if left.is_zero() {
             // A new window has begun; what the last one was like is the best guess.
             let whole = limits.window.map(|window| f64::from(limits.limit) / window.as_secs_f64());
-            return whole.map_or(self.rate, |whole| self.rate.min(whole));
+            // One that allows nothing at all would never be asked whether it still does.
+            return whole.filter(|whole| *whole > 0.0).map_or(self.rate, |whole| self.rate.min(whole));
         }
         self.rate.min(f64::from(limits.remaining) / limits.reset.as_secs_f64())
     }

@@ -1,8 +1,9 @@
 //! Who asks a host: nobody by name, an account with an app password, or whoever a credentials service names.
 //!
 //! Invariants:
-//! - one task at a time gets a token, and never sooner than [`LEAST`] after the last time; where that fails the waits grow,
-//!   far below what a host allows an account (createSession: 30 in 5 minutes, 300 a day);
+//! - one task at a time gets a token, and never sooner than [`LEAST`] after the last time; where that fails, or the host does
+//!   not take the token that it gave, the waits grow up to an hour, so that several workers together stay below what a host
+//!   allows an account (createSession: 30 in 5 minutes, 300 a day); what it says itself of when to come again counts;
 //! - a session is refreshed before its token ends, and when the host refuses it; it is made anew only where that fails;
 //! - a secret is read when it is used, and stands in no error, no log and no `Debug`.
 //!
@@ -10,6 +11,7 @@
 //! answers `{"accessJwt":"…"}`. The end of a token is its `exp` (RFC 7519).
 
 use super::client::Error;
+use super::limits::Limits;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Client, RequestBuilder, StatusCode};
@@ -24,7 +26,7 @@ use url::Url;
 
 /// Between two attempts to get a token.
 const LEAST: Duration = Duration::from_secs(3);
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(600));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(3600));
 /// A token that does not say when it ends.
 const UNSAID: Duration = Duration::from_secs(300);
 /// So long before its end a token is not used any more.
@@ -65,7 +67,10 @@ struct State {
     access: Option<Token>,
     refresh: Option<Token>,
     not_before: Option<Instant>,
+    /// Of failures, and of tokens that the host did not take.
     backoff: Backoff,
+    /// Whether the host has taken the token.
+    taken: bool,
     /// Why there is no token, until there is one.
     error: Option<Error>,
 }
@@ -81,7 +86,7 @@ impl Session {
     #[must_use]
     pub fn new(client: Client, host: Url, credentials: Credentials) -> Self {
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        let state = State { access: None, refresh: None, not_before: None, backoff, error: None };
+        let state = State { access: None, refresh: None, not_before: None, backoff, taken: false, error: None };
         Self { client, host, credentials, state: Mutex::new(state) }
     }
 
@@ -106,8 +111,23 @@ impl Session {
     /// The host refuses a token, whatever it says of its end.
     pub async fn refused(&self, token: &str) {
         let mut state = self.state.lock().await;
-        if state.access.as_ref().is_some_and(|access| *access.text == *token) {
-            state.access = None;
+        if !state.has(token) {
+            return;
+        }
+        state.access = None;
+        if !state.taken {
+            let wait = state.wait(None);
+            state.not_before = Some(Instant::now() + wait);
+            state.error = Some(Error::Session("the host refuses the token that it gave"));
+        }
+    }
+
+    /// The host takes a token.
+    pub async fn took(&self, token: &str) {
+        let mut state = self.state.lock().await;
+        if !state.taken && state.has(token) {
+            state.taken = true;
+            state.backoff.reset();
         }
     }
 
@@ -121,26 +141,24 @@ impl Session {
             None => self.create().await,
         };
         let wait = match &made {
-            Ok(_) => {
-                state.backoff.reset();
-                LEAST
-            }
-            Err(_) => LEAST + state.backoff.next(rand::random()),
+            Ok(_) => LEAST,
+            Err(failed) => state.wait(failed.wait),
         };
         state.not_before = Some(Instant::now() + wait);
-        state.error = made.as_ref().err().cloned();
-        let Made { access, refresh } = made?;
+        state.taken = false;
+        state.error = made.as_ref().err().map(|failed| failed.error.clone());
+        let Made { access, refresh } = made.map_err(|failed| failed.error)?;
         let text = access.text.clone();
         (state.access, state.refresh) = (Some(access), refresh);
         Ok(Some(text))
     }
 
-    async fn create(&self) -> Result<Made, Error> {
+    async fn create(&self) -> Result<Made, Failed> {
         match &self.credentials {
-            Credentials::Anonymous => Err(Error::Session("nobody asks by name")),
+            Credentials::Anonymous => Err(Failed::from("nobody asks by name")),
             Credentials::Service(url) => self.made(self.client.get(url.clone())).await,
             Credentials::Account { identifier, password } => {
-                let password = password().map_err(|_| Error::Session("the app password can not be read"))?;
+                let password = password().map_err(|_| Failed::from("the app password can not be read"))?;
                 let body = serde_json::json!({"identifier": identifier, "password": password}).to_string();
                 let request = self.post("createSession").header("content-type", "application/json").body(body);
                 self.made(request).await
@@ -154,11 +172,35 @@ impl Session {
         self.client.post(url)
     }
 
-    async fn made(&self, request: RequestBuilder) -> Result<Made, Error> {
+    async fn made(&self, request: RequestBuilder) -> Result<Made, Failed> {
         let answer = tokio::time::timeout(TIMEOUT, whole(request)).await;
-        let body = answer.map_err(|_| Error::Session("no token in time"))??;
-        let told: Told = serde_json::from_slice(&body).map_err(|_| Error::Session("the answer has no token"))?;
+        let body = answer.map_err(|_| Failed::from("no token in time"))??;
+        let told: Told = serde_json::from_slice(&body).map_err(|_| Failed::from("the answer has no token"))?;
         Ok(Made { access: Token::new(&told.access_jwt), refresh: told.refresh_jwt.as_deref().map(Token::new) })
+    }
+}
+
+impl State {
+    fn has(&self, token: &str) -> bool {
+        self.access.as_ref().is_some_and(|access| *access.text == *token)
+    }
+
+    /// How long to wait after one more failure; the host may have said how long.
+    fn wait(&mut self, said: Option<Duration>) -> Duration {
+        let wait = LEAST + self.backoff.next(0.5 + rand::random::<f64>() / 2.0);
+        wait.max(said.unwrap_or_default())
+    }
+}
+
+/// Why there is no token, and for how long the host wants to be left alone.
+struct Failed {
+    error: Error,
+    wait: Option<Duration>,
+}
+
+impl From<&'static str> for Failed {
+    fn from(why: &'static str) -> Self {
+        Self { error: Error::Session(why), wait: None }
     }
 }
 
@@ -174,22 +216,24 @@ struct Told {
     refresh_jwt: Option<String>,
 }
 
-async fn whole(request: RequestBuilder) -> Result<Vec<u8>, Error> {
-    let mut response = request.send().await.map_err(|_| Error::Session("no connection, to get a token"))?;
+async fn whole(request: RequestBuilder) -> Result<Vec<u8>, Failed> {
+    let mut response = request.send().await.map_err(|_| Failed::from("no connection, to get a token"))?;
     match response.status() {
         StatusCode::OK => {}
-        StatusCode::TOO_MANY_REQUESTS => return Err(Error::Session("too many tokens were asked for (status 429)")),
-        StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
-            return Err(Error::Session("the account or its app password is refused; give others"));
+        StatusCode::TOO_MANY_REQUESTS => {
+            let limits = Limits::of(response.headers());
+            let wait = Some(Limits::wait(response.headers(), limits.as_ref()));
+            return Err(Failed { wait, ..Failed::from("too many tokens were asked for (status 429)") });
         }
-        _ => return Err(Error::Session("no token is given, the host fails")),
+        StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
+            return Err(Failed::from("the account or its app password is refused; give others"));
+        }
+        _ => return Err(Failed::from("no token is given, the host fails")),
     }
     let mut body = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|_| Error::Session("the connection broke, to get a token"))?
-    {
+    while let Some(chunk) = response.chunk().await.map_err(|_| Failed::from("the connection broke, to get a token"))? {
         if body.len() + chunk.len() > MAX_BYTES {
-            return Err(Error::Session("the answer is too large for a token"));
+            return Err(Failed::from("the answer is too large for a token"));
         }
         body.extend_from_slice(&chunk);
     }

@@ -3,8 +3,10 @@
 //! Both ways give the same JSON, so that nobody sees where an item came from:
 //! - a profile: `{"handle":…,"displayName":…,"avatar":…,"createdAt":…}`, the avatar as the content id of its blob; what
 //!   is not there is left out;
-//! - a post: `{"cid":…,"record":…}`, the record as its account wrote it; one that is not plain is left out
-//!   ([`super::plain`]).
+//! - a post: `{"cid":…,"record":…}`, the record as its account wrote it; one that is not plain ([`super::plain`]) or long is
+//!   left out.
+//!
+//! Invariant: what is known of an item is bounded, whatever strangers write: it stands in every document that points at it.
 //!
 //! Shapes: `app.bsky.actor.defs#profileViewDetailed` and `#profileViewBasic`, `app.bsky.feed.defs#postView`.
 
@@ -14,6 +16,11 @@ use crate::record::{Datum, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+
+/// The longest record of a post that is shown, in bytes: far above one of the longest text with all that it may embed.
+const LONGEST_RECORD: usize = 16 << 10;
+/// The longest other text: `displayName` has 640 bytes at most, a handle 253.
+const LONGEST_TEXT: usize = 1 << 10;
 
 /// A profile in an answer.
 #[derive(Debug, Deserialize)]
@@ -142,12 +149,13 @@ pub(super) fn post_of(cid: &str, record: &[u8]) -> Option<String> {
 
 fn post(cid: &str, record: &RawValue) -> String {
     let cid = if fits(cid) { cid } else { "" };
-    let record = Some(record).filter(|record| is_plain(record.get()));
+    let shown = |record: &&RawValue| record.get().len() <= LONGEST_RECORD && is_plain(record.get());
+    let record = Some(record).filter(shown);
     serde_json::to_string(&Post { cid, record }).unwrap_or_default()
 }
 
 fn fits(text: &str) -> bool {
-    !text.is_empty() && !text.contains('\0')
+    (1..=LONGEST_TEXT).contains(&text.len()) && !text.contains('\0')
 }
 
 /// As the protocol names a handle that is none (<https://atproto.com/specs/handle>).
@@ -158,7 +166,7 @@ fn handle(handle: &str) -> Cow<'_, str> {
 /// The content id in the address of a picture: `…/img/avatar/plain/<did>/<cid>@jpeg`, with or without what follows `@`.
 fn blob_of(address: &str) -> Option<&str> {
     let name = address.rsplit('/').next()?.split('@').next()?;
-    (!name.is_empty()).then_some(name)
+    fits(name).then_some(name)
 }
 
 #[cfg(test)]
@@ -203,5 +211,18 @@ mod tests {
         assert_eq!(post_of("c", record.as_bytes()), Some(expected));
         assert_eq!(post_of("c", b"{"), None);
         assert_eq!(post_of("c", br#"{"text":"\u0000"}"#).unwrap(), r#"{"cid":"c"}"#);
+    }
+
+    #[test]
+    fn what_is_long_is_left_out() {
+        let record = |bytes: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes));
+        let shown = post_of("c", record(LONGEST_RECORD - 11).as_bytes()).unwrap();
+        assert_eq!(shown.len(), LONGEST_RECORD + r#"{"cid":"c","record":}"#.len());
+        assert_eq!(post_of("c", record(LONGEST_RECORD - 10).as_bytes()).unwrap(), r#"{"cid":"c"}"#);
+        let long = "x".repeat(LONGEST_TEXT + 1);
+        let record = format!(
+            r#"{{"displayName":"{long}","createdAt":"{long}","avatar":{{"$type":"blob","ref":{{"$link":"{long}"}}}}}}"#
+        );
+        assert_eq!(profile_of(&long, record.as_bytes()), r#"{"handle":"handle.invalid"}"#);
     }
 }

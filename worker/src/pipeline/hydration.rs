@@ -13,6 +13,7 @@ use crate::hydration::shared::SharedCache;
 use crate::secrets;
 use crate::sources::jetstream::client_config;
 use anyhow::{Context, anyhow};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,11 @@ impl Hydration {
 /// What each slice looks up.
 fn slices(spec: &TurboPipelineSpec) -> Vec<Targets> {
     spec.slices.iter().map(|slice| slice.hydrate.as_ref().map(targets).unwrap_or_default()).collect()
+}
+
+/// The slices that look anything up.
+pub(super) fn hydrating(spec: &TurboPipelineSpec) -> BTreeSet<u16> {
+    (0..).zip(slices(spec)).filter(|(_, targets)| !targets.is_empty()).map(|(slice, _)| slice).collect()
 }
 
 /// How long an answer counts at most.

@@ -9,10 +9,10 @@ use turbo_testkit::PgBouncer;
 use turbo_worker::commands::dlq;
 use turbo_worker::sinks::postgres::{CommitError, Committer, Database, Filter, Redriven};
 
-const NUL: &str = r#"{"text":"a\u0000b"}"#;
+pub const NUL: &str = r#"{"text":"a\u0000b"}"#;
 const RECORDS: &str = "SELECT did || '/' || rkey || ' ' || coalesce(cid, '-') FROM record_state ORDER BY 1";
 
-fn fine(did: &str, rkey: &str, rev: i64) -> String {
+pub fn fine(did: &str, rkey: &str, rev: i64) -> String {
     change(did, "create", rkey, rev, r#"{"text":"fine"}"#)
 }
 

@@ -56,4 +56,5 @@ mod traced;
 mod truth;
 mod unanswered;
 mod upkeep;
+mod waiting;
 mod windows;

@@ -20,8 +20,8 @@ pub const SLICES: [Slice; 3] = [
 
 /// The slices that look up what their records point at, where a run is to.
 pub const HYDRATED: [&str; 2] = ["posts", "rest"];
-/// How long what was looked up counts: some of it expires in every run.
-pub const TTL: &str = "20s";
+/// For how many seconds what was looked up counts: some of it expires in every run.
+pub const TTL: u32 = 20;
 
 /// The slice of that name.
 pub fn named(name: &str) -> Option<usize> {
@@ -49,7 +49,8 @@ pub fn partition(did: &str, slice: usize) -> u16 {
 
 /// `slices: […]` of the pipeline file.
 pub fn yaml(hydrates: bool) -> String {
-    let hydrate = format!(", hydrate: {{author: {TTL}, mentions: {TTL}, reply: {TTL}, quote: {TTL}, subject: {TTL}}}");
+    let hydrate =
+        format!(", hydrate: {{author: {TTL}s, mentions: {TTL}s, reply: {TTL}s, quote: {TTL}s, subject: {TTL}s}}");
     let slice = |slice: &Slice| {
         let collections = slice.collections.map(|list| format!("collections: [{}], ", list.join(", ")));
         let hydrate = if hydrates && HYDRATED.contains(&slice.name) { &*hydrate } else { "" };

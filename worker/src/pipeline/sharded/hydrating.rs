@@ -7,7 +7,7 @@ use crate::hydration::shared::{self, SharedCache};
 use crate::live::Live;
 use crate::log::nats::Log;
 use crate::ownership::Telling;
-use crate::pipeline::hydration::{Hydration, longest};
+use crate::pipeline::hydration::{Hydration, hydrating, longest};
 use crate::sinks::postgres::Hydrations;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
@@ -44,7 +44,7 @@ pub(super) fn hydrate(
     let (told, telling) = Telling::new(&opened.log, &opened.me, shared);
     let hydrator = hydration.hydrator.clone().telling(told);
     let telling = AbortOnDropHandle::new(tokio::spawn(telling.run(hydrator.clone())));
-    let queue = Hydrations::new(opened.database.clone(), setting.slices.clone(), owned);
+    let queue = Hydrations::new(opened.database.clone(), setting.slices.clone(), hydrating(&setting.spec), owned);
     let completing = hydration.complete(queue);
     Hydrating { hydrator, _hydration: hydration, _tasks: [telling, completing] }
 }

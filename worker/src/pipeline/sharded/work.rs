@@ -7,7 +7,7 @@ use crate::http::Startup;
 use crate::live::Live;
 use crate::log::nats::Log;
 use crate::ownership::{Announcements, Holder, Keeper, Member, Parts, View};
-use crate::pipeline::hydration::Hydration;
+use crate::pipeline::hydration::{Hydration, hydrating};
 use crate::signals::Ending;
 use crate::sinks::postgres::projections::{Backfill, BackfillOptions};
 use crate::sinks::postgres::{Committer, Retention, Upkeep, UpkeepOptions};
@@ -59,13 +59,15 @@ pub(super) async fn run(
         () = stop.cancelled() => return Ok(()),
     }
     let (epochs, owned) = watch::channel(BTreeMap::new());
-    let hydrating = hydration.map(|hydration| hydrate(hydration, setting, opened, live, owned, shared));
+    let looking_up = hydration.map(|hydration| hydrate(hydration, setting, opened, live, owned, shared));
     let parts = Parts {
         log: log.clone(),
         slices: slices.clone(),
         database: database.clone(),
-        committer: Committer::new(database.clone(), slices.clone()).with_projections(&projections)?,
-        hydrator: hydrating.as_ref().map(|hydrating| hydrating.hydrator.clone()),
+        committer: Committer::new(database.clone(), slices.clone())
+            .with_projections(&projections)?
+            .with_hydration(hydrating(&setting.spec)),
+        hydrator: looking_up.as_ref().map(|hydrating| hydrating.hydrator.clone()),
         epochs,
         wanted: opened.wanted.clone(),
         sinks,

@@ -10,6 +10,7 @@ use sqlx::{PgConnection, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use turbo_core::event::{Body, Event};
 use turbo_core::fold::Logged;
+use turbo_core::hydrated::NOTHING;
 use turbo_core::ownership::Owned;
 use turbo_core::shard::{Shard, Slices};
 use turbo_core::wire::{Frame, decode};
@@ -25,6 +26,8 @@ pub(super) struct Asked {
     pub(super) shard: Shard,
     pub(super) seq: u64,
     pub(super) outcome: Outcome,
+    /// Whether its slice looks up what records point at.
+    pub(super) hydrates: bool,
 }
 
 /// What is to be done with a letter.
@@ -40,7 +43,9 @@ pub(super) enum Outcome {
 impl Asked {
     pub(super) fn logged(&self) -> Option<Logged<'_>> {
         let Outcome::Apply(event) = &self.outcome else { return None };
-        Some(Logged { seq: self.seq, shard: self.shard, event, hydrated: None })
+        // What it points at is looked up when it has landed.
+        let hydrated = self.hydrates.then_some(&NOTHING);
+        Some(Logged { seq: self.seq, shard: self.shard, event, hydrated })
     }
 
     pub(super) fn lands(&self, refused: &Refused) -> bool {
@@ -64,6 +69,7 @@ pub(super) fn events(asked: &[Asked]) -> impl Iterator<Item = Logged<'_>> {
 pub(super) async fn asked(
     database: &Database,
     slices: &Slices,
+    hydrating: &BTreeSet<u16>,
     owned: &BTreeMap<Shard, Owned>,
     limit: u32,
 ) -> Result<Vec<Asked>, Error> {
@@ -93,7 +99,8 @@ pub(super) async fn asked(
         let shard = usize::try_from(n - 1).ok().and_then(|n| owned.keys().nth(n));
         let Some(shard) = shard.copied() else { return Err(Error::Broken("dead_letters")) };
         let outcome = judge(slices, shard, row.try_get("reason")?, row.try_get::<Vec<u8>, _>("payload")?.into());
-        asked.push(Asked { id: row.try_get("id")?, shard, seq: row.try_get::<i64, _>("seq")? as u64, outcome });
+        let (id, seq) = (row.try_get("id")?, row.try_get::<i64, _>("seq")? as u64);
+        asked.push(Asked { id, shard, seq, outcome, hydrates: hydrating.contains(&shard.slice) });
     }
     Ok(asked)
 }

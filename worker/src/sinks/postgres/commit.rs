@@ -9,7 +9,7 @@ use crate::log::{Content, Numbered};
 use crate::telemetry::trace::{self, Step};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use turbo_core::event::Kind;
@@ -77,6 +77,8 @@ pub struct Committer {
     pub(super) database: Database,
     pub(super) slices: Arc<Slices>,
     pub(super) effects: Effects,
+    /// Slices that look up what their records point at.
+    pub(super) hydrating: BTreeSet<u16>,
     pub(super) answer: Duration,
 }
 
@@ -85,7 +87,7 @@ impl Committer {
     #[must_use]
     pub fn new(database: Database, slices: Arc<Slices>) -> Self {
         let effects = Effects::new(slices.clone());
-        Self { database, effects, slices, answer: ANSWER }
+        Self { database, effects, slices, hydrating: BTreeSet::new(), answer: ANSWER }
     }
 
     /// One that fills these projections too, in the same transaction.
@@ -95,6 +97,12 @@ impl Committer {
     pub fn with_projections(mut self, names: &[String]) -> Result<Self, UnknownProjection> {
         self.effects.projections = Projections::new(names, &self.slices)?;
         Ok(self)
+    }
+
+    /// The same, where these slices look up what their records point at.
+    #[must_use]
+    pub fn with_hydration(self, hydrating: BTreeSet<u16>) -> Self {
+        Self { hydrating, ..self }
     }
 
     /// The same, where PostgreSQL may be silent for so long.

@@ -4,6 +4,8 @@
 //! - a record waits under the log sequence of its version, from the transaction on in which it landed; a completion finds
 //!   it by that, so nothing newer is overwritten;
 //! - completions hold the shards' rows of `positions` at the epoch of the owner: one that is gone completes nothing;
+//! - a transaction holds one shard's row, for a few completions: that shard's commits wait for no more than these, and who
+//!   holds one row only stands in no ring of those that wait for each other;
 //! - a document that PostgreSQL does not take costs the record nothing but the document.
 
 use super::answered::answered;
@@ -18,6 +20,8 @@ use tokio::sync::watch;
 use turbo_core::hydrated::Hydrated;
 use turbo_core::shard::{Shard, Slices};
 
+/// Completions in one transaction.
+const FEW: usize = 200;
 /// How long the server may take to answer.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -25,6 +29,8 @@ const ANSWER: Duration = Duration::from_secs(60);
 pub struct Hydrations {
     database: Database,
     slices: Arc<Slices>,
+    /// The slices that look anything up.
+    hydrating: BTreeSet<u16>,
     /// The epochs of what is owned.
     epochs: watch::Receiver<BTreeMap<Shard, u64>>,
 }
@@ -32,12 +38,13 @@ pub struct Hydrations {
 impl Hydrations {
     /// Of this database, for the shards that are told to be owned.
     #[must_use]
-    pub fn new(database: Database, slices: Arc<Slices>, epochs: watch::Receiver<BTreeMap<Shard, u64>>) -> Self {
-        Self { database, slices, epochs }
-    }
-
-    fn owned(&self) -> BTreeMap<Shard, u64> {
-        self.epochs.borrow().clone()
+    pub fn new(
+        database: Database,
+        slices: Arc<Slices>,
+        hydrating: BTreeSet<u16>,
+        epochs: watch::Receiver<BTreeMap<Shard, u64>>,
+    ) -> Self {
+        Self { database, slices, hydrating, epochs }
     }
 
     fn names<'a>(&self, shards: impl Iterator<Item = &'a Shard>) -> Vec<String> {
@@ -45,10 +52,11 @@ impl Hydrations {
     }
 
     async fn read(&self, behind: u64, limit: usize) -> Result<Vec<Waiting>, Error> {
-        let owned = self.owned();
+        let owned = self.epochs.borrow().clone();
         let mut transaction = self.database.begin().await?;
         let rows = sqlx::query(
-            "SELECT q.seq, q.slice, q.partition, q.did, q.collection, q.rkey, r.record::text AS record
+            "SELECT q.seq, q.slice, q.partition, q.did, q.collection, q.rkey, r.record::text AS record,
+               coalesce(r.hydration = 'partial', false) AS partial
              FROM unnest($1::text[], $2::int[]) AS s (slice, partition)
              CROSS JOIN LATERAL (
                SELECT * FROM hydration_queue AS h
@@ -78,6 +86,7 @@ impl Hydrations {
                 collection: row.try_get("collection")?,
                 rkey: row.try_get("rkey")?,
                 record: row.try_get("record")?,
+                partial: row.try_get("partial")?,
             });
         }
         Ok(waiting)
@@ -85,7 +94,7 @@ impl Hydrations {
 
     /// Writes completions of shards that are held; those of others wait for their owner.
     async fn write(&self, completions: &[&Completion]) -> Result<(), Error> {
-        let owned = self.owned();
+        let owned = self.epochs.borrow().clone();
         let mut transaction = self.database.begin().await?;
         let held = hold(&mut transaction, self, &owned, completions).await?;
         let held: Vec<&Completion> =
@@ -126,7 +135,7 @@ impl Hydrations {
     }
 
     /// Writes each by itself; what is refused then loses its document.
-    async fn write_singly(&self, completions: &[Completion]) -> Result<(), Error> {
+    async fn write_singly(&self, completions: &[&Completion]) -> Result<(), Error> {
         for completion in completions {
             match self.write(&[completion]).await {
                 Err(error) if error.refuses_data() => {
@@ -136,7 +145,7 @@ impl Hydrations {
                         rkey = completion.waiting.rkey,
                         "the hydrated document is left out, since PostgreSQL does not take it: {error}"
                     );
-                    let bare = Completion { hydrated: None, waits: false, ..completion.clone() };
+                    let bare = Completion { hydrated: None, waits: false, ..(*completion).clone() };
                     self.write(&[&bare]).await?;
                 }
                 written => written?,
@@ -145,16 +154,17 @@ impl Hydrations {
         Ok(())
     }
 
-    async fn remove(&self, since_us: i64, most: u64) -> Result<u64, Error> {
-        let owned = self.owned();
-        // Every shard has its part of the whole, so that no worker has to count what is another's.
-        let most = most.div_ceil(self.slices.shards().count().max(1) as u64);
+    async fn remove(&self, age: Duration, most: u64) -> Result<u64, Error> {
+        let owned = self.epochs.borrow().clone();
+        // Every shard in which records wait has its part of the whole, so that no worker has to count what is another's.
+        let shards = self.slices.shards().filter(|shard| self.hydrating.contains(&shard.slice)).count();
+        let most = most.div_ceil(shards.max(1) as u64);
         let mut transaction = self.database.begin().await?;
         let removed = sqlx::query(
             "DELETE FROM hydration_queue AS q USING (
                SELECT s.slice, s.partition, greatest(
                  (SELECT max(h.seq) FROM hydration_queue AS h WHERE h.slice = s.slice AND h.partition = s.partition
-                    AND h.queued_at < to_timestamp($3::double precision / 1000000)),
+                    AND h.queued_at < now() - make_interval(secs => $3)),
                  (SELECT h.seq FROM hydration_queue AS h WHERE h.slice = s.slice AND h.partition = s.partition
                     ORDER BY h.seq DESC LIMIT 1 OFFSET $4)) AS last
                FROM unnest($1::text[], $2::int[]) AS s (slice, partition)
@@ -164,7 +174,7 @@ impl Hydrations {
             .persistent(false)
             .bind(self.names(owned.keys()))
             .bind(partitions_of(owned.keys().copied()))
-            .bind(since_us)
+            .bind(age.as_secs_f64())
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .execute(&mut *transaction)
             .await?;
@@ -172,11 +182,11 @@ impl Hydrations {
         Ok(removed.rows_affected())
     }
 
-    async fn count(&self) -> Result<(u64, Option<i64>), Error> {
-        let owned = self.owned();
+    async fn count(&self) -> Result<(u64, f64), Error> {
+        let owned = self.epochs.borrow().clone();
         let mut transaction = self.database.begin().await?;
         let row = sqlx::query(
-            "SELECT count(*) AS count, (extract(epoch FROM min(q.queued_at)) * 1000000)::bigint AS since
+            "SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(q.queued_at)), 0)::double precision AS age
              FROM unnest($1::text[], $2::int[]) AS s (slice, partition)
              JOIN hydration_queue AS q ON q.slice = s.slice COLLATE \"C\" AND q.partition = s.partition",
         )
@@ -186,31 +196,41 @@ impl Hydrations {
         .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok((row.try_get::<i64, _>("count")? as u64, row.try_get("since")?))
+        Ok((row.try_get::<i64, _>("count")? as u64, row.try_get("age")?))
     }
 }
 
 impl Queue for Hydrations {
     type Error = Error;
 
+    fn owned(&self) -> Option<BTreeMap<Shard, u64>> {
+        Some(self.epochs.borrow().clone())
+    }
+
     async fn waiting(&self, behind: u64, limit: usize) -> Result<Vec<Waiting>, Error> {
         answered(ANSWER, self.read(behind, limit)).await
     }
 
-    async fn give_up(&self, since_us: i64, most: u64) -> Result<u64, Error> {
-        answered(ANSWER, self.remove(since_us, most)).await
+    async fn give_up(&self, age: Duration, most: u64) -> Result<u64, Error> {
+        answered(ANSWER, self.remove(age, most)).await
     }
 
-    async fn depth(&self) -> Result<(u64, Option<i64>), Error> {
+    async fn depth(&self) -> Result<(u64, f64), Error> {
         answered(ANSWER, self.count()).await
     }
 
     async fn complete(&self, completions: &[Completion]) -> Result<(), Error> {
-        let all: Vec<&Completion> = completions.iter().collect();
-        match answered(ANSWER, self.write(&all)).await {
-            Err(error) if error.refuses_data() => self.write_singly(completions).await,
-            written => written,
+        let mut by_shard = BTreeMap::<Shard, Vec<&Completion>>::new();
+        for completion in completions {
+            by_shard.entry(completion.waiting.shard).or_default().push(completion);
         }
+        for few in by_shard.values().flat_map(|of_shard| of_shard.chunks(FEW)) {
+            match answered(ANSWER, self.write(few)).await {
+                Err(error) if error.refuses_data() => self.write_singly(few).await?,
+                written => written?,
+            }
+        }
+        Ok(())
     }
 }
 

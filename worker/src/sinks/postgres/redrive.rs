@@ -44,7 +44,7 @@ impl Committer {
     }
 
     async fn redrive_whole(&self, owned: &BTreeMap<Shard, Owned>, limit: u32) -> Result<Redriven, CommitError> {
-        let asked = asked(&self.database, &self.slices, owned, limit).await?;
+        let asked = asked(&self.database, &self.slices, &self.hydrating, owned, limit).await?;
         if asked.is_empty() {
             return Ok(Redriven::default());
         }

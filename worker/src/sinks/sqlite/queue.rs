@@ -7,10 +7,12 @@ use super::bulk::Bulk;
 use super::{Database, Error};
 use crate::hydration::completer::{Completion, Queue, Waiting};
 use sqlx::{Row as _, SqliteConnection};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use turbo_core::fold::Row;
 use turbo_core::hydrated::Hydrated;
-use turbo_core::shard::Slices;
+use turbo_core::shard::{Shard, Slices};
 
 /// The queue of a file.
 pub struct Hydrations {
@@ -35,7 +37,7 @@ impl Queueing {
         name: impl Fn(u16) -> String,
     ) -> Result<(), Error> {
         let rows: Vec<&&Row<'_>> = rows.iter().filter(|row| row.waits()).collect();
-        let now_us = jiff::Timestamp::now().as_microsecond();
+        let now_us = now_us();
         self.0
             .write(connection, &rows, |query, row| {
                 query
@@ -52,6 +54,11 @@ impl Queueing {
     }
 }
 
+/// The file's clock is that of whoever writes it.
+fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
 impl Hydrations {
     /// Of this file.
     #[must_use]
@@ -63,9 +70,14 @@ impl Hydrations {
 impl Queue for Hydrations {
     type Error = Error;
 
+    fn owned(&self) -> Option<BTreeMap<Shard, u64>> {
+        None
+    }
+
     async fn waiting(&self, behind: u64, limit: usize) -> Result<Vec<Waiting>, Error> {
         let rows = sqlx::query(
-            "SELECT q.seq, q.slice, q.partition, q.did, q.collection, q.rkey, r.record FROM hydration_queue q
+            "SELECT q.seq, q.slice, q.partition, q.did, q.collection, q.rkey, r.record, coalesce(r.hydration = 'partial', 0) AS partial
+             FROM hydration_queue q
              LEFT JOIN record_state r
                ON r.did = q.did AND r.collection = q.collection AND r.rkey = q.rkey AND r.seq = q.seq
              WHERE q.seq > ? ORDER BY q.seq LIMIT ?",
@@ -83,12 +95,14 @@ impl Queue for Hydrations {
                 collection: row.try_get("collection")?,
                 rkey: row.try_get("rkey")?,
                 record: row.try_get("record")?,
+                partial: row.try_get("partial")?,
             })
         };
         rows.into_iter().map(waiting).collect()
     }
 
-    async fn give_up(&self, since_us: i64, most: u64) -> Result<u64, Error> {
+    async fn give_up(&self, age: Duration, most: u64) -> Result<u64, Error> {
+        let since_us = now_us().saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
         // Sequences and times grow together: both limits end at one sequence.
         let last = "SELECT max(seq) FROM (
                SELECT max(seq) AS seq FROM hydration_queue WHERE queued_us < ?
@@ -103,10 +117,12 @@ impl Queue for Hydrations {
         Ok(gone.execute(&self.database.write).await?.rows_affected())
     }
 
-    async fn depth(&self) -> Result<(u64, Option<i64>), Error> {
+    async fn depth(&self) -> Result<(u64, f64), Error> {
         let row = sqlx::query("SELECT count(*) AS count, min(queued_us) AS since FROM hydration_queue");
         let row = row.fetch_one(&self.database.read).await?;
-        Ok((row.try_get::<i64, _>("count")? as u64, row.try_get("since")?))
+        let since: Option<i64> = row.try_get("since")?;
+        let age = since.map_or(0.0, |since| now_us().saturating_sub(since) as f64 / 1e6);
+        Ok((row.try_get::<i64, _>("count")? as u64, age))
     }
 
     async fn complete(&self, completions: &[Completion]) -> Result<(), Error> {

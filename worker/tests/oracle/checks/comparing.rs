@@ -132,15 +132,18 @@ pub fn a_document_that_is_too_old_is_named() {
     let mut versions = Versions::default();
     versions.told(1_000_000, &post("old")).unwrap();
     versions.told(5_000_000, &post("new")).unwrap();
-    let stale = |cid: &str, as_of: &str| {
+    let stale_at = |cid: &str, as_of: &str, published_us: Option<i64>| {
         let uri = "at://did:plc:a/app.bsky.feed.post/k";
         let item = json!({"uri": uri, "state": "found", "asOf": as_of, "post": {"cid": cid}});
         let mut wrong = Wrong::default();
-        versions.check("here", &json!({"version": 1, "subject": item}), &mut wrong);
+        versions.check("here", &json!({"version": 1, "subject": item}), published_us, &mut wrong);
         wrong.stale
     };
+    let stale = |cid: &str, as_of: &str| stale_at(cid, as_of, None);
     assert_eq!(stale("old", "1970-01-01T00:00:04.000Z"), 0);
     assert_eq!(stale("new", "1970-01-01T00:00:04.000Z"), 0, "what is newer is right too");
     assert_eq!(stale("old", "1970-01-01T00:00:06.000Z"), 1);
     assert_eq!(stale("other", "1970-01-01T00:00:06.000Z"), 1);
+    assert_eq!(stale_at("new", "1970-01-01T00:00:06.000Z", Some(20_000_000)), 0);
+    assert_eq!(stale_at("new", "1970-01-01T00:00:06.000Z", Some(200_000_000)), 1, "older than its time to live");
 }

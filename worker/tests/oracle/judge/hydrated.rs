@@ -2,7 +2,8 @@
 //!
 //! An item says since when it was so. Whatever any worker had committed by then has to be in it: a version that was
 //! committed was published on the enriched stream just after, so the versions that were published by then are the least that
-//! it has to know. Accounts that went, and repositories that were replaced, are left out: what becomes of their posts the
+//! it has to know. And what was published may not be older than its time to live, and as long as a document may have been held
+//! up by a fault between its making and its publishing. Accounts that went, and repositories that were replaced, are left out: what becomes of their posts the
 //! stream does not say one by one.
 
 use super::Failure;
@@ -12,6 +13,10 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use std::collections::{HashMap, HashSet};
+
+/// The oldest item of a document that is just published, in microseconds: the time to live, and the longest that the faults of a
+/// run hold one up.
+const OLDEST_US: i64 = (crate::slices::TTL as i64 + 90) * 1_000_000;
 
 /// What was said of an item and when, in the order in which it was published. Times are in microseconds.
 type Said = Vec<(i64, Option<String>)>;
@@ -68,28 +73,32 @@ impl Versions {
         }
     }
 
-    /// Looks at every item of a document. `place` is told with every example.
-    pub fn check(&self, place: &str, document: &Value, wrong: &mut Wrong) {
+    /// Looks at every item of a document, which was published at a time, where that is known. `place` is told with every
+    /// example.
+    pub fn check(&self, place: &str, document: &Value, published_us: Option<i64>, wrong: &mut Wrong) {
         match document {
             Value::Object(fields) => {
                 if fields.get("state").is_some_and(|state| state == "found") {
-                    self.item(place, document, wrong);
+                    self.item(place, document, published_us, wrong);
                 }
                 fields
                     .iter()
                     .filter(|(name, _)| *name != "record")
-                    .for_each(|(_, value)| self.check(place, value, wrong));
+                    .for_each(|(_, value)| self.check(place, value, published_us, wrong));
             }
-            Value::Array(list) => list.iter().for_each(|value| self.check(place, value, wrong)),
+            Value::Array(list) => list.iter().for_each(|value| self.check(place, value, published_us, wrong)),
             _ => {}
         }
     }
 
-    fn item(&self, place: &str, item: &Value, wrong: &mut Wrong) {
+    fn item(&self, place: &str, item: &Value, published_us: Option<i64>, wrong: &mut Wrong) {
         let as_of = item["asOf"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
         let Some(as_of) = as_of.map(jiff::Timestamp::as_microsecond) else {
             return wrong.note(Kind::Different, || format!("{place}: an item without its time: {item}"));
         };
+        if published_us.is_some_and(|published_us| as_of < published_us - OLDEST_US) {
+            wrong.note(Kind::Stale, || format!("{place}: older than its time to live when it was published: {item}"));
+        }
         let mut same = |what: &str, said: Option<&Said>, now: Option<&str>| {
             if !said.is_none_or(|said| is_current(said, as_of, now)) {
                 wrong.note(Kind::Stale, || format!("{place}: {what} {now:?} as of {as_of}: {item}; said: {said:?}"));
@@ -140,9 +149,10 @@ pub async fn versions(nats: Vec<String>) -> Result<Versions, Failure> {
 /// # Errors
 /// A server that does not answer, a message that can not be read.
 pub async fn published(nats: Vec<String>, versions: &Versions, wrong: &mut Wrong) -> Result<(), Failure> {
-    messages(nats, |_, _, document| {
+    messages(nats, |published_us, _, document| {
         if let Some(hydrated) = document.hydrated {
-            versions.check(&format!("enriched, seq {}", document.seq), &serde_json::from_str(hydrated.get())?, wrong);
+            let hydrated = serde_json::from_str(hydrated.get())?;
+            versions.check(&format!("enriched, seq {}", document.seq), &hydrated, Some(published_us), wrong);
         }
         Ok(())
     })
@@ -164,7 +174,7 @@ pub async fn completed(connection: &mut PgConnection, versions: &Versions, wrong
             wrong.note(Kind::Different, || format!("{name} was not completed: {hydration}"));
         }
         if let Some(hydrated) = row.try_get::<Option<String>, _>("hydrated")? {
-            versions.check(&format!("the record {name}"), &serde_json::from_str(&hydrated)?, wrong);
+            versions.check(&format!("the record {name}"), &serde_json::from_str(&hydrated)?, None, wrong);
         }
     }
     Ok(())
