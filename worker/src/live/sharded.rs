@@ -105,6 +105,11 @@ impl Live {
         self.state().unreadable.insert(shard, error.to_owned());
     }
 
+    /// It can be, again.
+    pub fn readable(&self, shard: Shard) {
+        self.state().unreadable.remove(&shard);
+    }
+
     /// A shard was claimed.
     pub fn claimed(&self, slices: &Slices, shard: Shard, epoch: u64, position: u64, time_us: Option<i64>) {
         let state = ShardState {
@@ -142,6 +147,7 @@ impl Live {
     /// A commit of several shards landed.
     pub fn landed(&self, entries: &[Numbered], committed: &Committed, took: Duration) {
         let mut state = self.state();
+        state.unreadable.retain(|shard, _| !committed.shards.contains_key(shard));
         let shards = committed.shards.iter().map(|(shard, totals)| Moved {
             shard: *shard,
             position: totals.position,

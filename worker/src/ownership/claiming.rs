@@ -125,10 +125,16 @@ impl Holder {
         let mut reader = self.parts.log.shard(&self.parts.slices, shard, behind);
         let (to, room) = (self.to.clone(), self.room.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut broken = false;
             loop {
-                let next = reader.next().await;
-                let broken = next.is_err();
-                let bytes = u32::try_from(next.as_ref().map_or(0, Next::bytes) + OVERHEAD).unwrap_or(u32::MAX);
+                let next = match broken {
+                    // What can not be read is met at once again, if it is still there.
+                    true => tokio::time::timeout(UNREADABLE, reader.next()).await.ok().transpose(),
+                    false => reader.next().await.map(Some),
+                };
+                broken = next.is_err();
+                let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Next::bytes) + OVERHEAD;
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
                 let Ok(room) = room.clone().acquire_many_owned(bytes.min(LARGEST)).await else { return };
                 if to.send(Read { shard, epoch, next, _room: room }).await.is_err() {
                     return;

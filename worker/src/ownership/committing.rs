@@ -132,13 +132,13 @@ impl Holder {
 
     /// What was read, if it was read under the claim that is held now. Messages that the log has lost come as a gap before
     /// the next one, so that what moves the position over them writes them down too.
-    fn entries(&mut self, shard: Shard, epoch: u64, next: Result<Next, LogError>) -> Vec<Numbered> {
+    fn entries(&mut self, shard: Shard, epoch: u64, next: Result<Option<Next>, LogError>) -> Vec<Numbered> {
         if self.owned.get(&shard).is_none_or(|owned| owned.epoch() != epoch) {
             return Vec::new();
         }
         let (slice, partition) = (self.parts.slices.name(shard).to_owned(), shard.partition);
         match next {
-            Ok(Next::Message(Message { seq, number, item: Some(item), appended_ms, .. })) => {
+            Ok(Some(Next::Message(Message { seq, number, item: Some(item), appended_ms, .. }))) => {
                 let gaps = self.missing.remove(&shard).unwrap_or_default();
                 let gap = |lost: &[(u64, u64)]| {
                     let ranges: Vec<_> = lost.iter().map(|(from, to)| format!("{from} to {to}")).collect();
@@ -155,8 +155,12 @@ impl Holder {
                 let entry = Entry { appended_us, ..Entry::new(seq, shard, Arc::new(item)) };
                 gap.into_iter().chain([Numbered { entry, number }]).collect()
             }
-            Ok(Next::Message(_)) => Vec::new(),
-            Ok(Next::Missing { from, to }) => {
+            Ok(Some(Next::Message(_))) => Vec::new(),
+            Ok(None) => {
+                self.parts.live.readable(shard);
+                Vec::new()
+            }
+            Ok(Some(Next::Missing { from, to })) => {
                 events::LogMissing { slice: &slice, partition, from, to }.emit();
                 self.parts.live.gap();
                 self.missing.entry(shard).or_default().push((from, to));

@@ -46,7 +46,8 @@ const LOOK: Duration = Duration::from_secs(3);
 pub(super) struct Read {
     pub(super) shard: Shard,
     pub(super) epoch: u64,
-    pub(super) next: Result<Next, LogError>,
+    /// `None`: what could not be read is there no more.
+    pub(super) next: Result<Option<Next>, LogError>,
     pub(super) _room: OwnedSemaphorePermit,
 }
 

@@ -19,16 +19,19 @@ fn shards() -> BTreeMap<Shard, u64> {
     (0..8).map(|partition| (Shard { slice: 0, partition }, 1)).collect()
 }
 
-async fn open(nats: &Nats) -> Log {
-    let options = Options {
+fn options(nats: &Nats) -> Options {
+    Options {
         url: nats.url(),
         namespace: "test".into(),
         pipeline: "bluesky".into(),
         slices: "rest".into(),
         replicas: 1,
         max_bytes: 1 << 20,
-    };
-    Log::open(&options, ConnectOptions::new()).await.unwrap()
+    }
+}
+
+async fn open(nats: &Nats) -> Log {
+    Log::open(&options(nats), ConnectOptions::new()).await.unwrap()
 }
 
 /// A worker that does nothing but announce itself and plan.
@@ -206,4 +209,24 @@ async fn a_bucket_in_the_place_of_another_is_seen_and_has_the_plan() {
     let _second = lives(&again, "b");
     assert_balanced(&planned(&mut watching, &["a", "b"]).await);
     assert_balanced(&planned(&mut fresh, &["a", "b"]).await);
+}
+
+/// A stream may bear the name of the bucket, and be somebody's.
+#[tokio::test]
+async fn a_stream_of_another_in_the_place_of_the_bucket_is_left_alone() {
+    let Some(nats) = Nats::start() else { return };
+    let context = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+    let theirs = async_nats::jetstream::stream::Config {
+        name: "KV_tp_test_bluesky".into(),
+        subjects: vec!["baz.>".into()],
+        ..Default::default()
+    };
+    let mut stream = context.create_stream(theirs).await.unwrap();
+    for text in ["one", "two"] {
+        context.publish("baz.x", text.into()).await.unwrap().await.unwrap();
+    }
+    let said = Log::open(&options(&nats), ConnectOptions::new()).await.err().unwrap().to_string();
+    assert!(said.starts_with("metadata.name: test/bluesky: ") && said.contains("KV_tp_test_bluesky"), "{said}");
+    let info = stream.info().await.unwrap();
+    assert_eq!((info.state.messages, &info.config.subjects), (2, &vec!["baz.>".to_owned()]));
 }

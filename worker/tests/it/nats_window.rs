@@ -51,3 +51,27 @@ async fn a_window_below_which_others_were_purged_says_that_it_is_cut() {
         assert!(loaded.contains(EventId::of(entry.item.event().unwrap())));
     }
 }
+
+/// As somebody does who removes the message of another program: nothing of ours stands at the stream's last sequence then.
+#[tokio::test]
+async fn a_log_whose_last_message_was_removed_ends_at_the_one_before() {
+    let Some(nats) = Nats::start() else { return };
+    let (log, slices) = (open(&nats).await, slices());
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let mut window = Window::new();
+    let part = entries(&slices, &mut window, (0..500).map(|n| event(0, n)), writer.last_seq());
+    writer.append(&part, |why| panic!("{why}")).await.unwrap();
+    let before = log.tail(&slices).await.unwrap();
+    let context = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+    let subject = log.names.shard(&slices, part[0].shard);
+    let foreign = context.publish(subject, "hello".into()).await.unwrap().await.unwrap().sequence;
+    assert!(log.tail(&slices).await.is_err(), "it is not ours");
+    let stream = context.get_stream(log.names.stream()).await.unwrap();
+    assert!(stream.delete_message(foreign).await.unwrap());
+    let after = log.tail(&slices).await.unwrap();
+    assert_eq!((after.position, after.numbers), (before.position, before.numbers));
+    assert_eq!((after.last_seq, after.window.len()), (foreign, before.window.len()));
+    let more = entries(&slices, &mut window, (500..510).map(|n| event(0, n)), foreign);
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    writer.append(&more, |why| panic!("{why}")).await.unwrap();
+}

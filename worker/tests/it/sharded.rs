@@ -359,7 +359,10 @@ async fn a_message_of_another_program_holds_its_shard_until_somebody_removes_it(
     eventually("it was met, and is looked at again", async || readers().await.difference(&first).next().is_some())
         .await;
     assert_eq!(position().await, last_of_shard, "nothing behind it is taken");
+    let error = || running.live.stats().log.error;
+    assert!(error().is_some_and(|error| error.contains(&format!("message {foreign} of the log"))), "{:?}", error());
     assert!(stream.delete_message(foreign).await.unwrap());
+    eventually("it is no longer told of", async || error().is_none()).await;
     let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
     append(&mut writer).await.unwrap();
     caught_up(&log, &database, &slices).await;

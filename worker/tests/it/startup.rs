@@ -129,6 +129,18 @@ fn what_postgresql_refuses_is_refused_with_its_field_and_what_is_away_is_waited_
 }
 
 #[tokio::test]
+async fn a_database_that_does_not_hold_every_text_is_refused() {
+    let Some(postgres) = Postgres::start() else { return };
+    let pool = sqlx::PgPool::connect(&postgres.url()).await.unwrap();
+    let make = "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    sqlx::raw_sql(make).execute(&pool).await.unwrap();
+    let url = format!("{}/latin", postgres.url().rsplit_once('/').unwrap().0);
+    let error = Database::open(&url, 1).unwrap().migrate().await.unwrap_err().to_string();
+    assert!(error.starts_with("spec.sinks.postgres.urlFrom: ") && error.contains("the encoding LATIN1"), "{error}");
+    assert!(error.contains("ENCODING 'UTF8'"), "{error}");
+}
+
+#[tokio::test]
 async fn a_schema_that_can_not_be_made_through_a_pooler_asks_for_the_direct_address() {
     let Some(postgres) = Postgres::start() else { return };
     let Some(bouncer) = PgBouncer::start(&postgres) else { return };

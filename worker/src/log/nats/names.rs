@@ -41,6 +41,13 @@ impl Names {
         vec![format!("{}.*.*", self.prefix), self.marker()]
     }
 
+    /// All subjects of the log's stream, in one. For a bare `>` a server looks at the stream's last sequence only, and finds
+    /// nothing where that message was removed (seen on 2.15).
+    #[must_use]
+    pub fn all(&self) -> String {
+        format!("{}.>", self.prefix)
+    }
+
     /// The subject of a shard: `tp.<namespace>.<pipeline>.<slice>.<partition>`.
     #[must_use]
     pub fn shard(&self, slices: &Slices, shard: Shard) -> String {

@@ -72,7 +72,7 @@ impl Log {
         });
         let stream = stream.await?;
         let bucket_config = bucket_config(&names, options);
-        let bucket = bucket(&context, bucket_config.clone()).await?;
+        let bucket = bucket(&context, bucket_config.clone(), &labels).await?;
         Ok(Self {
             client,
             stream,
@@ -118,7 +118,7 @@ impl Log {
     /// The server refuses, or does not answer.
     pub async fn keep_bucket(&self) -> Result<(), Error> {
         let Some(wanted) = &self.bucket_config else { return Ok(()) };
-        bucket(&context(&self.client), wanted.clone()).await.map(|_| ())
+        bucket(&context(&self.client), wanted.clone(), &self.labels).await.map(|_| ())
     }
 
     /// The state of the stream, asked of its leader.
@@ -218,8 +218,20 @@ fn bucket_config(names: &Names, options: &Options) -> kv::Config {
     }
 }
 
-async fn bucket(context: &Context, wanted: kv::Config) -> Result<kv::Store, Error> {
+/// Makes the bucket, or brings it up to date; its stream must be one of a bucket, and of this pipeline's.
+async fn bucket(context: &Context, wanted: kv::Config, labels: &HashMap<String, String>) -> Result<kv::Store, Error> {
     let name = wanted.bucket.clone();
+    match context.get_stream(format!("KV_{name}")).await {
+        Ok(stream) => {
+            let found = &stream.cached_info().config;
+            let is_bucket = found.subjects == [format!("$KV.{name}.>")];
+            if !is_bucket || found.description.as_ref().is_some_and(|description| *description != wanted.description) {
+                return Err(foreign(&found.name, labels, "is there, and no pipeline's".to_owned()));
+            }
+        }
+        Err(error) if is_missing(&error) => {}
+        Err(error) => return Err(Error::request("the bucket")(&error)),
+    }
     let made = context.create_or_update_key_value(wanted).await;
     made.map_err(|error| refusal::not_made(&error, FIELD, &name, -1))
 }

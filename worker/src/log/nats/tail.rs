@@ -39,7 +39,11 @@ impl Log {
     pub async fn tail(&self, slices: &Slices) -> Result<Tail, Error> {
         let info = self.info().await?;
         let last_seq = info.state.last_sequence;
-        let last = self.last(">").await?;
+        let last = self.last(&self.names.all()).await?;
+        if last.is_none() && info.state.messages > 0 {
+            let why = "its last message can not be found".to_owned();
+            return Err(Error::Request { what: "the end of the log", why });
+        }
         let position = match &last {
             Some(last) => message::read(last.sequence, Some(&last.headers), last.payload.clone())?.position,
             None => None,

@@ -56,6 +56,8 @@ pub(super) struct Opened {
     pub(super) log: Log,
     pub(super) database: Database,
     pub(super) wanted: Wanted,
+    /// The projections that are on, whatever the file says: a newer one may have switched them.
+    pub(super) projections: Vec<String>,
     pub(super) me: WorkerId,
     /// The name of the database's catalog.
     pub(super) catalog: String,
@@ -88,10 +90,10 @@ impl Opened {
             check(&database, setting, live).await?;
             migrate(postgres, setting, live).await?;
             let log = open_log(nats, setting, live).await?;
-            let wanted = introduce(&database, setting, works, live).await?;
+            let (wanted, projections) = introduce(&database, setting, works, live).await?;
             let catalog = settle(&log, &database, setting, false, live).await?;
             let me = WorkerId::from(me());
-            anyhow::Ok(Self { log, database, wanted, me, catalog, _urls: urls })
+            anyhow::Ok(Self { log, database, wanted, projections, me, catalog, _urls: urls })
         };
         tokio::select! {
             opened = opened => opened.map(Some),
@@ -196,15 +198,24 @@ async fn migrate(postgres: &Postgres, setting: &Setting, live: &Live) -> anyhow:
     .map_err(of_postgres)
 }
 
-/// Makes the database this pipeline's, and says what the pipeline file wants.
-async fn introduce(database: &Database, setting: &Setting, works: bool, live: &Live) -> anyhow::Result<Wanted> {
+/// Makes the database this pipeline's, and says what the pipeline file wants, and which projections are on. Who does not work
+/// has no say in what workers fill.
+async fn introduce(
+    database: &Database,
+    setting: &Setting,
+    works: bool,
+    live: &Live,
+) -> anyhow::Result<(Wanted, Vec<String>)> {
     let (owner, described, generation) = (setting.owner(), described(&setting.slices), setting.generation);
     patiently(live, &format!("PostgreSQL at {}", database.address()), async || {
         let beside = sinks(&setting.spec);
         let wanted = database.introduce(&owner, &described, &setting.slices, beside, generation, works);
         let wanted = answered(CATALOG, wanted).await?;
-        answered(CATALOG, database.project(&projections(&setting.spec), generation)).await?;
-        Ok(wanted)
+        let projections = match works {
+            true => answered(CATALOG, database.project(&projections(&setting.spec), generation)).await?,
+            false => Vec::new(),
+        };
+        Ok((wanted, projections))
     })
     .await
     .map_err(of_postgres)

@@ -48,7 +48,6 @@ pub(super) async fn run(
     let share = hydration.as_ref().map(|hydration| hydration.share.clone());
     let member = Member::new(log, &opened.me, weights, &opened.catalog, workers.lease.as_std(), report);
     let member = member.with_share(share);
-    let projections = sinks::projections(&setting.spec);
     let _upkeep = upkeep(setting, opened, stop);
     let announcements = Announcements::default();
     let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
@@ -65,7 +64,7 @@ pub(super) async fn run(
         slices: slices.clone(),
         database: database.clone(),
         committer: Committer::new(database.clone(), slices.clone())
-            .with_projections(&projections)?
+            .with_projections(&opened.projections)?
             .with_hydration(hydrating(&setting.spec)),
         hydrator: looking_up.as_ref().map(|hydrating| hydrating.hydrator.clone()),
         epochs,

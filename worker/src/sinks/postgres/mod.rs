@@ -60,6 +60,17 @@ pub enum Error {
     /// The server is older than what is supported.
     #[error("spec.sinks.postgres.urlFrom: the server has version {0}; give one of version 14 or newer")]
     TooOld(String),
+    /// The database does not hold every text.
+    #[error(
+        "spec.sinks.postgres.urlFrom: {at} has the encoding {encoding}, which does not hold every text; give a database that was made \
+         with ENCODING 'UTF8'"
+    )]
+    Encoding {
+        /// Where the database is.
+        at: String,
+        /// Its encoding.
+        encoding: String,
+    },
     /// The database belongs to another pipeline.
     #[error("{field}: {given} does not fit the database, which was made with {made}; give that, or another database")]
     OtherPipeline {

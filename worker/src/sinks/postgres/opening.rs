@@ -6,6 +6,8 @@ use sqlx::{Executor, Row as _};
 
 /// The oldest server that is supported: 14.
 const OLDEST: i32 = 140_000;
+/// What holds every text that a record may have.
+const ENCODING: &str = "UTF8";
 /// There is no such table.
 const NO_TABLE: &str = "42P01";
 
@@ -26,11 +28,15 @@ impl Database {
     /// # Errors
     /// The server is too old, or refuses.
     pub async fn migrate(&self) -> Result<(), Error> {
-        let version = "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
+        let version = "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+                         current_setting('server_encoding')";
         let found = self.acquire().await?.fetch_one(sqlx::raw_sql(version)).await?;
-        let (number, text): (i32, String) = (found.try_get(0)?, found.try_get(1)?);
+        let (number, text, encoding): (i32, String, String) = (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
         if number < OLDEST {
             return Err(Error::TooOld(text));
+        }
+        if encoding != ENCODING {
+            return Err(Error::Encoding { at: self.address(), encoding });
         }
         Ok(sqlx::migrate!("migrations/postgres").run(&self.pool).await?)
     }

@@ -6,8 +6,9 @@
 //!   commit all the same, it gives way: it waits for a lock far shorter than a deadlock is waited for;
 //! - how far it has come stands in the step's transaction: whoever goes on goes on from there.
 //!
-//! Commits of workers that do not have the projection yet, while a new pipeline file is being rolled out, do not fill it.
-//! So the backfill begins only some time after the projection was switched on, and finds what they have landed.
+//! Commits of workers that do not have the projection yet, while a new pipeline file is being rolled out, do not fill it, and
+//! remove nothing from it. So the backfill begins only some time after the projection was switched on, and finds what they have
+//! landed; and when all records are in, it looks through the table for rows whose record is gone.
 
 use super::super::{Database, Error};
 use super::columns::Projection;
@@ -61,11 +62,12 @@ enum Step {
 impl Database {
     /// Switches these projections on and all others off, where the pipeline file with this generation is not older than
     /// the one that switched them last: a process of an old file that starts anew during a rollout changes nothing. A file
-    /// without a generation is newer than every list that differs from its own. To be called before the first commit.
+    /// without a generation is newer than every list that differs from its own. To be called before the first commit. Returns
+    /// those that are on now and known here: whoever commits has to fill them, whatever its own file says.
     ///
     /// # Errors
     /// There is no projection of such a name (an error of the pipeline file), or PostgreSQL refuses.
-    pub async fn project(&self, wanted: &[String], generation: Option<i64>) -> Result<(), Error> {
+    pub async fn project(&self, wanted: &[String], generation: Option<i64>) -> Result<Vec<String>, Error> {
         if let Some(unknown) = wanted.iter().find(|name| names().all(|known| known != **name)) {
             return Err(UnknownProjection { name: unknown.clone() }.into());
         }
@@ -75,7 +77,10 @@ impl Database {
         let newest = sqlx::query(newest).persistent(false).bind(generation).execute(&mut *transaction).await?;
         if newest.rows_affected() == 0 {
             tracing::info!("a newer pipeline file has switched the projections; they stay as they are");
-            return Ok(transaction.rollback().await?);
+            let on = sqlx::query_scalar("SELECT name FROM projections").persistent(false);
+            let on: Vec<String> = on.fetch_all(&mut *transaction).await?;
+            transaction.rollback().await?;
+            return Ok(on.into_iter().filter(|name| names().any(|known| known == *name)).collect());
         }
         let off = sqlx::query("DELETE FROM projections WHERE name <> ALL ($1)").persistent(false).bind(wanted);
         off.execute(&mut *transaction).await?;
@@ -88,7 +93,8 @@ impl Database {
             let sql = format!("TRUNCATE {}", projection.name);
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(wanted.to_vec())
     }
 }
 
@@ -140,8 +146,8 @@ impl Backfill {
             return Ok(Step::NotNow);
         }
         let next = sqlx::query(
-            "SELECT name, time_us, did, rkey, since + $1 * interval '1 second' <= now() AS due
-             FROM projections WHERE NOT done ORDER BY since, name LIMIT 1",
+            "SELECT name, time_us, did, rkey, done, since + $1 * interval '1 second' <= now() AS due
+             FROM projections WHERE NOT done OR NOT swept ORDER BY done, since, name LIMIT 1",
         );
         let next = next.persistent(false).bind(self.options.delay.as_secs_f64());
         let Some(next) = next.fetch_optional(&mut *connection).await? else { return Ok(Step::Done) };
@@ -151,8 +157,12 @@ impl Backfill {
         let Some(projection) = projection.filter(|_| next.try_get("due").unwrap_or(false)) else {
             return Ok(Step::NotNow);
         };
-        let after = (next.try_get("time_us")?, next.try_get("did")?, next.try_get("rkey")?);
-        Ok(Step::Went(self.take(connection, projection, after).await?))
+        let (time_us, did, rkey) = (next.try_get("time_us")?, next.try_get("did")?, next.try_get("rkey")?);
+        let went = match next.try_get("done")? {
+            false => self.take(connection, projection, (time_us, did, rkey)).await,
+            true => self.sweep(connection, projection, (did, rkey)).await,
+        };
+        Ok(Step::Went(went?))
     }
 
     /// Takes the next records into a projection.
@@ -176,17 +186,52 @@ impl Backfill {
         }
         project(connection, projection, &dids, &rkeys).await?;
         let last: Option<i64> = step.last().map(|row| row.try_get("time_us")).transpose()?;
+        // The sweep begins from the first key again.
+        let done = step.len() < self.options.rows as usize;
+        let (did, rkey) = if done { (Some(""), Some("")) } else { (dids.last().copied(), rkeys.last().copied()) };
         let moved = "UPDATE projections SET time_us = coalesce($2, time_us), did = coalesce($3, did),
                        rkey = coalesce($4, rkey), done = $5 WHERE name = $1";
-        sqlx::query(moved)
-            .persistent(false)
-            .bind(projection.name)
-            .bind(last)
-            .bind(dids.last().copied())
-            .bind(rkeys.last().copied())
-            .bind(step.len() < self.options.rows as usize)
-            .execute(connection)
-            .await?;
+        let moved =
+            sqlx::query(moved).persistent(false).bind(projection.name).bind(last).bind(did).bind(rkey).bind(done);
+        moved.execute(connection).await?;
+        Ok(step.len() as u64)
+    }
+
+    /// Looks through the next rows of a projection: what is not as its record is, is made so, and goes where that is gone.
+    async fn sweep(
+        &self,
+        connection: &mut PgConnection,
+        projection: &Projection,
+        (did, rkey): (String, String),
+    ) -> Result<u64, Error> {
+        let sql = format!(
+            "SELECT did, rkey, seq FROM {} WHERE (did, rkey) > ($1, $2) ORDER BY did, rkey LIMIT $3",
+            projection.name
+        );
+        let step = sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(did).bind(rkey);
+        let step = step.bind(i64::from(self.options.rows)).fetch_all(&mut *connection).await?;
+        let (mut dids, mut rkeys, mut seqs): (Vec<&str>, Vec<&str>, Vec<i64>) = Default::default();
+        for row in &step {
+            dids.push(row.try_get("did")?);
+            rkeys.push(row.try_get("rkey")?);
+            seqs.push(row.try_get("seq")?);
+        }
+        project(connection, projection, &dids, &rkeys).await?;
+        // A row that a commit has written since bears another sequence.
+        let gone = format!(
+            "DELETE FROM {} AS p USING unnest($2::text[], $3::text[], $4::bigint[]) AS s (did, rkey, seq)
+             WHERE p.did = s.did COLLATE \"C\" AND p.rkey = s.rkey COLLATE \"C\" AND p.seq = s.seq AND NOT EXISTS (
+               SELECT FROM record_state AS r
+               WHERE r.did = p.did AND r.collection = $1 AND r.rkey = p.rkey AND r.record IS NOT NULL)",
+            projection.name
+        );
+        let gone = sqlx::query(AssertSqlSafe(gone)).persistent(false).bind(projection.collection);
+        gone.bind(&dids).bind(&rkeys).bind(&seqs).execute(&mut *connection).await?;
+        let moved =
+            "UPDATE projections SET did = coalesce($2, did), rkey = coalesce($3, rkey), swept = $4 WHERE name = $1";
+        let moved = sqlx::query(moved).persistent(false).bind(projection.name);
+        let moved = moved.bind(dids.last().copied()).bind(rkeys.last().copied());
+        moved.bind(step.len() < self.options.rows as usize).execute(connection).await?;
         Ok(step.len() as u64)
     }
 }
