@@ -56,7 +56,7 @@ pub(crate) fn context(client: &Client) -> Context {
 }
 
 /// Addresses without user and password.
-fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     let one = |url: &str| match url.rsplit_once('@') {
         Some((before, host)) => {
             format!("{}{host}", before.split_inclusive("://").next().filter(|s| s.ends_with("://")).unwrap_or(""))

@@ -117,7 +117,7 @@ pub enum Error {
         why: String,
     },
     /// The stream or the bucket can not be made as the spec says.
-    #[error("{field}: {stream} can not be made so: {why}")]
+    #[error("{field}: {stream} can not be made so: {why}; {mend}")]
     Limits {
         /// The field of the pipeline file.
         field: &'static str,
@@ -125,6 +125,8 @@ pub enum Error {
         stream: String,
         /// What the server says.
         why: String,
+        /// What to do.
+        mend: &'static str,
     },
     /// The pipeline has left nothing in NATS yet.
     #[error("stream {stream}: {why}; start the pipeline first, or give its name and namespace")]

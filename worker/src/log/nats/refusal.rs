@@ -92,7 +92,16 @@ pub(super) fn not_made(error: &(dyn StdError + 'static), field: &'static str, st
         let value = Quantity::from_bytes(max_bytes.unsigned_abs());
         return Error::Room { field, value, why: answer.to_string() };
     }
-    Error::Limits { field, stream: stream.to_owned(), why: said(error) }
+    let mend = match answer.error_code() {
+        ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED | ErrorCode::CLUSTER_NO_PEERS => {
+            "give as many replicas as there are servers at most"
+        }
+        ErrorCode::MAXIMUM_STREAMS_LIMIT => {
+            "let the account have more streams: a pipeline has two, and one for each that it names"
+        }
+        _ => "let the server and the account have what it asks for",
+    };
+    Error::Limits { field, stream: stream.to_owned(), why: answer.to_string(), mend }
 }
 
 fn lacks_room(answer: &jetstream::Error) -> bool {

@@ -158,22 +158,30 @@ fn url(field: &str, reference: &SecretRef, setting: &Setting) -> anyhow::Result<
     Ok(url.trim().to_owned())
 }
 
-/// An error of the database, which names its field at the beginning, once.
-fn of_postgres(error: anyhow::Error) -> anyhow::Error {
-    if error.to_string().starts_with("spec.") { error } else { error.context("spec.sinks.postgres") }
+/// An error of a server, which names the field of its address at the beginning, once, and what to look at.
+fn of_server(field: &str, at: &str, mend: &str, error: anyhow::Error) -> anyhow::Error {
+    if error.to_string().starts_with("spec.") || error.to_string().starts_with("metadata.") {
+        return error;
+    }
+    error.context(format!("{field}: {at} is of no use as it is; {mend}"))
+}
+
+fn of_postgres(field: &str, at: &str, error: anyhow::Error) -> anyhow::Error {
+    of_server(field, at, "see that PostgreSQL runs there and is not read-only, or give another address", error)
 }
 
 /// Checks that the database is this pipeline's, or nobody's yet.
 async fn check(database: &Database, setting: &Setting, live: &Live) -> anyhow::Result<()> {
     let (owner, described) = (setting.owner(), described(&setting.slices));
-    patiently(live, &format!("PostgreSQL at {}", database.address()), async || {
+    let address = database.address();
+    patiently(live, &format!("PostgreSQL at {address}"), async || {
         match answered(CATALOG, database.belongs_to(&owner, &described)).await {
             Ok(()) | Err(Error::NotPrepared(_)) => Ok(()),
             Err(error) => Err(database.named(error, URL).into()),
         }
     })
     .await
-    .map_err(of_postgres)
+    .map_err(|error| of_postgres(URL, &address, error))
 }
 
 /// Brings the schema up to date, by the direct address where there is one.
@@ -182,6 +190,7 @@ async fn migrate(postgres: &Postgres, setting: &Setting, live: &Live) -> anyhow:
         Some(reference) => (DIRECT_URL, reference),
         None => (URL, &postgres.url_from),
     };
+    let mut address = String::new();
     patiently(live, "PostgreSQL, to make its schema", async || {
         // A connection of its own: one that is given up in the middle is not used again.
         let database = Database::open(&url(field, reference, setting)?, 1).map_err(|error| match error {
@@ -190,12 +199,13 @@ async fn migrate(postgres: &Postgres, setting: &Setting, live: &Live) -> anyhow:
             ),
             error => error.into(),
         })?;
+        address = database.address();
         answered(MIGRATION, database.migrate()).await.map_err(|error| database.named(error, field))?;
         let _ = tokio::time::timeout(CLOSE, database.close()).await;
         Ok(())
     })
     .await
-    .map_err(of_postgres)
+    .map_err(|error| of_postgres(field, &address, error))
 }
 
 /// Makes the database this pipeline's, and says what the pipeline file wants, and which projections are on. Who does not work
@@ -207,7 +217,8 @@ async fn introduce(
     live: &Live,
 ) -> anyhow::Result<(Wanted, Vec<String>)> {
     let (owner, described, generation) = (setting.owner(), described(&setting.slices), setting.generation);
-    patiently(live, &format!("PostgreSQL at {}", database.address()), async || {
+    let address = database.address();
+    patiently(live, &format!("PostgreSQL at {address}"), async || {
         let beside = sinks(&setting.spec);
         let wanted = database.introduce(&owner, &described, &setting.slices, beside, generation, works);
         let wanted = answered(CATALOG, wanted).await?;
@@ -218,7 +229,7 @@ async fn introduce(
         Ok((wanted, projections))
     })
     .await
-    .map_err(of_postgres)
+    .map_err(|error| of_postgres(URL, &address, error))
 }
 
 /// Makes sure that no worker has another catalog; the name of this one.
@@ -248,6 +259,10 @@ async fn open_log(nats: &Nats, setting: &Setting, live: &Live) -> anyhow::Result
         Ok(Log::open(&options, connection).await?)
     })
     .await
+    .map_err(|error| {
+        let mend = "see that the server runs and answers, and that its permissions are those of docs/sharded.md";
+        of_server("spec.log.nats.url", &nats::connection::shown(&nats.url), mend, error)
+    })
 }
 
 /// The slices as one line: what may never change.

@@ -59,8 +59,8 @@ pub(super) async fn open(log: &Log, options: &Options) -> Result<Stream, Error> 
     let name = log.names.enriched_stream().to_owned();
     let max_payload = log.client.max_payload();
     if max_payload < MIN_PAYLOAD {
-        let why = format!("max_payload of the NATS server is {max_payload} bytes; give {MIN_PAYLOAD} or more");
-        return Err(Error::Limits { field: FIELD, stream: name, why });
+        let why = format!("max_payload of the NATS server is {max_payload} bytes, and {MIN_PAYLOAD} are needed");
+        return Err(Error::Limits { field: FIELD, stream: name, why, mend: "give the server more" });
     }
     let wanted = Config {
         name,

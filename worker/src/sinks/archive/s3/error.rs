@@ -94,16 +94,24 @@ pub enum Error {
         found: String,
     },
     /// The store is away, slow, or has too much to do.
-    #[error("{what}: {why}")]
+    #[error("{at}.endpoint: {endpoint}: {what}: {why}")]
     Outage {
+        /// The field that the store stands in.
+        at: &'static str,
+        /// The store.
+        endpoint: String,
         /// What was asked.
         what: String,
         /// What happened.
         why: String,
     },
     /// The store refuses.
-    #[error("{what} was refused: {why}")]
+    #[error("{at}.endpoint: {endpoint}: {what} was refused: {why}")]
     Refused {
+        /// The field that the store stands in.
+        at: &'static str,
+        /// The store.
+        endpoint: String,
         /// What was asked.
         what: String,
         /// What it says.
@@ -149,7 +157,7 @@ impl S3 {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let why = chain(error);
-        let Some((status, code)) = answered(error) else { return Error::Outage { what, why } };
+        let Some((status, code)) = answered(error) else { return self.outage(what, why) };
         let (at, bucket, endpoint) = (self.options.at, self.options.bucket.clone(), self.endpoint());
         let there = error.raw_response().and_then(|raw| raw.headers().get("x-amz-bucket-region"));
         match (status, code.as_str()) {
@@ -169,18 +177,30 @@ impl S3 {
                 Error::Credentials { at, field, endpoint, code }
             }
             // A clock that is wrong, or a process that was paused between signing and sending.
-            (_, "RequestTimeTooSkewed" | "RequestTimeout") | (408 | 409 | 429 | 500.., _) => {
-                Error::Outage { what, why }
-            }
+            (_, "RequestTimeTooSkewed" | "RequestTimeout") | (408 | 409 | 429 | 500.., _) => self.outage(what, why),
             // A long answer is begun with 200, and may end so.
-            (_, "InternalError" | "SlowDown" | "ServiceUnavailable") => Error::Outage { what, why },
+            (_, "InternalError" | "SlowDown" | "ServiceUnavailable") => self.outage(what, why),
             (401 | 403, _) => {
                 self.renew();
                 let code = if code.is_empty() { status.to_string() } else { code };
                 Error::Denied { at, what, code }
             }
-            _ => Error::Refused { what, why },
+            (_, "") => {
+                let why = format!("{why}; this may be no S3 store: give the address of one");
+                self.refusal(what, why)
+            }
+            _ => self.refusal(what, why),
         }
+    }
+
+    /// It is away, slow, or has too much to do.
+    pub(super) fn outage(&self, what: String, why: String) -> Error {
+        Error::Outage { at: self.options.at, endpoint: self.endpoint(), what, why }
+    }
+
+    /// It answers, and not as it should.
+    pub(super) fn refusal(&self, what: String, why: String) -> Error {
+        Error::Refused { at: self.options.at, endpoint: self.endpoint(), what, why }
     }
 
     pub(super) fn endpoint(&self) -> String {

@@ -45,7 +45,7 @@ impl S3 {
             .set_ssekms_key_id(key);
         let begun = begin.send().await.map_err(|error| self.error(what(), &error))?;
         let upload = begun.upload_id().map(str::to_owned);
-        upload.ok_or_else(|| Error::Refused { what: what(), why: "the store gives no id".to_owned() })
+        upload.ok_or_else(|| self.refusal(what(), "the store gives no id".to_owned()))
     }
 
     async fn send_parts(

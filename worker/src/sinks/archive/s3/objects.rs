@@ -38,7 +38,7 @@ impl S3 {
             Some(_) => Ok(Put::Taken),
             None => {
                 let why = "the store answers that it is there, and then that it is not".to_owned();
-                Err(Error::Outage { what: format!("putting {}", self.address(path)), why })
+                Err(self.outage(format!("putting {}", self.address(path)), why))
             }
         }
     }
@@ -94,8 +94,8 @@ impl S3 {
         while stamping.bytes() <= limit {
             // The limit of an attempt ends with the answer's head.
             let next = tokio::time::timeout(self.options.attempt_timeout, body.try_next()).await;
-            let next = next.map_err(|_| Error::Outage { what: what(), why: "nothing more came".to_owned() })?;
-            let next = next.map_err(|error| Error::Outage { what: what(), why: chain(&error) })?;
+            let next = next.map_err(|_| self.outage(what(), "nothing more came".to_owned()))?;
+            let next = next.map_err(|error| self.outage(what(), chain(&error)))?;
             let Some(bytes) = next else { break };
             stamping.add(&bytes);
             file.write_all(&bytes).await.map_err(Error::file(to))?;
@@ -123,7 +123,7 @@ impl S3 {
             let next = page.next_continuation_token();
             if next.is_none() || next == after.as_deref() {
                 let why = "the store says that there is more, and does not give it".to_owned();
-                return Err(Error::Refused { what: format!("listing {}", self.address(below)), why });
+                return Err(self.refusal(format!("listing {}", self.address(below)), why));
             }
             after = next.map(str::to_owned);
         }
