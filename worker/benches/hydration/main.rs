@@ -27,7 +27,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Bytes of an event on the socket, about.
-const EVENT: u64 = 700;
+const EVENT: u64 = 550;
 
 /// The simulated network with its AppView, whose limits are out of the way: `ws://…` and `http://…`.
 fn network(events: usize) -> (Running, String, String) {

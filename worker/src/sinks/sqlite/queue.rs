@@ -14,6 +14,9 @@ use turbo_core::fold::Row;
 use turbo_core::hydrated::Hydrated;
 use turbo_core::shard::{Shard, Slices};
 
+/// Completions in one transaction: the file has one writer, and commits wait for it.
+const FEW: usize = 100;
+
 /// The queue of a file.
 pub struct Hydrations {
     database: Arc<Database>,
@@ -64,6 +67,30 @@ impl Hydrations {
     #[must_use]
     pub fn new(database: Arc<Database>, slices: Arc<Slices>) -> Self {
         Self { database, slices }
+    }
+
+    async fn write(&self, completions: &[Completion]) -> Result<(), Error> {
+        let mut transaction = self.database.begin().await?;
+        for completion in completions {
+            let waiting = &completion.waiting;
+            if let Some(hydrated) = completion.hydrated() {
+                let update = "UPDATE record_state SET hydration = ?, hydrated = ?
+                              WHERE did = ? AND collection = ? AND rkey = ? AND seq = ? AND record IS NOT NULL";
+                let update = sqlx::query(update)
+                    .bind(hydrated.hydration.as_str())
+                    .bind(Hydrated::json(Some(hydrated)).map(ToOwned::to_owned))
+                    .bind(waiting.did.clone())
+                    .bind(waiting.collection.clone())
+                    .bind(waiting.rkey.clone())
+                    .bind(waiting.seq as i64);
+                update.execute(&mut *transaction).await?;
+            }
+            if !completion.waits {
+                let gone = sqlx::query("DELETE FROM hydration_queue WHERE seq = ?").bind(waiting.seq as i64);
+                gone.execute(&mut *transaction).await?;
+            }
+        }
+        Ok(transaction.commit().await?)
     }
 }
 
@@ -126,26 +153,9 @@ impl Queue for Hydrations {
     }
 
     async fn complete(&self, completions: &[Completion]) -> Result<(), Error> {
-        let mut transaction = self.database.begin().await?;
-        for completion in completions {
-            let waiting = &completion.waiting;
-            if let Some(hydrated) = completion.hydrated() {
-                let update = "UPDATE record_state SET hydration = ?, hydrated = ?
-                              WHERE did = ? AND collection = ? AND rkey = ? AND seq = ? AND record IS NOT NULL";
-                let update = sqlx::query(update)
-                    .bind(hydrated.hydration.as_str())
-                    .bind(Hydrated::json(Some(hydrated)).map(ToOwned::to_owned))
-                    .bind(waiting.did.clone())
-                    .bind(waiting.collection.clone())
-                    .bind(waiting.rkey.clone())
-                    .bind(waiting.seq as i64);
-                update.execute(&mut *transaction).await?;
-            }
-            if !completion.waits {
-                let gone = sqlx::query("DELETE FROM hydration_queue WHERE seq = ?").bind(waiting.seq as i64);
-                gone.execute(&mut *transaction).await?;
-            }
+        for few in completions.chunks(FEW) {
+            self.write(few).await?;
         }
-        Ok(transaction.commit().await?)
+        Ok(())
     }
 }
