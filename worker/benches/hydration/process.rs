@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a part of a run may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(300);
 const TARGETS: [&str; 5] = ["author", "mentions", "reply", "quote", "subject"];
 
 /// What is hydrated: every target.
@@ -75,6 +75,19 @@ impl Pipeline {
 
     pub(crate) fn committed(&self) -> u64 {
         self.metric("turbo_committed_entries_total") as u64
+    }
+
+    /// Waits until so many have landed. Returns how many have, and how long it took.
+    pub(crate) fn reaches(&self, events: u64) -> (u64, Duration) {
+        let began = Instant::now();
+        loop {
+            let committed = self.committed();
+            if committed >= events {
+                return (committed, began.elapsed());
+            }
+            assert!(began.elapsed() < PATIENCE, "{committed} of {events} have landed, and no more come");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Waits until nothing more lands, and nothing waits to be completed. Returns what has landed.

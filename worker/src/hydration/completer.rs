@@ -3,12 +3,17 @@
 //! Invariants:
 //! - a completion is of the very version that waits, which its log sequence names: nothing newer is overwritten;
 //! - a bounded number is in hand, so what is fetched for them does not grow old before the rest has come;
-//! - one that stays incomplete for many answers is put back with what is known, and comes again in its turn: it holds
-//!   nobody up. While nothing is answered nothing is put back, so a queue is not read over and over while nobody answers.
+//! - one that stays incomplete for more answers than its items had to wait for is put back (with what is known, where nothing
+//!   stands in it yet), and comes again in its turn: it holds nobody up. While nothing is answered nothing is put back, so a
+//!   queue is not read over and over while nobody answers;
+//! - the queue is begun from its oldest again at its end, and before that after a bounded number of records, so what was put
+//!   back does not wait for all that has come since; two of three that are taken are new ones even so.
 
+use super::client::MOST;
 use super::hydrator::Hydrator;
 use super::references::References;
 use super::report::{Report, Told};
+use super::wanted::TURNS;
 use crate::telemetry::events;
 use crate::telemetry::metrics as m;
 use metrics::counter;
@@ -23,8 +28,10 @@ use turbo_core::shard::Shard;
 /// Records in hand at most, and below how many more are taken.
 const IN_HAND: usize = 1000;
 const FEW: usize = IN_HAND / 2;
-/// Answers after which one is put back.
+/// Answers after which one is put back, when its turn has come.
 const PATIENCE: u64 = 200;
+/// Records after which the queue is begun from its oldest again.
+const PASS: usize = 5 * IN_HAND;
 /// Between two looks: at most, and at least.
 const EVERY: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -103,8 +110,7 @@ pub struct Completer<Q> {
     kept: Option<Instant>,
     /// By log sequence.
     hand: BTreeMap<u64, Held>,
-    /// The last one that was taken in hand since the queue was begun from its oldest.
-    last: u64,
+    pass: Pass,
     /// Whose records were taken in hand.
     owned: Option<BTreeMap<Shard, u64>>,
 }
@@ -112,14 +118,32 @@ pub struct Completer<Q> {
 struct Held {
     waiting: Waiting,
     references: References,
-    /// Answers that had come when it was taken.
-    since: u64,
+    /// How many answers are waited for.
+    until: u64,
+}
+
+/// Since the queue was begun from its oldest.
+#[derive(Default)]
+struct Pass {
+    /// The last one that was read.
+    last: u64,
+    /// How many were taken in hand.
+    taken: usize,
+    /// How many were put back.
+    put_back: usize,
+}
+
+impl Pass {
+    /// Whether the oldest come again.
+    fn is_over(&self) -> bool {
+        self.taken >= PASS.max(3 * self.put_back)
+    }
 }
 
 impl<Q: Queue> Completer<Q> {
     /// Of this queue, by what this hydrator knows.
     pub fn new(queue: Q, hydrator: Hydrator, keep: Keep, report: Report) -> Self {
-        Self { queue, hydrator, keep, report, kept: None, hand: BTreeMap::new(), last: 0, owned: None }
+        Self { queue, hydrator, keep, report, kept: None, hand: BTreeMap::new(), pass: Pass::default(), owned: None }
     }
 
     /// Runs until the token fires.
@@ -136,7 +160,7 @@ impl<Q: Queue> Completer<Q> {
                 Err(error) => {
                     tracing::warn!(%error, "records that wait for hydration wait on: the queue can not be used");
                     self.hand.clear();
-                    self.last = 0;
+                    self.pass = Pass::default();
                     backoff.next(rand::random())
                 }
             };
@@ -166,14 +190,15 @@ impl<Q: Queue> Completer<Q> {
             self.take(answers, &mut done).await?;
         }
         let mut missing = Vec::new();
-        for Held { waiting, references, since } in self.hand.values() {
+        for Held { waiting, references, until } in self.hand.values() {
             let mut unknown = self.hydrator.unknown(waiting.shard.slice, references).peekable();
             let waits = unknown.peek().is_some();
-            if waits && answers.saturating_sub(*since) < PATIENCE {
+            if waits && answers < *until {
                 missing.extend(unknown);
                 continue;
             }
             drop(unknown);
+            self.pass.put_back += usize::from(waits);
             let hydrated = self.hydrator.known(waiting.shard.slice, references);
             done.push(Completion { waiting: waiting.clone(), waits, hydrated: Some(hydrated) });
         }
@@ -196,7 +221,7 @@ impl<Q: Queue> Completer<Q> {
         if owned != self.owned {
             let is_ours = |shard: &Shard| owned.as_ref().is_none_or(|owned| owned.contains_key(shard));
             self.hand.retain(|_, held| is_ours(&held.waiting.shard));
-            (self.owned, self.last) = (owned, 0);
+            (self.owned, self.pass) = (owned, Pass::default());
         }
     }
 
@@ -219,20 +244,30 @@ impl<Q: Queue> Completer<Q> {
     /// Takes the next ones; those that need nothing any more are `done`.
     async fn take(&mut self, answers: u64, done: &mut Vec<Completion>) -> Result<(), Q::Error> {
         let room = IN_HAND - self.hand.len();
-        let taken = self.queue.waiting(self.last, room).await?;
-        // At its end, the oldest come again: those that were put back.
-        self.last = if taken.len() < room { 0 } else { taken.last().map_or(0, |waiting| waiting.seq) };
-        for mut waiting in taken {
+        let read = self.queue.waiting(self.pass.last, room).await?;
+        let is_end = read.len() < room;
+        self.pass.last = read.last().map_or(0, |waiting| waiting.seq);
+        let mut before = self.hydrator.handle().waiting().1;
+        for mut waiting in read {
+            if self.hand.contains_key(&waiting.seq) {
+                continue;
+            }
             let record = waiting.record.take();
             let references = record.and_then(|record| {
                 self.hydrator.references(waiting.shard.slice, &waiting.did, &waiting.collection, record.as_bytes())
             });
             match references {
                 Some(references) => {
-                    self.hand.entry(waiting.seq).or_insert(Held { waiting, references, since: answers });
+                    before += self.hydrator.unknown(waiting.shard.slice, &references).count();
+                    let until = answers + PATIENCE + u64::from(TURNS) * (before / MOST) as u64;
+                    self.pass.taken += 1;
+                    self.hand.insert(waiting.seq, Held { waiting, references, until });
                 }
                 None => done.push(Completion { waiting, hydrated: None, waits: false }),
             }
+        }
+        if is_end || self.pass.is_over() {
+            self.pass = Pass::default();
         }
         Ok(())
     }

@@ -149,7 +149,7 @@ async fn one_that_never_gets_an_answer_holds_nobody_up_and_comes_again() {
     rig.knows(all);
     rig.knows(1_000_000 + all);
     rig.knows(1);
-    for answers in 0..4 * PATIENCE {
+    for answers in 0..8 * PATIENCE {
         rig.step(answers).await;
     }
     assert_eq!(rig.written(all), Some(Hydration::Full));
@@ -157,7 +157,7 @@ async fn one_that_never_gets_an_answer_holds_nobody_up_and_comes_again() {
     assert_eq!(rig.written(2), None, "nothing is known");
     assert_eq!(rig.queued().len() as u64, all - 1);
     rig.knows(1_000_001);
-    for answers in 4 * PATIENCE..8 * PATIENCE {
+    for answers in 8 * PATIENCE..20 * PATIENCE {
         rig.step(answers).await;
     }
     assert_eq!(rig.written(1), Some(Hydration::Full));
@@ -170,6 +170,8 @@ async fn what_stands_there_is_not_replaced_by_what_is_no_more() {
     rig.memory.0.lock().unwrap().queue.get_mut(&1).unwrap().partial = true;
     rig.knows(1);
     rig.step(0).await;
+    rig.step(PATIENCE - 1).await;
+    assert!(!rig.completer.hand.is_empty());
     rig.step(PATIENCE).await;
     assert_eq!((rig.written(1), rig.queued().len()), (None, 1));
     assert!(rig.completer.hand.is_empty(), "it was put back");
@@ -183,13 +185,57 @@ async fn shards_that_come_are_begun_from_their_oldest_and_those_that_go_leave_th
     (1..=2 * IN_HAND as u64).for_each(|seq| rig.waits(seq + 10));
     owns(&rig, mine);
     rig.step(0).await;
-    assert_eq!((rig.completer.hand.len(), rig.completer.last), (IN_HAND, IN_HAND as u64 + 10));
+    assert_eq!((rig.completer.hand.len(), rig.completer.pass.last), (IN_HAND, IN_HAND as u64 + 10));
     owns(&rig, another);
     rig.memory.0.lock().unwrap().queue.clear();
     rig.waits(1);
     rig.memory.0.lock().unwrap().queue.get_mut(&1).unwrap().shard = another;
     rig.step(0).await;
     assert_eq!(rig.completer.hand.keys().copied().collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_turn_has_not_come_is_not_put_back() {
+    let mut rig = Rig::new();
+    let all = IN_HAND as u64;
+    (1..=all).for_each(|seq| rig.waits(seq));
+    // Two items each, which are told in their order by every third call.
+    let per_call = MOST as u64 / 2;
+    let calls = all.div_ceil(per_call) * u64::from(TURNS);
+    assert!(calls > PATIENCE);
+    for answers in 0..=calls {
+        rig.step(answers).await;
+        let told = answers / u64::from(TURNS) * per_call;
+        (1..=told.min(all)).for_each(|seq| [seq, 1_000_000 + seq].into_iter().for_each(|one| rig.knows(one)));
+    }
+    rig.step(calls).await;
+    assert_eq!((rig.completer.pass.put_back, rig.queued().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_put_back_does_not_wait_for_all_that_has_come_since() {
+    let mut rig = Rig::new();
+    let all = 20 * IN_HAND as u64;
+    (1..=all).for_each(|seq| rig.waits(seq));
+    let late = 7;
+    (1..=all)
+        .filter(|seq| *seq != late)
+        .for_each(|seq| [seq, 1_000_000 + seq].into_iter().for_each(|one| rig.knows(one)));
+    let (mut put_back, mut again) = (None, None);
+    for answers in 0.. {
+        rig.step(answers).await;
+        let held = rig.completer.hand.contains_key(&late);
+        match (put_back, held) {
+            (None, false) => put_back = Some(rig.queued().len()),
+            (Some(_), true) => {
+                again = Some(rig.queued().len());
+                break;
+            }
+            _ => {}
+        }
+    }
+    let passed = put_back.unwrap() - again.unwrap();
+    assert!(passed <= PASS, "{passed} others came first");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// New items that wait at most. The oldest is let go: its record waits in the catalog.
 const MAX_FRESH: usize = 20_000;
 /// Of so many calls one is for what waits in the catalog, where there is both.
-const TURNS: u32 = 3;
+pub(super) const TURNS: u32 = 3;
 
 /// Items that wait to be looked up.
 #[derive(Debug, Default)]
