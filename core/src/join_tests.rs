@@ -140,6 +140,7 @@ fn a_sync_from_before_a_window_salts_nothing_between_it_and_the_next() {
     let (mut window, mut passed) = (Window::new(), Passed::new(true));
     for event in &known {
         let id = window.id(event, EventId::of(event), &mut passed);
+        window.pass_until(event);
         window.take(event, id, i64::MAX);
     }
     let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
@@ -209,6 +210,7 @@ fn a_sync_that_is_remembered_for_longer_than_the_window_reaches_is_no_join() {
     let mut passed = Passed::new(true);
     for event in [&old, &seen("a", 70), &seen("a", 80), &seen("a", 90), &seen("a", 100)] {
         let id = window.id(event, EventId::of(event), &mut passed);
+        window.pass_until(event);
         window.take(event, id, i64::MAX);
     }
     assert!(window.contains(EventId::of(&old)), "it salts what is behind it");
@@ -232,6 +234,7 @@ fn a_commit_that_a_later_sync_brought_again_is_no_join_where_it_comes_from_long_
     for event in [&first, &seen("b", 66), &sync("a", 76 * MINUTE, 76 * MINUTE), &again, &seen("b", 77), &seen("b", 80)]
     {
         let id = window.id(event, EventId::of(event), &mut passed);
+        window.pass_until(event);
         window.take(event, id, i64::MAX);
     }
     assert!(!window.contains(EventId::of(&first)) && window.contains(EventId::of(&seen("b", 66))));
@@ -249,6 +252,7 @@ fn what_is_at_the_edge_of_a_window_that_has_forgotten_is_no_join() {
     for minute in 60..=80 {
         let event = seen("b", minute);
         let id = window.id(&event, EventId::of(&event), &mut passed);
+        window.pass_until(&event);
         window.take(&event, id, i64::MAX);
     }
     // It reaches from 65 to 80. Another host has two events of minute 64 in another order.
@@ -261,6 +265,7 @@ fn what_is_at_the_edge_of_a_window_that_has_forgotten_is_no_join() {
     for minute in [60, 61] {
         let event = seen("b", minute);
         let id = window.id(&event, EventId::of(&event), &mut passed);
+        window.pass_until(&event);
         window.take(&event, id, i64::MAX);
     }
     let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
@@ -275,6 +280,7 @@ fn a_commit_that_was_taken_long_after_its_sync_is_known_on_a_stream_that_shows_b
     let mut passed = Passed::new(true);
     for event in [&old, &seen("a", 61), &seen("b", 66), &seen("b", 70), &seen("b", 77), &late, &seen("b", 80)] {
         let id = window.id(event, EventId::of(event), &mut passed);
+        window.pass_until(event);
         window.take(event, id, i64::MAX);
     }
     assert!(window.contains(EventId::of(&late)));

@@ -35,8 +35,8 @@ fn small_log(spec: &TurboPipelineSpec) -> Option<Problem> {
     let seconds = bytes / 4 / 400_000;
     (seconds < SHORT_WINDOW).then(|| {
         let what = format!(
-            "a quarter of it is the dedup window, {seconds} s of the whole network: another host whose clock or order differs \
-             by more can not be joined, and there is a gap"
+            "a quarter of it is the dedup window, {seconds} s of the whole network, of which the first minute is no place to \
+             join: after a restart another host may not be joined, and then there is a gap"
         );
         Problem::at("spec.log.nats.stream.maxBytes", what, "give 512Mi or more, if much is read")
     })

@@ -2,8 +2,9 @@
 //!
 //! Invariants:
 //! - every event that was appended to the log is in the window until it is older than the span, measured in window
-//!   time: source time that never runs ahead of the reader's clock and never backwards, and that goes on evenly when
-//!   another host with another clock takes over ([`Window::align`]);
+//!   time: source time that never runs ahead of the reader's clock and never backwards, that goes on evenly when another
+//!   host with another clock takes over ([`Window::align`]), and that no event moves on by more than a second: a few wrong
+//!   times among many do not flush it, also where the reader is far behind its clock;
 //! - the last event taken is always in it, however old: a resumed stream is recognised by it;
 //! - a commit behind a sync of its repository is another event than the same one before it: the creates that follow a
 //!   sync may bear ids that were there before, and a rewound stream sends both again. So a commit's id in the window is
@@ -26,6 +27,8 @@ pub const SPAN_US: i64 = 15 * 60 * 1_000_000;
 /// How much of the window's beginning is no place to join: hosts differ a little in their order, and what one sends behind
 /// an event of the very edge may have been forgotten already.
 pub const EDGE_US: i64 = 60 * 1_000_000;
+/// By how much an event moves window time on at most, in microseconds.
+const STEP_US: i64 = 1_000_000;
 /// By how much, in microseconds, the orders of hosts may differ, and an event that one has not sent yet is behind the
 /// beginning of a window all the same.
 const ORDER_US: i64 = 15 * 1_000_000;
@@ -159,7 +162,8 @@ impl Window {
     /// Takes an event that is not in the window, and returns what has to be stored for it. `id` is that of
     /// [`Window::id`], `clock_us` is the reader's clock.
     pub fn take(&mut self, event: &Event, id: EventId, clock_us: i64) -> Vec<Mark> {
-        let time_us = self.now_us.max(event.time_us.saturating_add(self.offset_us).min(clock_us));
+        let most_us = if self.is_empty() { clock_us } else { clock_us.min(self.now_us.saturating_add(STEP_US)) };
+        let time_us = self.now_us.max(event.time_us.saturating_add(self.offset_us).min(most_us));
         let rev = match &event.body {
             Body::Commit(commit) => crate::tid::bits(&commit.rev).unwrap_or(0),
             Body::Sync { .. } => Mark::SYNC,

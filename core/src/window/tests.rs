@@ -13,9 +13,17 @@ fn take_on(window: &mut Window, event: &Event, passed: &mut Passed) -> bool {
     let id = window.id(event, EventId::of(event), passed);
     let new = !window.contains(id);
     if new {
+        window.pass_until(event);
         window.take(event, id, i64::MAX);
     }
     new
+}
+
+impl Window {
+    /// Time passes until shortly before the event, as if others had come.
+    pub(crate) fn pass_until(&mut self, event: &Event) {
+        self.now_us = self.now_us.max(event.time_us + self.offset_us - STEP_US);
+    }
 }
 
 #[test]
@@ -46,9 +54,28 @@ fn a_time_ahead_of_the_clock_does_not_flush_the_window() {
     let first = commit("a", 1, "r1", MINUTE);
     window.take(&first, EventId::of(&first), MINUTE);
     let ahead = commit("b", 2, "r2", 10_000 * MINUTE);
-    window.take(&ahead, EventId::of(&ahead), 2 * MINUTE);
+    window.take(&ahead, EventId::of(&ahead), MINUTE + 5);
     assert!(window.contains(EventId::of(&first)));
-    assert_eq!(window.span_us(), MINUTE);
+    assert_eq!(window.span_us(), 5);
+}
+
+/// A reader that is an hour behind its clock, and a host that gives a hundred events wrong times.
+#[test]
+fn wrong_times_do_not_flush_the_window_of_a_reader_that_is_behind() {
+    let mut window = Window::new();
+    let first = commit("a", 1, "r1", MINUTE);
+    window.take(&first, EventId::of(&first), 61 * MINUTE);
+    for n in 0..100 {
+        let wrong = commit("b", n, "r", 10_000 * MINUTE + n);
+        window.take(&wrong, EventId::of(&wrong), 61 * MINUTE);
+    }
+    assert!(window.contains(EventId::of(&first)));
+    assert_eq!(window.span_us(), 100 * STEP_US);
+    for n in 0..1000 {
+        let right = commit("c", n, "r", 21 * MINUTE + n);
+        window.take(&right, EventId::of(&right), 61 * MINUTE);
+    }
+    assert!(!window.contains(EventId::of(&first)), "it is 15 minutes later");
 }
 
 /// A commit, a sync at its own revision, and the same commit behind it, and one behind that.
@@ -113,6 +140,7 @@ impl Stored {
             return false;
         }
         let mut stored = Vec::new();
+        self.window.pass_until(event);
         self.window.take(event, id, i64::MAX).iter().for_each(|mark| mark.write(&mut stored));
         self.batches.push(stored);
         true

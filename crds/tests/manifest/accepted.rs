@@ -49,8 +49,8 @@ fn a_log_with_a_short_window_is_warned_of() {
     assert_eq!(
         warned("16Mi"),
         [
-            "spec.log.nats.stream.maxBytes: a quarter of it is the dedup window, 10 s of the whole network: another host whose \
-          clock or order differs by more can not be joined, and there is a gap; give 512Mi or more, if much is read"
+            "spec.log.nats.stream.maxBytes: a quarter of it is the dedup window, 10 s of the whole network, of which the \
+          first minute is no place to join: after a restart another host may not be joined, and then there is a gap; give 512Mi or more, if much is read"
         ]
     );
     assert_eq!(warned("20Gi"), [] as [String; 0]);

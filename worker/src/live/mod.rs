@@ -62,6 +62,8 @@ struct State {
     starting: Option<String>,
     /// Why the log does not answer.
     log_away: Option<String>,
+    /// Why the log's bucket takes nothing.
+    bucket_refuses: Option<String>,
     /// What is wrong with a shard's log.
     unreadable: BTreeMap<Shard, String>,
     dead_letters: u64,
@@ -275,11 +277,14 @@ impl State {
     }
 
     fn log_error(&self) -> Option<String> {
-        let shard = |(shard, error): (&Shard, &String)| {
-            let named = self.shards.get(shard).map(|state| format!("{}/{}", state.slice, state.partition));
-            format!("the shard {} can not be read on: {error}", named.unwrap_or_default())
-        };
-        self.log_away.clone().or_else(|| self.unreadable.iter().next().map(shard))
+        self.log_away.clone().or_else(|| self.shard_error()).or_else(|| self.bucket_refuses.clone())
+    }
+
+    /// Which shard can not be read on.
+    fn shard_error(&self) -> Option<String> {
+        let (shard, error) = self.unreadable.iter().next()?;
+        let named = self.shards.get(shard).map(|state| format!("{}/{}", state.slice, state.partition));
+        Some(format!("the shard {} can not be read on: {error}", named.unwrap_or_default()))
     }
 
     fn sinks(&self) -> Vec<Sink> {

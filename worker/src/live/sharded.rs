@@ -5,7 +5,7 @@ use super::{Live, Log, ShardState, Sink, Source, State, latest};
 use crate::log::Numbered;
 use crate::sinks::feed::Report;
 use crate::sinks::postgres::Committed;
-use crate::telemetry::metrics as m;
+use crate::telemetry::{events, metrics as m};
 use metrics::gauge;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -98,6 +98,18 @@ impl Live {
     /// The log does not answer, and why; `None`: it does.
     pub fn log_away(&self, why: Option<String>) {
         self.state().log_away = why;
+    }
+
+    /// The bucket takes nothing, and why; `None`: it does.
+    pub fn bucket_refuses(&self, bucket: &str, why: Option<String>) {
+        let why = why.map(|why| format!("the bucket {bucket} of NATS takes nothing: {why}"));
+        let mut state = self.state();
+        match (&state.bucket_refuses, &why) {
+            (None, Some(why)) => events::BucketRefuses { why }.emit(),
+            (Some(_), None) => events::BucketTakes { bucket }.emit(),
+            _ => {}
+        }
+        state.bucket_refuses = why;
     }
 
     /// A shard of one's own can not be read on.

@@ -18,8 +18,11 @@ pub(super) fn summary(state: &State, source: &Source, rates: Rates) -> String {
     if let Some((name, error)) = broken_sink(state) {
         return format!("{} can not be written and is tried again: {error}", shown(name));
     }
-    if let Some(why) = held(state).or_else(|| state.log_error()) {
+    if let Some(why) = held(state).or_else(|| state.shard_error()) {
         return format!("held: {why}{waiting}");
+    }
+    if let Some(why) = &state.bucket_refuses {
+        return format!("no shard moves, and nobody takes over: {why}");
     }
     match (&state.standby, state.reads, state.works) {
         (None, true, _) => reading(state, source, rates),

@@ -65,8 +65,7 @@ impl Board {
     /// No answer.
     pub async fn beat(&mut self, report: Bytes) -> Result<(), Error> {
         let sent = Instant::now();
-        let put = self.log.bucket.put(key(&self.me), report).await;
-        let revision = put.map_err(|error| Error::request("a heartbeat")(&error))?;
+        let revision = self.log.put("a heartbeat", key(&self.me), report).await?;
         self.beaten = Some((revision, sent));
         Ok(())
     }

@@ -42,7 +42,9 @@ impl Looked {
         let database = Database::open(url.trim(), 2)?;
         let (owner, described) = (format!("{}/{}", self.namespace(), self.name()?), open::described(&self.slices));
         let ours = answered(LOOK, database.belongs_to(&owner, &described)).await;
-        ours.map_err(|error| database.named(error, open::URL))?;
+        ours.map_err(|error| {
+            open::of_postgres(open::URL, &database.address(), database.named(error, open::URL).into())
+        })?;
         Ok(database)
     }
 

@@ -96,6 +96,44 @@ fn a_log_that_is_away_is_told_by_both_and_both_go_on() {
     stop([ingest, worker]);
 }
 
+/// A server answers, and stores nothing into the bucket: so it is on one whose disk was full, until it is started again.
+#[test]
+fn a_bucket_that_takes_nothing_is_told_by_whoever_reads_stands_by_or_works() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(27, 8_000, Pace::Real { speed: 3.0 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let (ingest, worker) = (servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work"));
+    eventually(PATIENCE, "it is ready", || worker.get("/health/ready").0 == 200);
+    eventually(PATIENCE, "some of it lands", || servers.entries() > 500);
+    seal(&servers);
+    let told = "no shard moves, and nobody takes over: the bucket tp_default_test of NATS takes nothing: ";
+    for process in [&ingest, &worker] {
+        eventually(PATIENCE, "it says so", || summary(process).starts_with(told));
+    }
+    // Who reads and who owns go on, and whoever comes now can be nothing but idle, and says why.
+    assert!(network.wait_for(8_000, Duration::from_secs(120)));
+    let expected = entries(&network.truth().v2, 2) as i64;
+    eventually(PATIENCE, "everything lands", || servers.entries() >= expected);
+    let [reads, works] = ["ingest", "work"].map(|role| servers.process(&pipeline, role));
+    for process in [&reads, &works] {
+        eventually(PATIENCE, "it says so", || summary(process).starts_with(told));
+        assert!(process.stats()["log"]["error"].as_str().unwrap().contains("takes nothing"));
+    }
+    stop([ingest, worker, reads, works]);
+}
+
+/// From now on the server refuses whatever is written into the bucket.
+fn seal(servers: &Servers) {
+    let url = servers.nats.url();
+    let sealed = async {
+        let context = async_nats::jetstream::new(async_nats::connect(url).await.unwrap());
+        let mut bucket = context.get_stream("KV_tp_default_test").await.unwrap().cached_info().config.clone();
+        bucket.sealed = true;
+        context.update_stream(bucket).await.unwrap();
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(sealed);
+}
+
 #[test]
 fn a_start_says_what_it_waits_for() {
     let Some(servers) = Servers::start() else { return };

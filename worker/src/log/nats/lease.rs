@@ -85,23 +85,27 @@ impl Lease {
     }
 
     async fn take(&mut self) -> Result<bool, Error> {
-        match self.log.bucket.create(&self.key, self.value()).await {
-            Ok(revision) => Ok(self.hold(revision)),
-            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(false),
+        let taken = match self.log.bucket.create(&self.key, self.value()).await {
+            Ok(revision) => Ok(revision),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => return Ok(false),
             Err(error) => Err(Error::request("the lease")(&error)),
-        }
+        };
+        self.log.refusing.written(&taken);
+        taken.map(|revision| self.hold(revision))
     }
 
     /// Puts our name over this revision.
     async fn renew(&mut self, revision: u64) -> Result<bool, Error> {
-        match self.log.bucket.update(&self.key, self.value(), revision).await {
-            Ok(revision) => Ok(self.hold(revision)),
+        let renewed = match self.log.bucket.update(&self.key, self.value(), revision).await {
+            Ok(revision) => Ok(revision),
             Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
                 (self.held, self.seen) = (None, None);
-                Ok(false)
+                return Ok(false);
             }
             Err(error) => Err(Error::request("the renewal of the lease")(&error)),
-        }
+        };
+        self.log.refusing.written(&renewed);
+        renewed.map(|revision| self.hold(revision))
     }
 
     fn hold(&mut self, revision: u64) -> bool {

@@ -10,6 +10,7 @@
 
 mod announced;
 pub(crate) mod batch;
+mod bucket;
 pub(crate) mod connection;
 mod feed;
 mod generation;

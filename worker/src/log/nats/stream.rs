@@ -1,5 +1,6 @@
 //! The stream and the bucket: made and kept as the spec says.
 
+use super::bucket::{self, Refusing};
 use super::connection::{Connected, connect, context};
 use super::refusal::{self, OWNER, SLICES, foreign};
 use super::{Error, Names, said};
@@ -8,15 +9,14 @@ use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{Client, ConnectOptions};
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// What the pipeline file calls the stream.
-const FIELD: &str = "spec.log.nats.stream";
+pub(super) const FIELD: &str = "spec.log.nats.stream";
 /// No message id is used; the server's table of them stays empty.
 pub(crate) const DUPLICATES: Duration = Duration::from_secs(1);
-/// Changes of a key that the bucket keeps.
-const HISTORY: i64 = 1;
 
 /// What the spec says of the log.
 #[derive(Clone, Debug)]
@@ -51,6 +51,7 @@ pub struct Log {
     /// Stream and bucket as the spec says; `None` where the log is only looked at.
     pub(super) config: Option<Config>,
     bucket_config: Option<kv::Config>,
+    pub(super) refusing: Refusing,
 }
 
 impl Log {
@@ -71,8 +72,8 @@ impl Log {
             (now.max_messages, now.max_messages_per_subject) = (-1, -1);
         });
         let stream = stream.await?;
-        let bucket_config = bucket_config(&names, options);
-        let bucket = bucket(&context, bucket_config.clone(), &labels).await?;
+        let bucket_config = bucket::config(&names, options);
+        let bucket = bucket::keep(&context, bucket_config.clone(), &labels).await?;
         Ok(Self {
             client,
             stream,
@@ -82,6 +83,7 @@ impl Log {
             connected,
             config: Some(config),
             bucket_config: Some(bucket_config),
+            refusing: Refusing::default(),
         })
     }
 
@@ -102,7 +104,8 @@ impl Log {
             let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
             cause.map_or_else(|| Error::request("the bucket")(&error), failed)
         })?;
-        Ok(Self { client, stream, bucket, names, labels: HashMap::new(), connected, config: None, bucket_config: None })
+        let (labels, refusing) = (HashMap::new(), Refusing::default());
+        Ok(Self { client, stream, bucket, names, labels, connected, config: None, bucket_config: None, refusing })
     }
 
     /// Whether there was a new connection since this was asked last, of this copy of the log.
@@ -118,7 +121,28 @@ impl Log {
     /// The server refuses, or does not answer.
     pub async fn keep_bucket(&self) -> Result<(), Error> {
         let Some(wanted) = &self.bucket_config else { return Ok(()) };
-        bucket(&context(&self.client), wanted.clone(), &self.labels).await.map(|_| ())
+        bucket::keep(&context(&self.client), wanted.clone(), &self.labels).await.map(|_| ())
+    }
+
+    /// Puts a value into the bucket; its revision.
+    ///
+    /// # Errors
+    /// The server refuses, or does not answer.
+    pub(crate) async fn put(&self, what: &'static str, key: String, value: Bytes) -> Result<u64, Error> {
+        let put = self.bucket.put(key, value).await.map_err(|error| Error::request(what)(&error));
+        self.refusing.written(&put);
+        put
+    }
+
+    /// Why the bucket has taken nothing of this process for so long.
+    #[must_use]
+    pub fn bucket_refuses(&self, limit: Duration) -> Option<String> {
+        self.refusing.lasts(limit)
+    }
+
+    /// The server does not answer: what the bucket took or not is forgotten.
+    pub fn bucket_is_away(&self) {
+        self.refusing.written(&Ok(()));
     }
 
     /// The state of the stream, asked of its leader.
@@ -197,7 +221,7 @@ pub(crate) async fn keep(
     Ok(stream)
 }
 
-fn is_missing(error: &GetStreamError) -> bool {
+pub(super) fn is_missing(error: &GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
@@ -205,33 +229,4 @@ fn is_missing(error: &GetStreamError) -> bool {
 fn labels(options: &Options) -> HashMap<String, String> {
     let owner = format!("{}/{}", options.namespace, options.pipeline);
     HashMap::from([(OWNER.to_owned(), owner), (SLICES.to_owned(), options.slices.clone())])
-}
-
-fn bucket_config(names: &Names, options: &Options) -> kv::Config {
-    kv::Config {
-        bucket: names.bucket().to_owned(),
-        description: format!("the pipeline {}/{}", options.namespace, options.pipeline),
-        history: HISTORY,
-        num_replicas: options.replicas,
-        limit_markers: Some(Duration::from_secs(60)),
-        ..kv::Config::default()
-    }
-}
-
-/// Makes the bucket, or brings it up to date; its stream must be one of a bucket, and of this pipeline's.
-async fn bucket(context: &Context, wanted: kv::Config, labels: &HashMap<String, String>) -> Result<kv::Store, Error> {
-    let name = wanted.bucket.clone();
-    match context.get_stream(format!("KV_{name}")).await {
-        Ok(stream) => {
-            let found = &stream.cached_info().config;
-            let is_bucket = found.subjects == [format!("$KV.{name}.>")];
-            if !is_bucket || found.description.as_ref().is_some_and(|description| *description != wanted.description) {
-                return Err(foreign(&found.name, labels, "is there, and no pipeline's".to_owned()));
-            }
-        }
-        Err(error) if is_missing(&error) => {}
-        Err(error) => return Err(Error::request("the bucket")(&error)),
-    }
-    let made = context.create_or_update_key_value(wanted).await;
-    made.map_err(|error| refusal::not_made(&error, FIELD, &name, -1))
 }

@@ -166,7 +166,7 @@ fn of_server(field: &str, at: &str, mend: &str, error: anyhow::Error) -> anyhow:
     error.context(format!("{field}: {at} is of no use as it is; {mend}"))
 }
 
-fn of_postgres(field: &str, at: &str, error: anyhow::Error) -> anyhow::Error {
+pub(in crate::pipeline) fn of_postgres(field: &str, at: &str, error: anyhow::Error) -> anyhow::Error {
     of_server(field, at, "see that PostgreSQL runs there and is not read-only, or give another address", error)
 }
 

@@ -24,6 +24,9 @@ use turbo_core::shard::Slices;
 /// How often it is looked at what waits in the log.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// For how long the bucket may take nothing before that is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Works until the token fires, then releases everything, within the drain.
 ///
 /// # Errors
@@ -123,8 +126,8 @@ fn upkeep(setting: &Setting, opened: &Opened, stop: &CancellationToken) -> [Abor
     ]
 }
 
-/// Looks now and then whether the log answers, and at what waits, so that a worker that is held says how much: where the
-/// process reads the source, the gate knows it.
+/// Looks now and then whether the log answers, and its bucket takes what is written, and at what waits, so that a worker that
+/// is held says how much: where the process reads the source, the gate knows it.
 pub(super) async fn watch_log(log: Log, slices: Arc<Slices>, reads: bool, live: Arc<Live>) {
     loop {
         let answer = if reads {
@@ -132,6 +135,10 @@ pub(super) async fn watch_log(log: Log, slices: Arc<Slices>, reads: bool, live: 
         } else {
             log.depths(&slices).await.map(|depths| live.waiting(depths.values().map(|depth| depth.waiting).sum()))
         };
+        if answer.is_err() {
+            log.bucket_is_away();
+        }
+        live.bucket_refuses(log.names.bucket(), log.bucket_refuses(PATIENCE));
         live.log_away(answer.err().map(|error| error.to_string()));
         tokio::time::sleep(LOOK).await;
     }

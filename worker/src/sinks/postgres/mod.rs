@@ -107,13 +107,20 @@ pub enum Error {
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// PostgreSQL refuses, or is not there.
     #[error("PostgreSQL: {}", said(.0))]
-    Sql(#[from] sqlx::Error),
+    Sql(sqlx::Error),
     /// It may be gone without a word.
     #[error("PostgreSQL does not answer within {0:?}")]
     NoAnswer(Duration),
     /// What is stored can not be read.
     #[error("PostgreSQL: a row of {0} is broken")]
     Broken(&'static str),
+}
+
+// No `#[from]`: it would be a cause too, and whoever shows causes would say the same twice.
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
 }
 
 /// What the server says, without the line of its own source that goes with it.

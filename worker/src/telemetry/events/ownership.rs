@@ -184,3 +184,33 @@ impl LogRefused {
         counter!(m::LOG_REFUSED).increment(1);
     }
 }
+
+/// The log's bucket takes nothing.
+pub struct BucketRefuses<'a> {
+    /// Which one, and why.
+    pub why: &'a str,
+}
+
+impl BucketRefuses<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        warn!(
+            "no shard moves, and nobody takes over: {}; look at the server's own log: it may need room on its disk, and then \
+             to be started again",
+            self.why
+        );
+    }
+}
+
+/// It does again.
+pub struct BucketTakes<'a> {
+    /// Which one.
+    pub bucket: &'a str,
+}
+
+impl BucketTakes<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        info!(bucket = self.bucket, "the bucket of NATS takes what is written again");
+    }
+}
