@@ -26,7 +26,12 @@ impl Log {
     pub async fn purge(&self, slices: &Slices, shard: Shard, below: u64) -> Result<u64, Error> {
         let subject = self.names.shard(slices, shard);
         let last = self.last_of(slices, shard).await?;
-        let purge = self.stream.purge().filter(subject).sequence(below.min(last).max(1));
+        let end = below.min(last);
+        // Servers before 2.15 take a purge below the first sequence for one of everything (seen on 2.12 to 2.14).
+        if end <= 1 {
+            return Ok(0);
+        }
+        let purge = self.stream.purge().filter(subject).sequence(end);
         let purged = purge.await.map_err(|error| Error::request("a purge")(&error))?;
         Ok(purged.purged)
     }
