@@ -40,9 +40,9 @@ pub enum Error {
     /// There is no token, or it does not count any more.
     #[error("spec.hydration: {0}")]
     Session(&'static str),
-    /// Too many requests: nothing before this time is over.
-    #[error("too many requests (status 429)")]
-    Busy(Duration),
+    /// Too many requests, or it says itself for how long it is not there: nothing before this time is over.
+    #[error("it is busy (status {0})")]
+    Busy(u16, Duration),
     /// It has an error of its own.
     #[error("status {0}")]
     Status(u16),
@@ -55,12 +55,14 @@ pub enum Error {
 }
 
 /// What a call tells.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Told {
     /// For each name that was asked for.
     pub known: HashMap<Item, Known>,
     /// Profiles that came with posts.
     pub beside: HashMap<Item, Known>,
+    /// Whether there was a view that can not be read: it may be of any item that nothing is told of.
+    pub unclear: bool,
 }
 
 /// An AppView.
@@ -180,7 +182,8 @@ fn refusal(status: StatusCode, headers: &HeaderMap, limits: Option<&Limits>) -> 
         401 | 403 => Some(Error::Session(REFUSED)),
         // More names than it reads at once.
         status @ (413 | 414 | 431) => Some(Error::Refused(status)),
-        429 => Some(Error::Busy(Limits::wait(headers, limits))),
+        429 => Some(Error::Busy(429, Limits::wait(headers, limits))),
+        503 => Some(Limits::retry_after(headers).map_or(Error::Status(503), |wait| Error::Busy(503, wait))),
         other => Some(Error::Status(other)),
     }
 }
@@ -203,20 +206,28 @@ struct Views<'a> {
     views: Vec<&'a RawValue>,
 }
 
+/// So many views of which none can be read are not the faults of single records.
+const GARBLED: usize = 3;
+
 /// What an answer tells of what was asked for. What it leaves out is not there; but nothing is said of what it leaves out
 /// beside a view that can not be read, which may be the one.
 fn told(kind: Kind, items: &[Item], body: &[u8]) -> Result<Told, Error> {
     let answer: Views<'_> = serde_json::from_slice(body).map_err(|_| Error::Malformed)?;
-    let mut told = Told { known: HashMap::new(), beside: HashMap::new() };
-    let mut all = true;
-    for view in answer.views {
-        all &= match kind {
-            Kind::Profile => told.profile(view).is_some(),
-            Kind::Post => told.post(view).is_some(),
+    let mut told = Told::default();
+    let mut read = 0;
+    for view in &answer.views {
+        let view = match kind {
+            Kind::Profile => told.profile(view),
+            Kind::Post => told.post(view),
         };
+        read += usize::from(view.is_some());
+    }
+    if read == 0 && answer.views.len() >= GARBLED {
+        return Err(Error::Malformed);
     }
     told.known.retain(|item, _| items.contains(item));
-    if all {
+    told.unclear = read < answer.views.len();
+    if !told.unclear {
         for item in items {
             told.known.entry(item.clone()).or_insert(Known::Missing);
         }
@@ -291,5 +302,14 @@ mod tests {
         let body = format!(r#"{{"posts":[{{"uri":3}},{}]}}"#, view(&b));
         let told = told(Kind::Post, &[a.clone(), b.clone()], body.as_bytes()).unwrap();
         assert_eq!(told.known.keys().collect::<Vec<_>>(), [&b]);
+        assert!(told.unclear);
+    }
+
+    #[test]
+    fn an_answer_of_which_no_view_can_be_read_is_none() {
+        let items: Vec<Item> = (0..25).map(|n| post(&n.to_string())).collect();
+        let body = |views: usize| format!(r#"{{"posts":[{}]}}"#, vec![r#"{"uri":3}"#; views].join(","));
+        assert!(matches!(told(Kind::Post, &items, body(GARBLED).as_bytes()), Err(Error::Malformed)));
+        assert!(told(Kind::Post, &items, body(1).as_bytes()).unwrap().unclear, "all but one are not there");
     }
 }

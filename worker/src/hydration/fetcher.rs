@@ -2,22 +2,19 @@
 //!
 //! Invariants: calls are sent by the turns of one [`Pacer`], a bounded number at a time; every item that was taken from
 //! [`Wanted`] is answered or given back to the cache as failed; a name that is refused is found by halves and counts as
-//! missing, so that it spoils no call again; what is too large for one answer is asked for by halves too.
+//! missing, so that it spoils no call again; so is a view that can not be read, and what is too large for one answer.
 
 use super::cache::{Cache, Entry, Known};
+use super::calls::{Call, Ended, Hosts};
 use super::changes::Change;
-use super::client::{self, AppView, Error};
-use super::hosts::Hosts;
+use super::client::{AppView, Error, Told};
 use super::item::{Item, Kind};
-use super::limits::Limits;
-use super::pacer::{Outcome, Pacer};
-use super::report::{Report, Told};
+use super::pacer::{Pacer, Shared};
+use super::report::Report;
 use super::shared::SharedCache;
+use super::standing::Outcome;
 use super::wanted::Wanted;
-use crate::telemetry::events;
-use crate::telemetry::metrics as m;
 use jiff::Timestamp;
-use metrics::counter;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -96,7 +93,6 @@ pub struct Fetcher {
     handle: Handle,
     hosts: Hosts,
     pacer: Pacer,
-    report: Report,
     calls: JoinSet<Ended>,
     /// Halves of calls that were refused.
     halves: VecDeque<Call>,
@@ -108,36 +104,20 @@ pub struct Fetcher {
     missed: Wanted,
 }
 
-/// What a call asks for; all of it is marked in the cache as asked for.
-struct Call {
-    kind: Kind,
-    items: Vec<Item>,
-    /// Profiles that come with posts.
-    beside: Vec<Item>,
-}
-
 /// Items, and what all workers share of them.
 struct Looked {
     items: Vec<Item>,
     known: Vec<(Item, Entry)>,
 }
 
-/// A call that has ended.
-struct Ended {
-    call: Call,
-    host: Arc<AppView>,
-    sent: (Instant, i64),
-    answer: Result<client::Told, Error>,
-    limits: Option<Limits>,
-}
-
 impl Fetcher {
-    /// Asks these hosts, of which there is one at least.
+    /// Asks these hosts, within this rate for the whole pipeline and this worker's share of it.
     #[must_use]
-    pub fn new(handle: Handle, hosts: Vec<AppView>, pacer: Pacer, report: Report) -> Self {
-        let hosts = Hosts::new(hosts);
+    pub fn new(handle: Handle, hosts: Vec<AppView>, rate: f64, share: Shared, report: Report) -> Self {
+        let pacer = Pacer::new(rate, share, hosts.len());
+        let hosts = Hosts::new(hosts, report);
         let (calls, halves, missed) = (JoinSet::new(), VecDeque::new(), Wanted::default());
-        Self { handle, hosts, pacer, report, calls, halves, shared: None, looks: JoinSet::new(), missed }
+        Self { handle, hosts, pacer, calls, halves, shared: None, looks: JoinSet::new(), missed }
     }
 
     /// The same, which looks first into what all workers share.
@@ -159,7 +139,7 @@ impl Fetcher {
                 () = stop.cancelled() => return,
                 Some(looked) = self.looks.join_next() => self.looked(looked),
                 Some(ended) = self.calls.join_next() => self.ended(ended),
-                () = self.pacer.turn(), if next.is_some() => next.take().into_iter().for_each(|call| self.send(call)),
+                host = self.pacer.turn(), if next.is_some() => next.take().into_iter().for_each(|call| self.send(host, call)),
                 () = parts.more.notified(), if next.is_none() => {}
             }
         }
@@ -218,71 +198,49 @@ impl Fetcher {
         }
     }
 
-    fn send(&mut self, call: Call) {
-        let Some(host) = self.hosts.current() else { return };
+    fn send(&mut self, host: usize, call: Call) {
         let sent = (Instant::now(), Timestamp::now().as_microsecond());
-        self.calls.spawn(async move {
-            let (answer, limits) = host.look_up(call.kind, &call.items).await;
-            Ended { call, host, sent, answer, limits }
-        });
+        self.calls.spawn(self.hosts.ask(host, call, sent));
     }
 
     fn ended(&mut self, ended: Result<Ended, JoinError>) {
-        // A call that ended by a fault of ours tells nothing of the host, but the breaker waits for it.
-        let Ok(Ended { call, host, sent, answer, limits }) = ended else {
-            return self.pacer.ended(Outcome::Failed, None);
-        };
-        let many = call.items.len() > 1;
-        let outcome = match &answer {
-            Ok(_) | Err(Error::Refused(_)) => Outcome::Answered,
-            Err(Error::Large) if many => Outcome::Answered,
-            Err(Error::Busy(wait)) => Outcome::Busy(*wait),
-            Err(Error::Session(_) | Error::Status(_) | Error::Unreachable(_) | Error::Malformed | Error::Large) => {
-                Outcome::Failed
-            }
-        };
-        self.pacer.ended(outcome, limits);
-        self.tell(&host, outcome, answer.as_ref().err());
-        if outcome == Outcome::Failed && self.pacer.is_open() {
-            self.hosts.failed(&host);
-        }
+        // A call that ended by a fault of ours tells nothing of its host, but the pacer waits for it.
+        let Ok(mut ended) = ended else { return self.pacer.lost() };
+        let outcome = self.hosts.outcome(&ended);
+        self.pacer.ended(ended.host, ended.sent.0, outcome, ended.limits.take());
+        self.hosts.tell(&ended, outcome, self.pacer.is_open());
+        let Ended { call, sent, answer, .. } = ended;
         match answer {
+            Ok(told) if told.unclear => self.unclear(call, told, sent),
             Ok(told) => self.told(&call, told, sent),
-            Err(Error::Refused(_) | Error::Large) if many => return self.halve(call),
-            // It is no name, whatever it looks like.
-            Err(Error::Refused(_)) => {
-                let known = call.items.iter().map(|item| (item.clone(), Known::Missing)).collect();
-                self.told(&call, client::Told { known, beside: HashMap::new() }, sent);
-            }
+            Err(Error::Refused(_) | Error::Large) if outcome == Outcome::Answered => self.refused(call, sent),
             // The records wait in the catalog, and want it again.
-            Err(_) => self.told(&call, client::Told { known: HashMap::new(), beside: HashMap::new() }, sent),
+            Err(_) => self.told(&call, Told::default(), sent),
         }
         self.handle.0.landed.send_modify(|count| *count += 1);
     }
 
-    fn tell(&self, host: &AppView, outcome: Outcome, error: Option<&Error>) {
-        let label = match (outcome, error) {
-            (Outcome::Failed, _) => "failed",
-            (Outcome::Busy(_), _) => "busy",
-            (Outcome::Answered, Some(_)) => "refused",
-            (Outcome::Answered, None) => "answered",
-        };
-        counter!(m::HYDRATION_REQUESTS, "outcome" => label).increment(1);
-        let error = error.filter(|error| !matches!(error, Error::Refused(_))).map(ToString::to_string);
-        let (host, left_alone) = (host.host(), self.pacer.is_open());
-        self.report.tell(|told| {
-            match (&error, &told.error) {
-                (Some(error), before) => events::HydrationFailed { host, error, first: before.is_none() }.emit(),
-                (None, Some(_)) => events::HydrationAnswered { host }.emit(),
-                (None, None) => {}
-            }
-            told.requests += 1;
-            *told = Told { host: host.to_owned(), error, left_alone, ..told.clone() };
-        });
+    /// One of the names is refused: it is in one of the halves. By itself it is no name, whatever it looks like.
+    fn refused(&mut self, call: Call, sent: (Instant, i64)) {
+        if call.items.len() > 1 {
+            return self.halves.extend(call.halves());
+        }
+        let known = call.items.iter().map(|item| (item.clone(), Known::Missing)).collect();
+        self.told(&call, Told { known, ..Told::default() }, sent);
+    }
+
+    /// One of the views can not be read: it may be of any item that nothing is told of.
+    fn unclear(&mut self, call: Call, told: Told, sent: (Instant, i64)) {
+        let Call { kind, items, beside } = call;
+        let (items, rest): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| told.known.contains_key(item));
+        self.told(&Call { kind, items, beside }, told, sent);
+        if !rest.is_empty() {
+            self.refused(Call { kind, items: rest, beside: Vec::new() }, sent);
+        }
     }
 
     /// Everything that the call has asked for is kept as it was told, and shared, or given back.
-    fn told(&self, call: &Call, mut told: client::Told, sent: (Instant, i64)) {
+    fn told(&self, call: &Call, mut told: Told, sent: (Instant, i64)) {
         let cache = &self.handle.0.cache;
         let mut kept = Vec::new();
         for item in call.items.iter().chain(&call.beside) {
@@ -297,14 +255,5 @@ impl Fetcher {
         if let Some(shared) = self.shared.clone() {
             tokio::spawn(async move { shared.tell(&kept).await });
         }
-    }
-
-    /// One of the names is refused: it is in one of the halves.
-    fn halve(&mut self, mut call: Call) {
-        let items = call.items.split_off(call.items.len() / 2);
-        let (beside, rest) =
-            call.beside.into_iter().partition(|profile| items.iter().any(|item| item.did() == profile.did()));
-        self.halves.push_back(Call { kind: call.kind, items, beside });
-        self.halves.push_back(Call { kind: call.kind, items: call.items, beside: rest });
     }
 }

@@ -59,8 +59,7 @@ impl Hydrator {
         if let Some(at_us) = new {
             self.learn(event, at_us);
         }
-        let Body::Commit(commit) = &event.body else { return None };
-        let references = self.references(slice, &event.key, &commit.collection, commit.record.as_deref()?)?;
+        let references = self.of_event(slice, event)?;
         let hydrated = self.known(slice, &references);
         counter!(m::HYDRATION_RECORDS, "hydration" => hydrated.hydration.as_str()).increment(1);
         let missing = match hydrated.hydration {
@@ -72,6 +71,16 @@ impl Hydrator {
             self.handle.fresh(missing);
         }
         Some(hydrated)
+    }
+
+    /// What is known by now of the record of an event that was taken before.
+    pub fn again(&self, slice: u16, event: &Event) -> Option<Hydrated> {
+        Some(self.known(slice, &self.of_event(slice, event)?))
+    }
+
+    fn of_event(&self, slice: u16, event: &Event) -> Option<References> {
+        let Body::Commit(commit) = &event.body else { return None };
+        self.references(slice, &event.key, &commit.collection, commit.record.as_deref()?)
     }
 
     /// What a record points at, of all that its slice looks up; `None` where that is nothing.
@@ -230,6 +239,25 @@ mod tests {
         assert_eq!(document(&hydrator, &like("a")).1["subject"]["post"]["record"]["text"], "hello again");
         hydrator.take(0, &post("a", "delete", ""), now_us());
         assert_eq!(document(&hydrator, &like("a")).1["subject"]["state"], "missing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_its_commit_lands_with_what_is_known_then() {
+        let hydrator = hydrator();
+        answered(&hydrator, "me", "me.example");
+        let (event, handle) = (like("a"), |hydrated: Option<Hydrated>| {
+            let document = hydrated.unwrap().document;
+            document.map(|text| serde_json::from_str::<Value>(&text).unwrap()["author"]["profile"]["handle"].clone())
+        });
+        assert_eq!(handle(hydrator.take(1, &event, now_us())), Some(json!("me.example")));
+        let did = "did:plc:me";
+        let changed = json!({"did": did, "handle": "you.example", "seq": 1, "time": "2026-07-01T00:00:00Z"});
+        hydrator.take(0, &self::event("me", "identity", changed), now_us());
+        let waiting = hydrator.handle.waiting();
+        assert_eq!(handle(hydrator.again(1, &event)), Some(json!("you.example")));
+        tokio::time::advance(TTL).await;
+        assert_eq!(handle(hydrator.again(1, &event)), None, "nothing is as old as that");
+        assert_eq!(hydrator.handle.waiting(), waiting, "its record waits in the catalog, and asks from there");
     }
 
     #[tokio::test(start_paused = true)]

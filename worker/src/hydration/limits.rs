@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A wait where a server that is busy does not say how long.
 const UNSAID: Duration = Duration::from_secs(5);
 /// Longer waits are cut: a clock that is wrong must not end hydration for a day.
-const LONGEST: Duration = Duration::from_secs(600);
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// The limits of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +43,16 @@ impl Limits {
         })
     }
 
+    /// When a server that is not there says it will be again.
+    #[must_use]
+    pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+        Some(retry_after(headers.get("retry-after")?.to_str().ok()?)?.min(LONGEST))
+    }
+
     /// How long a server that has too many requests wants to be left alone.
     #[must_use]
     pub fn wait(headers: &HeaderMap, limits: Option<&Self>) -> Duration {
-        let said = headers.get("retry-after").and_then(|value| value.to_str().ok()).and_then(retry_after);
+        let said = Self::retry_after(headers);
         let reset = limits.filter(|limits| limits.remaining == 0).map(|limits| limits.reset);
         said.max(reset).unwrap_or(UNSAID).min(LONGEST)
     }

@@ -1,12 +1,12 @@
 //! Hydration: what a record points at is put beside it.
 
 pub mod cache;
+mod calls;
 pub mod changes;
 pub mod client;
 pub mod completer;
 pub mod document;
 pub mod fetcher;
-mod hosts;
 pub mod hydrator;
 pub mod item;
 pub mod limits;
@@ -16,5 +16,6 @@ pub mod references;
 pub mod report;
 pub mod session;
 pub mod shared;
+pub mod standing;
 mod view;
 pub mod wanted;

@@ -28,16 +28,16 @@ const LONGEST_TEXT: usize = 1 << 10;
 pub(super) struct ProfileView<'a> {
     #[serde(borrow)]
     pub(super) did: Cow<'a, str>,
-    #[serde(borrow)]
-    handle: Cow<'a, str>,
     #[serde(borrow, default)]
-    display_name: Option<Cow<'a, str>>,
+    handle: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    avatar: Option<Cow<'a, str>>,
+    display_name: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    created_at: Option<Cow<'a, str>>,
+    avatar: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    created_at: Option<&'a RawValue>,
     #[serde(default)]
-    viewer: Viewer,
+    viewer: Option<Viewer>,
 }
 
 /// What the account that asks has to do with it.
@@ -45,7 +45,7 @@ pub(super) struct ProfileView<'a> {
 #[serde(rename_all = "camelCase")]
 struct Viewer {
     #[serde(default)]
-    blocked_by: bool,
+    blocked_by: Option<bool>,
 }
 
 /// A post in an answer.
@@ -86,7 +86,7 @@ struct Post<'a> {
 impl ProfileView<'_> {
     /// Whether the account that asks may not see it.
     pub(super) fn is_blocked(&self) -> bool {
-        self.viewer.blocked_by
+        self.viewer.as_ref().and_then(|viewer| viewer.blocked_by).unwrap_or_default()
     }
 
     /// The profile's item.
@@ -96,12 +96,13 @@ impl ProfileView<'_> {
 
     /// The profile's JSON.
     pub(super) fn json(&self) -> String {
-        let text = |text: &Option<Cow<'_, str>>| text.as_deref().filter(|text| fits(text)).map(ToOwned::to_owned);
+        let [handle, display_name, avatar, created_at] =
+            [self.handle, self.display_name, self.avatar, self.created_at].map(text);
         let profile = Profile {
-            handle: handle(&self.handle),
-            display_name: text(&self.display_name).map(Cow::Owned),
-            avatar: self.avatar.as_deref().and_then(blob_of).map(Cow::Borrowed),
-            created_at: text(&self.created_at).map(Cow::Owned),
+            handle: self::handle(handle.as_deref().unwrap_or_default()),
+            display_name: display_name.filter(|text| fits(text)),
+            avatar: avatar.as_deref().and_then(blob_of).map(Cow::Borrowed),
+            created_at: created_at.filter(|text| fits(text)),
         };
         profile.json()
     }
@@ -154,6 +155,13 @@ fn post(cid: &str, record: &RawValue) -> String {
     serde_json::to_string(&Post { cid, record }).unwrap_or_default()
 }
 
+/// What is text; anything else in its place, and text that is no Unicode, is left out like what is not there.
+fn text(json: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    serde_json::from_str::<Text<'_>>(json?.get()).ok().map(|text| text.0)
+}
+
 fn fits(text: &str) -> bool {
     (1..=LONGEST_TEXT).contains(&text.len()) && !text.contains('\0')
 }
@@ -197,6 +205,17 @@ mod tests {
         assert_eq!(view.json(), r#"{"handle":"handle.invalid"}"#);
         assert_eq!(profile_of("handle.invalid", b"{\"displayName\":3}"), r#"{"handle":"handle.invalid"}"#);
         assert!(view.is_blocked());
+    }
+
+    #[test]
+    fn what_can_not_be_read_of_a_profile_is_left_out() {
+        let view: ProfileView<'_> = serde_json::from_str(
+            r#"{"did":"did:plc:a","handle":"a.example","displayName":"\ud800","avatar":3,"createdAt":null,"viewer":null}"#,
+        )
+        .unwrap();
+        assert_eq!((view.json().as_str(), view.is_blocked()), (r#"{"handle":"a.example"}"#, false));
+        let view: ProfileView<'_> = serde_json::from_str(r#"{"did":"did:plc:a","viewer":{"blockedBy":null}}"#).unwrap();
+        assert_eq!((view.json().as_str(), view.is_blocked()), (r#"{"handle":"handle.invalid"}"#, false));
     }
 
     #[test]

@@ -90,6 +90,13 @@ impl Entry {
         Some(Logged { seq, shard, event: self.item.event()?, hydrated: self.hydrated.as_deref() })
     }
 
+    /// Puts what is known by now in the place of what was known when it came: it has waited.
+    pub fn hydrate_again(&mut self, hydrator: &Hydrator) {
+        if let (Some(event), Some(_)) = (self.item.event(), &self.hydrated) {
+            self.hydrated = hydrator.again(self.shard.slice, event).map(Arc::new);
+        }
+    }
+
     /// Puts what is known beside the entry, and learns from it where it is `new`.
     pub fn hydrate(&mut self, hydrator: &Hydrator, new: bool) {
         if let Some(event) = self.item.event() {

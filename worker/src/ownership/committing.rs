@@ -70,6 +70,9 @@ impl Holder {
                         () = tokio::time::sleep(wait) => {}
                         () = self.stop.cancelled() => return false,
                     }
+                    if let Some(hydrator) = &self.parts.hydrator {
+                        entries.iter_mut().for_each(|numbered| numbered.entry.hydrate_again(hydrator));
+                    }
                     // It may have landed all the same.
                     let shards: BTreeSet<Shard> = entries.iter().map(|entry| entry.entry.shard).collect();
                     shards.into_iter().collect()

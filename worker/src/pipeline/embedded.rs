@@ -1,7 +1,7 @@
 //! A whole pipeline in one process: parse, claim, start, wait, drain.
 
 use super::Begun;
-use super::hydration::Hydration;
+use super::hydration::{Hydration, completed};
 use super::source::{OpenSource, given};
 use super::store;
 use crate::http;
@@ -64,9 +64,10 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
     let (appender, reader) = embedded::log(max_bytes);
     let mut worker = worker(&spec, stores, database.clone(), &slices, &claims, reader, live.clone()).await?;
     worker.hydrator = hydration.as_ref().map(|hydration| hydration.hydrator.clone());
+    let queue = Hydrations::new(database.clone(), slices.clone());
     let completing = hydration.as_ref().map(|hydration| {
         live.hydrates(hydration.report.clone());
-        hydration.complete(Hydrations::new(database.clone(), slices.clone()))
+        hydration.complete(queue.clone())
     });
     let background = background(database.clone(), file.rotate.is_some(), live.clone(), metrics);
     let worker = tokio::spawn(worker.run());
@@ -86,6 +87,12 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
         live.ended();
     }
     let drained = drained(worker, spec.workers().drain.as_std(), &stop).await;
+    if completing.is_some() && matches!(read, Some(Ended::Source)) && drained.is_some() {
+        tokio::select! {
+            () = completed(&queue) => {}
+            () = stop.cancelled() => {}
+        }
+    }
     drop((background, completing));
     server.stop().await;
     let _ = tokio::time::timeout(Duration::from_secs(5), database.close()).await;

@@ -5,7 +5,7 @@ use crate::hydration::client::AppView;
 use crate::hydration::completer::{Completer, Keep, Queue};
 use crate::hydration::fetcher::{Fetcher, Handle};
 use crate::hydration::hydrator::{Hydrator, Targets};
-use crate::hydration::pacer::{Pacer, Shared};
+use crate::hydration::pacer::Shared;
 use crate::hydration::references::Target;
 use crate::hydration::report::Report;
 use crate::hydration::session::Credentials;
@@ -16,13 +16,17 @@ use anyhow::{Context, anyhow};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::budget::Share;
 use turbo_crds::{Hydrate, TurboPipelineSpec};
 
 const PASSWORD: &str = "spec.hydration.session.passwordFrom";
+
+/// How long a source that has ended is followed by nothing before what waits is left to the next start.
+const QUIET: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What looks up for the records of this process. Nobody is asked any more when it is dropped.
 pub(super) struct Hydration {
@@ -52,8 +56,8 @@ impl Hydration {
         let cache = Arc::new(Cache::new(options.cache.bytes(), longest));
         let handle = Handle::new(cache.clone());
         let share = Shared::new(share);
-        let pacer = Pacer::new(options.requests_per_second, share.clone());
-        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, report.clone()).sharing(shared);
+        let (rate, share_of) = (options.requests_per_second, share.clone());
+        let fetcher = Fetcher::new(handle.clone(), hosts, rate, share_of, report.clone()).sharing(shared);
         let _fetching = AbortOnDropHandle::new(tokio::spawn(fetcher.run(CancellationToken::new())));
         let keep = Keep { records: options.queue.records, age: options.queue.age.as_std() };
         Ok(Some(Self { hydrator: Hydrator::new(cache, handle, slices), report, share, keep, _fetching }))
@@ -63,6 +67,26 @@ impl Hydration {
     pub(super) fn complete(&self, queue: impl Queue + 'static) -> AbortOnDropHandle<()> {
         let completer = Completer::new(queue, self.hydrator.clone(), self.keep, self.report.clone());
         AbortOnDropHandle::new(tokio::spawn(completer.run(CancellationToken::new())))
+    }
+}
+
+/// Where the source has ended nothing more comes: waits until nothing waits in the queue, or nothing was completed for a while.
+pub(super) async fn completed(queue: &impl Queue) {
+    let (mut least, mut since) = (u64::MAX, Instant::now());
+    while let Ok((waiting, _)) = queue.depth().await
+        && waiting > 0
+    {
+        if waiting < least {
+            (least, since) = (waiting, Instant::now());
+        }
+        if since.elapsed() >= QUIET {
+            tracing::warn!(
+                "{waiting} records still lack something of what they point at, and none of them was completed for {QUIET:?}; \
+                 the next start goes on with them"
+            );
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -63,7 +63,7 @@ impl Worker {
                         batch.entries.iter_mut().for_each(|entry| entry.hydrate(hydrator, true));
                     }
                     let calm = batch.entries.len() < ENOUGH;
-                    if self.commit(&batch).await? {
+                    if self.commit(&mut batch).await? {
                         held = self.archive_is_behind().await;
                     }
                     if self.rotation.as_ref().is_some_and(Rotation::is_full) {
@@ -100,7 +100,7 @@ impl Worker {
     }
 
     /// Commits a batch; waits out every error but a lost claim. Returns whether a segment was closed.
-    async fn commit(&mut self, batch: &Batch) -> Result<bool, Error> {
+    async fn commit(&mut self, batch: &mut Batch) -> Result<bool, Error> {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         loop {
             let began = Instant::now();
@@ -121,6 +121,9 @@ impl Worker {
                     self.live.commit_failed(&error.to_string());
                     events::CommitFailed { error: &error.to_string(), entries: batch.entries.len(), wait }.emit();
                     tokio::time::sleep(wait).await;
+                    if let Some(hydrator) = &self.hydrator {
+                        batch.entries.iter_mut().for_each(|entry| entry.hydrate_again(hydrator));
+                    }
                 }
             }
         }

@@ -14,7 +14,7 @@ use turbo_worker::hydration::changes::Change;
 use turbo_worker::hydration::client::AppView;
 use turbo_worker::hydration::fetcher::{Fetcher, Handle};
 use turbo_worker::hydration::item::Item;
-use turbo_worker::hydration::pacer::{Pacer, Shared};
+use turbo_worker::hydration::pacer::Shared;
 use turbo_worker::hydration::report::Report;
 use turbo_worker::hydration::session::{Credentials, Secret};
 use turbo_worker::hydration::shared::{Options, SharedCache};
@@ -55,10 +55,10 @@ impl Rig {
         let host = AppView::new(client, url.parse().unwrap()).asked_by(by(&url));
         let cache = Arc::new(Cache::new(8 << 20, TTL));
         let handle = Handle::new(Arc::clone(&cache));
-        let pacer = Pacer::new(rate, Shared::new(Share::whole()));
+        let share = Shared::new(Share::whole());
         let hosts = vec![host.with_timeout(Duration::from_secs(1))];
         let report = Report::default();
-        let fetcher = Fetcher::new(handle.clone(), hosts, pacer, report.clone()).sharing(shared);
+        let fetcher = Fetcher::new(handle.clone(), hosts, rate, share, report.clone()).sharing(shared);
         let stop = CancellationToken::new();
         let _task = AbortOnDropHandle::new(tokio::spawn(fetcher.run(stop.clone())));
         Self { network, cache, handle, report, stop, _task }

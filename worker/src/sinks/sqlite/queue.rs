@@ -18,6 +18,7 @@ use turbo_core::shard::{Shard, Slices};
 const FEW: usize = 100;
 
 /// The queue of a file.
+#[derive(Clone)]
 pub struct Hydrations {
     database: Arc<Database>,
     slices: Arc<Slices>,
