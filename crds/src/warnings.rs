@@ -14,8 +14,10 @@ impl TurboPipelineSpec {
             let what = "no slice looks anything up, so nobody is asked";
             warnings.push(Problem::at("spec.hydration", what, "give a slice hydrate, if that is not meant"));
         }
+        let hosts = self.hydration.iter().flat_map(|hydration| twice("spec.hydration.hosts", &hydration.hosts));
+        warnings.extend(hosts);
         let Some(jetstream) = &self.source.jetstream else { return warnings };
-        warnings.extend(endpoints(jetstream).chain(sizes(jetstream)));
+        warnings.extend(twice("spec.source.jetstream.endpoints", &jetstream.endpoints).chain(sizes(jetstream)));
         for (at, slice) in self.slices.iter().enumerate() {
             for collection in slice.collections.iter().flatten().filter(|collection| !asked(jetstream, collection)) {
                 warnings.push(Problem::at(
@@ -42,17 +44,15 @@ fn small_log(spec: &TurboPipelineSpec) -> Option<Problem> {
     })
 }
 
-/// The same service under two spellings.
-fn endpoints(jetstream: &Jetstream) -> impl Iterator<Item = Problem> {
+/// The same service under two spellings, in a list that is the value of `field`.
+fn twice(field: &str, addresses: &[String]) -> impl Iterator<Item = Problem> {
     let same = |one: &str, other: &str| one.trim_end_matches('/') == other.trim_end_matches('/');
-    let twice = jetstream
-        .endpoints
+    let twice = addresses
         .iter()
         .enumerate()
-        .filter(move |(at, endpoint)| jetstream.endpoints.iter().take(*at).any(|other| same(other, endpoint)));
-    twice.map(|(at, endpoint)| {
-        let path = format!("spec.source.jetstream.endpoints[{at}]");
-        Problem::at(path, format!("{endpoint} stands twice"), "give each service once")
+        .filter(move |(at, address)| addresses.iter().take(*at).any(|other| same(other, address)));
+    twice.map(move |(at, address)| {
+        Problem::at(format!("{field}[{at}]"), format!("{address} stands twice"), "give each service once")
     })
 }
 

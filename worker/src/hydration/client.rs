@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::error::Error as StdError;
 use std::time::Duration;
 use url::Url;
 
@@ -190,13 +191,32 @@ fn refusal(status: StatusCode, headers: &HeaderMap, limits: Option<&Limits>) -> 
 
 /// Not the library's own text: it holds the address with all that was asked for.
 fn why(error: &reqwest::Error) -> &'static str {
-    if error.is_connect() {
+    if let Some(why) = not_connected(error) {
+        why
+    } else if error.is_connect() {
         "no connection"
     } else if error.is_timeout() {
         "no answer in time"
     } else {
         "the connection broke"
     }
+}
+
+/// What is to be mended where there is no connection.
+fn not_connected(error: &reqwest::Error) -> Option<&'static str> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return Some("its certificate is not trusted, or is not for this address; give caFrom, or another address");
+        }
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return Some("the connection is refused; give the address of a host that runs");
+        }
+        // What an I/O error holds is none of its causes.
+        next = io.and_then(std::io::Error::get_ref).map(|held| held as &(dyn StdError + 'static)).or(error.source());
+    }
+    None
 }
 
 /// The views one by one: one that is not of the lexicon's shape spoils no other.

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - one task at a time gets a token, and never sooner than [`LEAST`] after the last time; where that fails, or the host does
 //!   not take the token that it gave, the waits grow up to an hour, so that several workers together stay below what a host
-//!   allows an account (createSession: 30 in 5 minutes, 300 a day); what it says itself of when to come again counts;
+//!   allows an account (createSession: 30 in 5 minutes, 300 a day); what it says itself of when to come again counts. A host
+//!   that is not reached counts nothing;
 //! - a session is refreshed before its token ends, and when the host refuses it; it is made anew only where that fails;
 //! - a secret is read when it is used, and stands in no error, no log and no `Debug`.
 //!
@@ -27,6 +28,8 @@ use url::Url;
 /// Between two attempts to get a token.
 const LEAST: Duration = Duration::from_secs(3);
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(3600));
+/// Between two attempts to reach a host.
+const AWAY: Duration = Duration::from_secs(20);
 /// A token that does not say when it ends.
 const UNSAID: Duration = Duration::from_secs(300);
 /// So long before its end a token is not used any more.
@@ -142,6 +145,7 @@ impl Session {
         };
         let wait = match &made {
             Ok(_) => LEAST,
+            Err(failed) if failed.away => AWAY.mul_f64(jitter()),
             Err(failed) => state.wait(failed.wait),
         };
         state.not_before = Some(Instant::now() + wait);
@@ -187,7 +191,7 @@ impl State {
 
     /// How long to wait after one more failure; the host may have said how long.
     fn wait(&mut self, said: Option<Duration>) -> Duration {
-        let wait = LEAST + self.backoff.next(0.5 + rand::random::<f64>() / 2.0);
+        let wait = LEAST + self.backoff.next(jitter());
         wait.max(said.unwrap_or_default())
     }
 }
@@ -196,12 +200,19 @@ impl State {
 struct Failed {
     error: Error,
     wait: Option<Duration>,
+    /// Whether it was not reached.
+    away: bool,
 }
 
 impl From<&'static str> for Failed {
     fn from(why: &'static str) -> Self {
-        Self { error: Error::Session(why), wait: None }
+        Self { error: Error::Session(why), wait: None, away: false }
     }
+}
+
+/// A part of a wait: not all workers come again at once.
+fn jitter() -> f64 {
+    0.5 + rand::random::<f64>() / 2.0
 }
 
 struct Made {
@@ -217,7 +228,10 @@ struct Told {
 }
 
 async fn whole(request: RequestBuilder) -> Result<Vec<u8>, Failed> {
-    let mut response = request.send().await.map_err(|_| Failed::from("no connection, to get a token"))?;
+    let mut response = request
+        .send()
+        .await
+        .map_err(|error| Failed { away: error.is_connect(), ..Failed::from("no connection, to get a token") })?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::TOO_MANY_REQUESTS => {

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 use turbo_crds::{Compression, JetstreamVersion, Pace, SourceChoice, TurboPipelineSpec};
 
+const CA: &str = "spec.source.jetstream.caFrom";
+
 /// How long no event may come from a host that answers; longer where filters make a quiet stream.
 const QUIET: Duration = Duration::from_secs(60);
 const QUIET_FILTERED: Duration = Duration::from_secs(600);
@@ -43,12 +45,8 @@ fn recording_source(options: &turbo_crds::Recording) -> anyhow::Result<Recording
 }
 
 fn jetstream_source(options: &turbo_crds::Jetstream, secrets: Option<&Path>) -> anyhow::Result<Jetstream> {
-    let ca = options
-        .ca_from
-        .as_ref()
-        .map(|from| secrets::read("spec.source.jetstream.caFrom", from, secrets))
-        .transpose()?;
-    let tls = client_config(ca.as_deref())?;
+    let ca = options.ca_from.as_ref().map(|from| secrets::read(CA, from, secrets)).transpose()?;
+    let tls = client_config(ca.as_deref()).context(CA)?;
     let dictionaries = match (options.compression(), options.version, &options.dictionary) {
         (Compression::None, ..) => None,
         (Compression::Zstd, JetstreamVersion::V1, Some(path)) => {

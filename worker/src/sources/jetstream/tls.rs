@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The extra roots are no PEM certificates.
-    #[error("spec.source.jetstream.caFrom: {0}; give PEM certificates")]
+    #[error("{0}; give PEM certificates")]
     Pem(String),
     /// The TLS library refuses.
     #[error("TLS can not be set up: {0}")]
