@@ -6,6 +6,7 @@ mod accounts;
 mod announced;
 mod archive;
 mod archiving;
+mod asking;
 mod checking;
 mod dlq;
 mod enriched;
