@@ -41,7 +41,7 @@ pub struct Hydrate {
 #[x_kube(validation = Rule::new("!has(self.session) || !has(self.tokens)")
     .message("names both session and tokens; give one of them"))]
 pub struct Hydration {
-    /// AppViews, 1 to 4: the first is asked, and the next one while it fails. Default: https://public.api.bsky.app.
+    /// AppViews, 1 to 4: the first that may be asked is: it answers, and has room. Default: https://public.api.bsky.app.
     #[serde(default = "default_hosts")]
     #[schemars(length(min = 1, max = 4))]
     #[schemars(inner(length(min = 1, max = 512), regex(pattern = patterns::HTTP.regex)))]

@@ -11,7 +11,7 @@ use metrics::counter;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// So many single names that are refused in a row, without an answer between them, are not the faults of names.
+/// So many single items in a row of which the host tells nothing, without an answer between them, are not the faults of items.
 const REFUSED: u32 = 20;
 
 /// What a call asks for; all of it is marked in the cache as asked for.
@@ -50,7 +50,7 @@ pub(super) struct Hosts {
 
 struct Host {
     view: Arc<AppView>,
-    /// Names that it has refused in a row.
+    /// Single items in a row of which it has told nothing: it refuses them, or they can not be read, or are too large.
     refused: u32,
     /// Whether the last call had no answer.
     fails: bool,
@@ -71,21 +71,17 @@ impl Hosts {
         }
     }
 
-    /// What an answer says of the host. One that refuses whatever it is asked fails.
+    /// What an answer says of the host. One that tells nothing of whatever it is asked fails.
     pub(super) fn outcome(&mut self, ended: &Ended) -> Outcome {
-        let (refused, single) = (&mut self.all[ended.host].refused, ended.call.items.len() == 1);
-        match &ended.answer {
-            Ok(_) => *refused = 0,
-            Err(Error::Refused(_)) if single => *refused += 1,
-            Err(_) => {}
-        }
-        match &ended.answer {
-            Ok(_) => Outcome::Answered,
-            Err(Error::Busy(_, wait)) => Outcome::Busy(*wait),
-            Err(Error::Refused(_)) if *refused < REFUSED => Outcome::Answered,
-            Err(Error::Large) if !single => Outcome::Answered,
-            Err(_) => Outcome::Failed,
-        }
+        let refused = &mut self.all[ended.host].refused;
+        let told = match &ended.answer {
+            Ok(told) => !told.unclear || !told.known.is_empty(),
+            Err(Error::Refused(_) | Error::Large) => false,
+            Err(Error::Busy(_, wait)) => return Outcome::Busy(*wait),
+            Err(_) => return Outcome::Failed,
+        };
+        *refused = if told { 0 } else { *refused + u32::from(ended.call.items.len() == 1) };
+        if *refused < REFUSED { Outcome::Answered } else { Outcome::Failed }
     }
 
     /// Tells what became of a call; `left_alone`: all hosts are.
@@ -98,7 +94,8 @@ impl Hosts {
             (Outcome::Answered, None) => "answered",
         };
         counter!(m::HYDRATION_REQUESTS, "outcome" => label).increment(1);
-        let error = error.filter(|_| outcome != Outcome::Answered).map(ToString::to_string);
+        let nothing = "nothing of what it answers can be read".to_owned();
+        let error = (outcome != Outcome::Answered).then(|| error.map_or(nothing, ToString::to_string));
         let Host { view, fails, .. } = &mut self.all[ended.host];
         let (host, failed) = (view.host(), std::mem::replace(fails, error.is_some()));
         match &error {
@@ -144,10 +141,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_for_one_answer_is_no_failure_until_it_is_asked_for_alone() {
+    fn a_host_of_which_nothing_can_be_read_fails_too() {
         let view = AppView::new(reqwest::Client::new(), "http://a.example".parse().unwrap());
         let mut hosts = Hosts::new(vec![view], Report::default());
-        assert_eq!(hosts.outcome(&ended(Err(Error::Large), 2)), Outcome::Answered);
-        assert_eq!(hosts.outcome(&ended(Err(Error::Large), 1)), Outcome::Failed);
+        let unclear = || {
+            let mut unclear = ended(Ok(()), 1);
+            unclear.answer = Ok(Told { unclear: true, ..Told::default() });
+            unclear
+        };
+        for _ in 1..REFUSED / 2 {
+            assert_eq!(hosts.outcome(&unclear()), Outcome::Answered);
+            assert_eq!(hosts.outcome(&ended(Err(Error::Large), 1)), Outcome::Answered);
+        }
+        assert_eq!(hosts.outcome(&ended(Err(Error::Large), 25)), Outcome::Answered, "that says nothing of single ones");
+        hosts.outcome(&unclear());
+        let last = unclear();
+        assert_eq!(hosts.outcome(&last), Outcome::Failed);
+        hosts.tell(&last, Outcome::Failed, false);
+        assert!(hosts.report.now().error.unwrap().contains("can be read"));
     }
 }

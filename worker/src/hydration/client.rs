@@ -226,8 +226,9 @@ struct Views<'a> {
     views: Vec<&'a RawValue>,
 }
 
-/// So many views of which none can be read are not the faults of single records.
-const GARBLED: usize = 3;
+/// So many views of which none can be read are not the faults of single records. Of the halves of a call that was answered in
+/// part, none has as many.
+const GARBLED: usize = MOST / 2 + 1;
 
 /// What an answer tells of what was asked for. What it leaves out is not there; but nothing is said of what it leaves out
 /// beside a view that can not be read, which may be the one.

@@ -211,7 +211,7 @@ impl Fetcher {
         self.hosts.tell(&ended, outcome, self.pacer.is_open());
         let Ended { call, sent, answer, .. } = ended;
         match answer {
-            Ok(told) if told.unclear => self.unclear(call, told, sent),
+            Ok(told) if told.unclear && outcome == Outcome::Answered => self.unclear(call, told, sent),
             Ok(told) => self.told(&call, told, sent),
             Err(Error::Refused(_) | Error::Large) if outcome == Outcome::Answered => self.refused(call, sent),
             // The records wait in the catalog, and want it again.

@@ -41,22 +41,22 @@ pub(super) struct Standing {
     failed: Option<Instant>,
     /// It is not asked before.
     not_before: Option<Instant>,
-    /// Whether a call that tries it is on its way.
-    trying: bool,
+    /// When the call that tries it was sent, while it is on its way.
+    trying: Option<Instant>,
 }
 
 impl Default for Standing {
     fn default() -> Self {
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        Self { last: None, said: None, backoff, failures: 0, failed: None, not_before: None, trying: false }
+        Self { last: None, said: None, backoff, failures: 0, failed: None, not_before: None, trying: None }
     }
 }
 
 impl Standing {
     /// When one of `among` workers may ask it next; `None` while a call tries it.
     pub(super) fn due(&self, now: Instant, among: u32) -> Option<Instant> {
-        let limited = self.limited(now, among).max(self.not_before.unwrap_or(now));
-        (!(self.is_open() && self.trying)).then_some(limited)
+        let due = self.limited(now, among).max(self.not_before.unwrap_or(now)).max(now);
+        (!self.is_open() || self.trying.is_none()).then_some(due)
     }
 
     /// When its own limits allow the next call.
@@ -78,7 +78,7 @@ impl Standing {
     /// A call goes to it.
     pub(super) fn sent(&mut self, now: Instant) {
         self.last = Some(now);
-        self.trying = self.is_open();
+        self.trying = self.is_open().then_some(now);
     }
 
     /// What became of a call that was sent then, and what the host said with it.
@@ -86,16 +86,21 @@ impl Standing {
         let now = Instant::now();
         self.said = limits.map(|limits| (now, limits)).or(self.said);
         let is_new = self.failed.is_none_or(|failed| sent >= failed);
+        if self.trying.is_some_and(|trying| sent >= trying) {
+            self.trying = None;
+        }
         match outcome {
             // What was sent before it failed says nothing of what it is like since.
             Outcome::Answered if is_new => {
                 self.backoff.reset();
-                (self.failures, self.failed, self.not_before, self.trying) = (0, None, None, false);
+                (self.failures, self.not_before) = (0, None);
             }
             Outcome::Answered => {}
             Outcome::Busy(wait) => {
                 self.failures = 0;
                 self.leave(is_new, now, wait);
+                // What is answered to calls before this one does not end its wait.
+                self.failed = Some(now);
             }
             Outcome::Failed => {
                 self.failures = self.failures.saturating_add(1);
@@ -112,12 +117,11 @@ impl Standing {
             self.failed = Some(now);
         }
         self.not_before = self.not_before.max(Some(now + wait));
-        self.trying = false;
     }
 
     /// A call to it has ended without a word of what became of it.
     pub(super) fn lost(&mut self) {
-        self.trying = false;
+        self.trying = None;
     }
 
     /// Whether it has failed several times in a row, and is tried by one call at a time.

@@ -87,7 +87,7 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
         live.ended();
     }
     let drained = drained(worker, spec.workers().drain.as_std(), &stop).await;
-    if completing.is_some() && matches!(read, Some(Ended::Source)) && drained.is_some() {
+    if completing.is_some() && matches!((&read, &drained), (Some(Ended::Source), Some(Ok(Ok(()))))) {
         tokio::select! {
             () = completed(&queue) => {}
             () = stop.cancelled() => {}

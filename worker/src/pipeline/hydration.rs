@@ -24,9 +24,12 @@ use turbo_crds::{Hydrate, TurboPipelineSpec};
 
 const PASSWORD: &str = "spec.hydration.session.passwordFrom";
 
-/// How long a source that has ended is followed by nothing before what waits is left to the next start.
-const QUIET: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(200);
+/// For a connection: a host that is not reached is told apart from one that does not answer.
+const CONNECT: Duration = Duration::from_secs(5);
+/// When a source has ended and so long nothing is completed, what waits is left to the next start: longer than a host that fails
+/// is left alone.
+const QUIET: Duration = Duration::from_secs(90);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What looks up for the records of this process. Nobody is asked any more when it is dropped.
 pub(super) struct Hydration {
@@ -73,9 +76,12 @@ impl Hydration {
 /// Where the source has ended nothing more comes: waits until nothing waits in the queue, or nothing was completed for a while.
 pub(super) async fn completed(queue: &impl Queue) {
     let (mut least, mut since) = (u64::MAX, Instant::now());
-    while let Ok((waiting, _)) = queue.depth().await
-        && waiting > 0
-    {
+    loop {
+        let waiting = match queue.depth().await {
+            Ok((0, _)) => return,
+            Ok((waiting, _)) => waiting,
+            Err(error) => return tracing::warn!(%error, "records may still lack something of what they point at"),
+        };
         if waiting < least {
             (least, since) = (waiting, Instant::now());
         }
@@ -112,6 +118,7 @@ fn hosts(options: &turbo_crds::Hydration, secrets: Option<&Path>) -> anyhow::Res
         .tls_backend_preconfigured((*tls).clone())
         .user_agent(concat!("turbo/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
         .build()
         .context("spec.hydration: no client can be made")?;
     let credentials = credentials(options, secrets)?;
