@@ -128,3 +128,36 @@ async fn one_that_goes_on_failing_is_tried_ever_later() {
     pacer.ended(0, Instant::now(), Outcome::Answered, None);
     assert!(answered(&mut pacer).await >= 595);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_failed_once_and_has_limits_is_not_preferred_afterwards() {
+    let mut pacer = pacer(10.0, 2);
+    let limits = Limits { limit: 3000, remaining: 2900, reset: MINUTE, window: Some(MINUTE) };
+    pacer.ended(1, Instant::now(), Outcome::Failed, Some(limits));
+    tokio::time::advance(MINUTE / 2).await;
+    let calls = in_a_minute(&mut pacer, |_| Some(Outcome::Answered)).await;
+    assert!(calls[0] >= 595 && calls[1] == 0, "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stragglers_let_no_second_call_try_it() {
+    let mut pacer = pacer(10.0, 1);
+    let began = Instant::now();
+    (0..FAILURES).for_each(|_| pacer.ended(0, began, Outcome::Failed, None));
+    pacer.turn().await;
+    pacer.ended(0, began, Outcome::Failed, None);
+    assert!(tokio::time::timeout(MINUTE, pacer.turn()).await.is_err(), "one is on its way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_was_asked_for_is_not_ended_by_an_answer_to_a_call_before_it() {
+    let mut pacer = pacer(10.0, 1);
+    let began = Instant::now();
+    pacer.ended(0, began, Outcome::Failed, None);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let later = Instant::now();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    pacer.ended(0, began, Outcome::Busy(MINUTE), None);
+    pacer.ended(0, later, Outcome::Answered, None);
+    assert!(tokio::time::timeout(MINUTE - LOOK, pacer.turn()).await.is_err());
+}
