@@ -37,6 +37,13 @@ pub(crate) const LABEL: Pattern = pattern(
     "use a to z, 0 to 9 and -, begin with a letter and end with a letter or digit",
 );
 
+/// A DNS label of any kind, as a namespace is.
+pub(crate) const NAMESPACE: Pattern = pattern(
+    "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    "is not a namespace",
+    "use a to z, 0 to 9 and -, begin and end with a letter or digit",
+);
+
 /// A colon and a port, up to 65535.
 macro_rules! port {
     () => {
@@ -145,10 +152,11 @@ pub(crate) const ENV: Pattern = pattern(
 );
 
 /// All of them, to find the words for a refused text by the expression that refused it.
-pub(crate) const ALL: [&Pattern; 16] = [
+pub(crate) const ALL: [&Pattern; 17] = [
     &DURATION,
     &QUANTITY,
     &LABEL,
+    &NAMESPACE,
     &ENDPOINT,
     &COLLECTION,
     &COLLECTION_OR_PREFIX,

@@ -1,7 +1,7 @@
 //! The schema of the CRD, made strict: unknown fields are refused, and the parts that every resource has are in it.
 
 use super::{FILE, words};
-use crate::{TurboPipeline, problem::Problem};
+use crate::{TurboPipeline, patterns, problem::Problem};
 use jsonschema::{Draft, Validator};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::CustomResourceExt;
@@ -72,6 +72,9 @@ fn strict() -> Result<Value, serde_json::Error> {
     metadata["required"] = json!(["name"]);
     metadata["description"] = json!("The name of the pipeline, as name");
     metadata["properties"]["name"]["description"] = json!("The name, a DNS label of at most 40 characters");
+    // The server checks it for its own objects; subjects, streams and keys are made from it.
+    metadata["properties"]["namespace"]["pattern"] = json!(patterns::NAMESPACE.regex);
+    metadata["properties"]["namespace"]["maxLength"] = json!(63);
     schema["properties"]["metadata"] = metadata;
     schema["properties"]["spec"]["description"] = json!("What the pipeline is: source, slices, sinks");
     // Both are checked before.

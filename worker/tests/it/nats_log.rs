@@ -1,6 +1,7 @@
 //! The log on a real NATS server: what is written is read, once and in order, whatever is cut, killed or doubled.
 
 use async_nats::ConnectOptions;
+use futures_util::TryStreamExt;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -355,6 +356,33 @@ async fn a_reader_goes_on_over_a_restart_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_reader_whose_consumer_stands_still_goes_on() {
+    let Some(nats) = Nats::start() else { return };
+    let (log, slices) = (open(&nats).await, slices());
+    let mut writer = Writer::new(log.clone(), slices.clone(), &log.tail(&slices).await.unwrap());
+    let shard = slices.of_record("did:plc:0", "x.y.z");
+    let mut reader = log.shard(&slices, shard, Behind { seq: 0, number: Some(0) });
+    append(&mut writer, &slices, 0, 0, 200).await;
+    let upto = log.tail(&slices).await.unwrap().numbers[&shard];
+    for number in 1..=upto {
+        assert!(matches!(reader.next().await.unwrap(), Next::Message(message) if message.number == number));
+    }
+    // As after a pull that was lost: the server has what comes next, and gives it to nobody.
+    let context = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+    let stream = context.get_stream("tp_test_bluesky").await.unwrap();
+    let consumers: Vec<String> = stream.consumer_names().try_collect().await.unwrap();
+    let now = async_nats::datetime::now();
+    let later = async_nats::datetime::add_std_duration(now, Duration::from_secs(3600)).unwrap();
+    for consumer in &consumers {
+        stream.pause_consumer(consumer, later).await.unwrap();
+    }
+    append(&mut writer, &slices, 0, 200, 400).await;
+    let next = tokio::time::timeout(Duration::from_secs(60), reader.next()).await.expect("it is read anew").unwrap();
+    assert!(matches!(next, Next::Message(message) if message.number == upto + 1));
+    assert!(!consumers.is_empty());
+}
+
+#[tokio::test]
 async fn one_holder_has_the_lease_and_a_stopped_one_loses_it() {
     let Some(nats) = Nats::start() else { return };
     let log = open(&nats).await;
@@ -391,7 +419,8 @@ async fn what_can_not_be_used_is_refused_with_its_mend() {
     let more = Options { max_bytes: 2 << 30, ..options.clone() };
     Log::open(&more, ConnectOptions::new()).await.unwrap();
     assert_eq!(log.info().await.unwrap().config.max_bytes, 2 << 30);
-    let said = refused(Options { replicas: 3, ..options.clone() }).await;
+    // Servers before 2.15 take three copies alone; more than five is refused by all.
+    let said = refused(Options { replicas: 6, ..options.clone() }).await;
     assert!(said.contains("spec.log.nats.stream: tp_test_bluesky can not be made so"), "{said}");
     let context = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
     let theirs = async_nats::jetstream::stream::Config {

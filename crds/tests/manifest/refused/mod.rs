@@ -30,6 +30,14 @@ fn others() -> Vec<(Value, &'static str)> {
         (json!({"metadata.name": "Blue"}), leak(format!("metadata.name: \"Blue\" {name}"))),
         (json!({"metadata.name": "a".repeat(41)}), leak(format!("metadata.name: \"{}\" {name}", "a".repeat(41)))),
         (json!({"metadata.name": 7}), "metadata.name: 7 is a number; put it in quotes"),
+        (
+            json!({"metadata.namespace": "a.>"}),
+            "metadata.namespace: \"a.>\" is not a namespace; use a to z, 0 to 9 and -, begin and end with a letter or digit",
+        ),
+        (
+            json!({"metadata.namespace": "n".repeat(64)}),
+            leak(format!("metadata.namespace: \"{}\" is 64 characters long; give at most 63", "n".repeat(64))),
+        ),
         (json!({"metadata.labels": {"a/b": 1}}), "metadata.labels[\"a/b\"]: 1 is a number; put it in quotes"),
         (
             json!({"spec.log": {"embedded": {"maxBytes": "5Gi"}}}),

@@ -2,7 +2,7 @@
 
 use turbo_core::shard::{Shard, Slices};
 
-/// The names of one pipeline. Namespace and pipeline are DNS labels, so neither bears a `.`, `_`, `*` or `>`.
+/// The names of one pipeline. Namespace and pipeline are DNS labels, as the loader checks, so neither bears a `.`, `_`, `*` or `>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     prefix: String,

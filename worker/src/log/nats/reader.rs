@@ -2,7 +2,8 @@
 //!
 //! Invariant: the next message bears the next number. At a break the reader is made anew behind the last message that was
 //! taken; if it shows the same break, the stream's leader is asked for the first message behind that one, and only what
-//! the leader does not have counts as missing.
+//! the leader does not have counts as missing. A reader that stays quiet asks the leader as well: what the consumer does not
+//! give while the log has it (a pull that was lost is noticed by the client after 35 s only) is read anew.
 
 use super::connection::Connected;
 use super::message::{self, Message};
@@ -14,6 +15,7 @@ use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures_util::StreamExt;
 use std::num::NonZeroU64;
 use std::time::Duration;
+use tokio::time::Instant;
 use turbo_core::backoff::Backoff;
 use turbo_core::position::generation;
 use turbo_core::shard::{Shard, Slices};
@@ -22,6 +24,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 
 /// Messages of a shard that may be on their way at once: a worker may own every shard.
 const BATCH: i64 = 200;
+
+/// How long a reader is quiet before it asks what there is. What is there at two of these questions is read anew.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// What a shard's log gives next.
 #[derive(Debug)]
@@ -70,6 +75,15 @@ pub struct ShardReader {
     /// What comes behind missing messages.
     held: Option<Message>,
     backoff: Backoff,
+    quiet: Quiet,
+}
+
+/// What is known of a reader that gets nothing.
+struct Quiet {
+    /// When a message came, or the leader was asked.
+    since: Instant,
+    /// What the leader had that had not come.
+    waits: Option<u64>,
 }
 
 /// Where a reader is.
@@ -105,7 +119,8 @@ impl Log {
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         let at = Place { log: self.clone(), subject, behind, suspect: None };
         let connected = self.connected.clone();
-        ShardReader { at, messages: None, connected, held: None, backoff }
+        let quiet = Quiet { since: Instant::now(), waits: None };
+        ShardReader { at, messages: None, connected, held: None, backoff, quiet }
     }
 }
 
@@ -153,10 +168,13 @@ impl ShardReader {
         }
         let Some(messages) = &mut self.messages else { return Ok(()) };
         let next = tokio::select! {
+            biased;
             next = messages.next() => next,
             // The consumer went with the server's memory; to wait until its heartbeats are missed takes a quarter of a minute.
             Ok(()) = self.connected.changed() => None,
+            () = tokio::time::sleep_until(self.quiet.since + QUIET) => return self.look().await,
         };
+        self.quiet = Quiet { since: Instant::now(), waits: None };
         let Some(received) = next.transpose().map_err(|error| failed(&error))? else {
             self.messages = None;
             return Ok(());
@@ -184,15 +202,37 @@ impl ShardReader {
     }
 }
 
+impl ShardReader {
+    /// Asks what there is, and lets the consumer go if it does not give it.
+    async fn look(&mut self) -> Result<(), Error> {
+        self.quiet.since = Instant::now();
+        let there = self.at.first_behind().await?;
+        if there.is_some() && there == self.quiet.waits {
+            tracing::warn!(
+                subject = self.at.subject,
+                waits = there,
+                "the consumer of a shard stood still: it is read anew"
+            );
+            self.messages = None;
+        }
+        self.quiet.waits = there;
+        Ok(())
+    }
+}
+
 impl Place {
     /// Whether the leader, too, has nothing between the last message taken and `seq`; asked at the second break only.
     async fn is_missing(&self, seq: u64) -> Result<bool, Error> {
-        if self.suspect != Some(self.behind.seq) {
-            return Ok(false);
+        Ok(self.suspect == Some(self.behind.seq) && self.first_behind().await? == Some(seq))
+    }
+
+    /// The sequence of the first message behind the last one taken, as the leader has it.
+    async fn first_behind(&self) -> Result<Option<u64>, Error> {
+        match self.log.stream.get_first_raw_message_by_subject(&self.subject, self.behind.seq + 1).await {
+            Ok(first) => Ok(Some(first.sequence)),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(Error::request("the first message behind a position")(&error)),
         }
-        let first = self.log.stream.get_first_raw_message_by_subject(&self.subject, self.behind.seq + 1).await;
-        let first = first.map_err(|error| Error::request("the first message behind a position")(&error))?;
-        Ok(first.sequence == seq)
     }
 
     async fn open(&self) -> Result<Ordered, Error> {
