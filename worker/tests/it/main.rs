@@ -27,6 +27,7 @@ mod looking_up;
 mod membership;
 mod nats_cluster;
 mod nats_log;
+mod nats_reader;
 mod nats_window;
 mod other_database;
 mod outages;
