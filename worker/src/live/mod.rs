@@ -42,6 +42,8 @@ struct State {
     source: Source,
     log: Log,
     shards: BTreeMap<Shard, ShardState>,
+    /// Shards that the plan gives this process.
+    planned: usize,
     /// The sink that holds the checkpoint.
     database: Sink,
     archive: Option<Sink>,

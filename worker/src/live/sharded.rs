@@ -137,6 +137,11 @@ impl Live {
         gauge!(m::SHARDS_OWNED).set(shards.len() as f64);
     }
 
+    /// The plan gives this process so many shards.
+    pub fn planned(&self, shards: usize) {
+        self.state().planned = shards;
+    }
+
     /// A sink that the pipeline file no longer names has lost its position in a shard.
     pub fn sink_removed(&self, sink: &str) {
         self.state().sinks_removed.insert(sink.to_owned());

@@ -68,7 +68,10 @@ fn reading(state: &State, source: &Source, rates: Rates) -> String {
 fn working(state: &State, source: &Source, rates: Rates) -> String {
     let owned = state.shards.len();
     if owned == 0 {
-        return "owns no shard: the plan gives it none yet".into();
+        return match state.planned {
+            0 => "owns no shard: the plan gives it none yet".into(),
+            planned => format!("owns no shard: others have yet to release the {planned} that the plan gives it"),
+        };
     }
     format!("owns {owned} shards, {:.0} events/s, {}", rates.committed, behind(state, source, rates.committed))
 }

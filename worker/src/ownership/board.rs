@@ -17,9 +17,12 @@ pub struct Board {
     log: Log,
     me: WorkerId,
     began: Instant,
+    limit: Duration,
     liveness: Liveness,
     /// Never locked by two: the lock lets a board be shared, which a watch can not be.
     watch: Mutex<Option<Watch>>,
+    /// When it was begun.
+    watched: Instant,
     /// When the bucket was made that is watched: one that takes its place tells nothing to the watch of the old one.
     made: Option<i128>,
     /// Whether everything that was there at the beginning of the watch was seen.
@@ -40,14 +43,16 @@ impl Board {
     /// the bucket may bear: letters, digits, `-` and `_`.
     #[must_use]
     pub fn new(log: Log, me: WorkerId, limit: Duration) -> Self {
-        let liveness = Liveness::new(limit, Duration::ZERO);
+        let (began, liveness) = (Instant::now(), Liveness::new(limit, Duration::ZERO));
         let (beats, plan) = (BTreeMap::new(), Plan::default());
         Self {
             log,
             me,
-            began: Instant::now(),
+            began,
+            limit,
             liveness,
             watch: Mutex::new(None),
+            watched: began,
             made: None,
             current: false,
             beats,
@@ -90,6 +95,10 @@ impl Board {
             // The watch went with the server's memory, and would find that out after a while only.
             watch = None;
         }
+        if self.is_blind() {
+            tracing::warn!("the watch of the bucket stands still: it begins anew");
+            watch = None;
+        }
         let failed = |error: &dyn std::error::Error| Error::request("the watch of the bucket")(error);
         let bucket = self.log.bucket.stream.get_info().await.map_err(|error| failed(&error))?;
         let made = Some(of_leader(&bucket)?.created.unix_timestamp_nanos());
@@ -113,7 +122,15 @@ impl Board {
         Ok(())
     }
 
+    /// Whether the bucket takes the heartbeats of this worker, and the watch does not tell of them.
+    fn is_blind(&self) -> bool {
+        let is_old = |at: Instant| at.elapsed() >= self.limit / 2;
+        let beats = self.beaten.is_some_and(|(_, sent)| !is_old(sent));
+        beats && is_old(self.watched) && self.known.is_none_or(is_old)
+    }
+
     async fn open(&mut self, values: u64) -> Result<Watch, Error> {
+        self.watched = Instant::now();
         // A bucket without keys says nothing at all: then there is nothing to be seen first.
         self.current = values == 0;
         let keys = [format!("{WORKER}>"), PLAN.to_owned(), catalog::KEY.to_owned()];

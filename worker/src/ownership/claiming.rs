@@ -81,6 +81,7 @@ impl Holder {
         let claim = parts.database.claim(&parts.slices, shard, &parts.me, seen, gone, &parts.wanted);
         let Some(claimed) = answered(ANSWER, claim).await? else { return Ok(None) };
         if claimed.went_back {
+            parts.went_back.notify_one();
             let (slice, partition, position) = (parts.slices.name(shard), shard.partition, claimed.owned.position());
             events::CatalogWentBack { slice, partition, position, seen: seen.position }.emit();
             if generation(position) < generation(seen.position) {

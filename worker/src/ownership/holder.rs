@@ -19,7 +19,7 @@ use crate::sinks::postgres::{Committer, Database, Wanted, answered};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,8 @@ pub struct Parts {
     pub epochs: watch::Sender<BTreeMap<Shard, u64>>,
     /// The sinks beside it, as the catalog knows them.
     pub wanted: Wanted,
+    /// Who is told where the catalog went back.
+    pub went_back: Arc<Notify>,
     /// The same, running.
     pub sinks: Vec<SinkHandle>,
     /// This worker.
@@ -179,6 +181,7 @@ impl Holder {
     /// owned.
     async fn follow(&mut self, view: &View, look: bool) {
         let wanted = view.plan.shards_of(&self.parts.me).cloned().unwrap_or_default();
+        self.parts.live.planned(wanted.len());
         self.release_surplus(&wanted);
         let missing: BTreeSet<Shard> = wanted.iter().filter(|shard| !self.owned.contains_key(shard)).copied().collect();
         if missing.is_empty() && self.unsure.is_empty() && !look {
@@ -192,8 +195,12 @@ impl Holder {
             }
         };
         self.drop_lost(&rows);
-        // Nobody else may take a shard while its row names this worker: what is not sure is claimed, wanted or not.
-        let claims: Vec<Shard> = missing.union(&self.unsure).filter(|s| !self.given_up.contains(s)).copied().collect();
+        // Nobody else may take a shard while its row names this worker: what is not sure, and what a catalog that went back
+        // says is its own, is claimed, wanted or not.
+        let named = rows.iter().filter(|(_, row)| row.owner.as_ref() == Some(&self.parts.me)).map(|(shard, _)| shard);
+        let claims: BTreeSet<Shard> = missing.iter().chain(&self.unsure).chain(named).copied().collect();
+        let held = |shard: &Shard| self.owned.contains_key(shard) || self.given_up.contains(shard);
+        let claims: Vec<Shard> = claims.into_iter().filter(|shard| !held(shard)).collect();
         for shard in claims {
             if self.stop.is_cancelled() || self.claim(shard, &rows, view).await == Claiming::NoAnswer {
                 break;
@@ -222,10 +229,7 @@ impl Holder {
     /// Releases what was claimed while a list of sinks was the newest that is not this worker's, and is again: the next claim
     /// gives them the sinks.
     async fn release_claimed_otherwise(&mut self) {
-        if self.owned.is_empty() {
-            return;
-        }
-        let Parts { database, slices, me, wanted, .. } = &self.parts;
+        let Parts { database, slices, me, wanted, .. } = &mut self.parts;
         let Ok(shards) = answered(ANSWER, database.claimed_otherwise(slices, me, wanted)).await else { return };
         let shards: Vec<Shard> = shards.into_iter().filter(|shard| self.owned.contains_key(shard)).collect();
         if !shards.is_empty() {

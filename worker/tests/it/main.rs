@@ -41,6 +41,7 @@ mod projections;
 mod quiet;
 mod recording;
 mod restored;
+mod restored_live;
 mod rig;
 mod rollout;
 mod s3_proxy;

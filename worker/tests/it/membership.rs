@@ -2,6 +2,7 @@
 
 use async_nats::ConnectOptions;
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -209,6 +210,30 @@ async fn a_bucket_in_the_place_of_another_is_seen_and_has_the_plan() {
     let _second = lives(&again, "b");
     assert_balanced(&planned(&mut watching, &["a", "b"]).await);
     assert_balanced(&planned(&mut fresh, &["a", "b"]).await);
+}
+
+#[tokio::test]
+async fn a_watch_that_stands_still_begins_anew() {
+    let Some(nats) = Nats::start() else { return };
+    let log = open(&nats).await;
+    let mut watching = Board::new(log.clone(), WorkerId::from("watching"), LIMIT);
+    let first = member(open(&nats).await, "a");
+    planned(&mut watching, &["a"]).await;
+    let context = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+    let bucket = context.get_stream("KV_tp_test_bluesky").await.unwrap();
+    let watches: Vec<String> = bucket.consumer_names().try_collect().await.unwrap();
+    let now = async_nats::datetime::now();
+    let later = async_nats::datetime::add_std_duration(now, Duration::from_secs(3600)).unwrap();
+    for watch in &watches {
+        bucket.pause_consumer(watch, later).await.unwrap();
+    }
+    // The one that plans does not see the other until its watch begins anew.
+    let second = member(open(&nats).await, "b");
+    let mut fresh = Board::new(log, WorkerId::from("fresh"), LIMIT);
+    assert_balanced(&planned(&mut fresh, &["a", "b"]).await);
+    assert!(!watches.is_empty());
+    first.abort();
+    second.abort();
 }
 
 /// A stream may bear the name of the bucket, and be somebody's.

@@ -72,6 +72,7 @@ impl Running {
             epochs: watch::Sender::default(),
             database,
             wanted,
+            went_back: Arc::default(),
             sinks,
             me,
             live: live.clone(),

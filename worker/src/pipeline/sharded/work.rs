@@ -15,7 +15,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::budget::Share;
@@ -51,7 +51,8 @@ pub(super) async fn run(
     let share = hydration.as_ref().map(|hydration| hydration.share.clone());
     let member = Member::new(log, &opened.me, weights, &opened.catalog, workers.lease.as_std(), report);
     let member = member.with_share(share);
-    let _upkeep = upkeep(setting, opened, stop);
+    let went_back = Arc::<Notify>::default();
+    let _upkeep = upkeep(setting, opened, &went_back, stop);
     let announcements = Announcements::default();
     let keeper = Keeper::new(log.clone(), slices.clone(), database.clone(), announcements.clone());
     let Some(sinks) = sinks::start(setting, opened, live, stop).await? else { return Ok(()) };
@@ -72,6 +73,7 @@ pub(super) async fn run(
         hydrator: looking_up.as_ref().map(|hydrating| hydrating.hydrator.clone()),
         epochs,
         wanted: opened.wanted.clone(),
+        went_back,
         sinks,
         me: opened.me.clone(),
         live: live.clone(),
@@ -114,16 +116,22 @@ async fn replaced(mut view: watch::Receiver<View>, mine: &str) -> anyhow::Error 
 
 /// What goes on in the database beside the commits: tombstones and what retention names go, projections that are new are
 /// filled. Each of them runs in one worker at a time, whoever that is.
-fn upkeep(setting: &Setting, opened: &Opened, stop: &CancellationToken) -> [AbortOnDropHandle<()>; 2] {
+fn upkeep(
+    setting: &Setting,
+    opened: &Opened,
+    went_back: &Arc<Notify>,
+    stop: &CancellationToken,
+) -> [AbortOnDropHandle<()>; 2] {
     let retention = setting.spec.sinks.postgres.iter().flat_map(|postgres| &postgres.retention);
     let retention =
         retention.map(|one| Retention { collections: one.collections.clone(), age: one.age.as_std() }).collect();
     let upkeep = Upkeep::new(opened.database.clone(), UpkeepOptions { retention, ..UpkeepOptions::default() });
+    let (projections, generation) = (sinks::projections(&setting.spec), setting.generation);
+    let (went_back, stop) = (went_back.clone(), stop.clone());
     let backfill = Backfill::new(opened.database.clone(), BackfillOptions::default());
-    [
-        AbortOnDropHandle::new(tokio::spawn(upkeep.run(stop.clone()))),
-        AbortOnDropHandle::new(tokio::spawn(backfill.run(stop.clone()))),
-    ]
+    let stopped = stop.clone();
+    let filling = async move { backfill.keep(&projections, generation, &went_back, stopped).await };
+    [AbortOnDropHandle::new(tokio::spawn(upkeep.run(stop.clone()))), AbortOnDropHandle::new(tokio::spawn(filling))]
 }
 
 /// Looks now and then whether the log answers, and its bucket takes what is written, and at what waits, so that a worker that

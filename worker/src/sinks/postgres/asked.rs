@@ -20,6 +20,12 @@ const MAX_BYTES: i64 = 16 << 20;
 /// The reason of a letter that could not be read when it came, and waits for the owner of the shard that it belongs to.
 const MISPLACED: &str = "Misplaced";
 
+/// How a compressed frame begins (<https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1>).
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// Its dictionary is the source's.
+const COMPRESSED: &str = "the frame is compressed, and was too large when it was inflated; only the source can give it again: \
+                          a pipeline of its own with a larger spec.source.jetstream.maxFrame and a cursor before it";
+
 /// A letter that was asked for.
 pub(super) struct Asked {
     pub(super) id: i64,
@@ -110,6 +116,7 @@ fn judge(slices: &Slices, shard: Shard, reason: &str, payload: Bytes) -> Outcome
     let event = match decode(&payload) {
         Ok(Frame::Event(event)) => event,
         Ok(_) => return Outcome::Fail("no event".to_owned()),
+        Err(_) if payload.starts_with(&ZSTD) => return Outcome::Fail(COMPRESSED.to_owned()),
         Err(error) => return Outcome::Fail(error.to_string()),
     };
     if matches!(&event.body, Body::Account { active: false, status: Some(status), .. } if &**status == "deleted") {

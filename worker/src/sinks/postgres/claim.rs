@@ -85,6 +85,19 @@ impl Claimed {
 pub struct Wanted {
     /// Their names: only a claim with the newest list adds or removes positions.
     pub sinks: Vec<&'static str>,
+    /// The highest generation of a list that was seen in the catalog.
+    seen: i64,
+    /// Whether that list is this one: where the catalog went back behind it, a claim writes it down again.
+    is_newest: bool,
+}
+
+impl Wanted {
+    fn saw(&mut self, is_newest: bool, generation: i64) {
+        // What a catalog that went back says is not newer.
+        if generation >= self.seen {
+            (self.seen, self.is_newest) = (generation, is_newest);
+        }
+    }
 }
 
 impl Database {
@@ -117,8 +130,10 @@ impl Database {
                 return Err(Error::OtherPipeline { field, given: given.to_owned(), made });
             }
         }
+        let mut wanted = Wanted { sinks, ..Wanted::default() };
         if works {
-            newest(&mut transaction, &sinks, generation).await?;
+            newest(&mut transaction, &wanted.sinks, generation).await?;
+            look(&mut transaction, &mut wanted).await?;
         }
         let (names, partitions): (Vec<String>, Vec<i32>) =
             slices.shards().map(|shard| (slices.name(shard).to_owned(), i32::from(shard.partition))).unzip();
@@ -133,12 +148,12 @@ impl Database {
             insert.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
-        Ok(Wanted { sinks })
+        Ok(wanted)
     }
 
     /// Claims a shard, for every sink of it at once. `gone` are the workers whose claims no longer count; the new epoch is
     /// above the one that was seen elsewhere. Where the catalog is behind what was seen, that is written down for the
-    /// archive. `None` where another worker has it.
+    /// archive, and so is the list of sinks that was the newest. `None` where another worker has it.
     ///
     /// # Errors
     /// PostgreSQL refuses.
@@ -175,6 +190,9 @@ impl Database {
         let went_back: bool = row.try_get("went_back")?;
         // Where all of it was seen to be behind, the archive is too, wherever its position is.
         let archived = if went_back { i64::MAX } else { seen.purged as i64 };
+        if went_back {
+            tell_again(&mut transaction, wanted).await?;
+        }
         let removed = edit(&mut transaction, slices, shard, wanted).await?;
         let sinks = beside(&mut transaction, slices, &owned, archived).await?;
         transaction.commit().await?;
@@ -192,10 +210,10 @@ impl Database {
         &self,
         slices: &Slices,
         me: &WorkerId,
-        wanted: &Wanted,
+        wanted: &mut Wanted,
     ) -> Result<Vec<Shard>, Error> {
-        let names: Vec<String> = wanted.sinks.iter().map(|sink| (*sink).to_owned()).collect();
         let mut transaction = self.begin().await?;
+        look(&mut transaction, wanted).await?;
         let rows = sqlx::query(
             "SELECT slice, partition FROM positions AS p, pipeline
              WHERE sink = 'postgres' AND owner = $1 AND sinks = $2 AND
@@ -203,7 +221,7 @@ impl Database {
                      WHERE s.slice = p.slice AND s.partition = p.partition AND s.sink <> 'postgres' ORDER BY 1)
                <> ARRAY(SELECT unnest($2::text[]) ORDER BY 1)",
         );
-        let rows = rows.persistent(false).bind(me.as_str().to_owned()).bind(names);
+        let rows = rows.persistent(false).bind(me.as_str().to_owned()).bind(names(wanted));
         let rows = rows.fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
         let shard = |row: &PgRow| Ok(slices.shard(row.try_get("slice")?, row.try_get::<i32, _>("partition")?));
@@ -270,6 +288,35 @@ async fn newest(connection: &mut PgConnection, sinks: &[&str], generation: Optio
     Ok(())
 }
 
+fn names(wanted: &Wanted) -> Vec<String> {
+    wanted.sinks.iter().map(|sink| (*sink).to_owned()).collect()
+}
+
+/// Looks whether the list is the newest.
+async fn look(connection: &mut PgConnection, wanted: &mut Wanted) -> Result<(), Error> {
+    let (is_newest, generation): (bool, i64) = sqlx::query_as("SELECT sinks = $1, sinks_generation FROM pipeline")
+        .persistent(false)
+        .bind(names(wanted))
+        .fetch_one(connection)
+        .await?;
+    wanted.saw(is_newest, generation);
+    Ok(())
+}
+
+/// Writes the newest list down again where the catalog went back behind it: the claim is to find the sinks that there are
+/// now, or what is committed under it would never be in those that it does not know.
+async fn tell_again(connection: &mut PgConnection, wanted: &Wanted) -> Result<(), Error> {
+    if !wanted.is_newest {
+        return Ok(());
+    }
+    let told = "UPDATE pipeline SET sinks = $1, sinks_generation = $2 WHERE sinks_generation < $2";
+    let told = sqlx::query(told).persistent(false).bind(names(wanted)).bind(wanted.seen).execute(connection).await?;
+    if told.rows_affected() > 0 {
+        tracing::warn!(sinks = ?wanted.sinks, "the catalog went back behind the list of sinks: it is written down again");
+    }
+    Ok(())
+}
+
 /// A claim with the newest list makes rows for sinks that are new, at the checkpoint, and removes those of sinks that are
 /// gone, which it returns; one with another list leaves them alone.
 async fn edit(
@@ -279,7 +326,7 @@ async fn edit(
     wanted: &Wanted,
 ) -> Result<BTreeMap<String, u64>, Error> {
     let (slice, partition) = (slices.name(shard).to_owned(), i32::from(shard.partition));
-    let names: Vec<String> = wanted.sinks.iter().map(|sink| (*sink).to_owned()).collect();
+    let names = names(wanted);
     let of = |edit| sqlx::query(edit).persistent(false).bind(&slice).bind(partition).bind(&names);
     let add = "INSERT INTO positions (slice, partition, sink, position, number, time_us, host, cursor, source_id,
            had_host, had_cursor, had_time_us)

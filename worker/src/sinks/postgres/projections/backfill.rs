@@ -10,16 +10,20 @@
 //! remove nothing from it. So the backfill begins only some time after the projection was switched on, and finds what they have
 //! landed; and when all records are in, it looks through the table for rows whose record is gone.
 
-use super::super::{Database, Error};
+use super::super::{Database, Error, answered};
 use super::columns::Projection;
 use super::{ALL, Key, UnknownProjection, merge, names, stage};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use turbo_core::backoff::Backoff;
 
 /// "turbo" and what the lock is for, as a number that nothing else in the database uses.
 const LOCK: i64 = 0x7475_7262_6f00_0002;
+
+/// How long the database may take to switch projections.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// How backfill works.
 #[derive(Clone, Debug)]
@@ -42,7 +46,7 @@ impl Default for BackfillOptions {
 }
 
 /// Takes older records into the projections that are on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Backfill {
     database: Database,
     options: BackfillOptions,
@@ -103,6 +107,25 @@ impl Backfill {
     #[must_use]
     pub fn new(database: Database, options: BackfillOptions) -> Self {
         Self { database, options }
+    }
+
+    /// Works until the token fires. A catalog that `went_back` may not know which projections the pipeline file of this
+    /// generation has: they are switched on again.
+    pub async fn keep(&self, wanted: &[String], generation: Option<i64>, went_back: &Notify, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = went_back.notified() => {}
+                // It is all done.
+                () = async { self.clone().run(stop.clone()).await; std::future::pending().await } => {}
+            }
+            while let Err(error) = answered(ANSWER, self.database.project(wanted, generation)).await {
+                tracing::debug!(%error, "the projections are not switched on again yet");
+                if stop.run_until_cancelled(tokio::time::sleep(self.options.every)).await.is_none() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Works until all is done or the token fires.
