@@ -10,11 +10,12 @@
 //! time to live bounds by how much.
 
 use super::item::Item;
+use super::json::Json;
 use jiff::Timestamp;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache as Bounded;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,8 +27,8 @@ const MAX_REPOS: u64 = 100_000;
 /// What is known of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// It is there: its JSON, as it stands in the hydrated document.
-    Found(Arc<str>),
+    /// It is there.
+    Found(Json),
     /// There is no such thing.
     Missing,
     /// It may not be shown to whoever asks.
@@ -187,8 +188,12 @@ mod tests {
         Item::profile(did).unwrap()
     }
 
-    fn entry(json: &str) -> Entry {
-        Entry { known: Known::Found(json.into()), at: Instant::now(), at_us: 0 }
+    fn json(text: &str) -> Json {
+        Json::from(format!("{text:?}"))
+    }
+
+    fn entry(text: &str) -> Entry {
+        Entry { known: Known::Found(json(text)), at: Instant::now(), at_us: 0 }
     }
 
     fn known(cache: &Cache, item: &Item) -> Option<Known> {
@@ -225,14 +230,14 @@ mod tests {
         assert!(cache.asks(&item));
         cache.changed(&item, Some(entry("new")));
         assert!(!cache.answered(&item, asked.clone()));
-        assert_eq!(known(&cache, &item), Some(Known::Found("new".into())));
+        assert_eq!(known(&cache, &item), Some(Known::Found(json("new"))));
         assert!(cache.asks(&item));
         cache.changed(&item, None);
         assert!(!cache.answered(&item, asked));
         assert_eq!(known(&cache, &item), None);
         assert!(cache.asks(&item));
         assert!(cache.answered(&item, entry("newer")));
-        assert_eq!(known(&cache, &item), Some(Known::Found("newer".into())));
+        assert_eq!(known(&cache, &item), Some(Known::Found(json("newer"))));
     }
 
     #[tokio::test(start_paused = true)]
@@ -251,7 +256,7 @@ mod tests {
         assert_eq!((known(&cache, &post), known(&cache, &mine)), (None, None));
         assert!(known(&cache, &other).is_some());
         cache.changed(&mine, Some(entry("new")));
-        assert_eq!(known(&cache, &mine), Some(Known::Found("new".into())));
+        assert_eq!(known(&cache, &mine), Some(Known::Found(json("new"))));
     }
 
     #[test]

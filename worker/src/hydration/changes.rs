@@ -11,10 +11,10 @@
 
 use super::cache::{Cache, Entry, Known};
 use super::item::{Item, Kind};
+use super::json::Json;
 use super::view::{self, Profile};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::sync::Arc;
 use turbo_core::event::{Body, Commit, Event, Operation};
 
 /// A change that the stream tells.
@@ -54,7 +54,7 @@ impl Change {
 ///
 /// An event is known from when it was appended, not from when it was read: a later one may have been committed by another
 /// worker long before. What is put together of two times is as old as the older one.
-pub(super) fn changes(event: &Event, at_us: i64, known: impl Fn(&Item) -> Option<(Arc<str>, i64)>) -> Vec<Change> {
+pub(super) fn changes(event: &Event, at_us: i64, known: impl Fn(&Item) -> Option<(Json, i64)>) -> Vec<Change> {
     let did = &*event.key;
     let profile = |value: &dyn Fn(Profile<'_>) -> Option<String>| {
         let item = Item::profile(did)?;
@@ -174,7 +174,7 @@ fn change(wire: Wire<'_>) -> Option<Change> {
         What::Repo => return Some(Change::Repo(wire.name.into())),
     };
     let known = match wire.state {
-        State::Found => Some(Known::Found(Arc::from(&*wire.value?))),
+        State::Found => Some(Known::Found(Json::read(wire.value?.into_owned())?)),
         State::Missing => Some(Known::Missing),
         State::Blocked => Some(Known::Blocked),
         State::TakenDown => Some(Known::TakenDown),
@@ -197,7 +197,10 @@ mod tests {
         let post = Item::post("at://did:plc:a/app.bsky.feed.post/k").unwrap();
         let all = [
             Change::Repo("did:plc:a".into()),
-            Change::Item(profile.clone(), Some((Known::Found(r#"{"handle":"a\"b"}"#.into()), 1_782_864_000_000_000))),
+            Change::Item(
+                profile.clone(),
+                Some((Known::Found(r#"{"handle":"a\"b"}"#.to_owned().into()), 1_782_864_000_000_000)),
+            ),
             Change::Item(profile, None),
             Change::Item(post.clone(), Some((Known::Missing, 7))),
             Change::Item(post.clone(), Some((Known::TakenDown, 7))),

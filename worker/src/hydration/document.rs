@@ -14,36 +14,36 @@
 
 use super::cache::{Entry, Known};
 use super::item::{Item, Kind};
+use super::json::Json;
 use super::references::Place;
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::value::RawValue;
+use serde::{Serialize, Serializer};
 use turbo_core::hydrated::{Hydrated, Hydration};
 
 #[derive(Debug, Default, Serialize)]
-struct Document {
+struct Document<'a> {
     version: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
-    author: Option<Shown>,
+    author: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    mentions: Vec<Shown>,
+    mentions: Vec<Shown<'a>>,
     #[serde(skip_serializing_if = "Reply::is_empty")]
-    reply: Reply,
+    reply: Reply<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    quote: Option<Shown>,
+    quote: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<Shown>,
+    subject: Option<Shown<'a>>,
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Reply {
+struct Reply<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    root: Option<Shown>,
+    root: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<Shown>,
+    parent: Option<Shown<'a>>,
 }
 
-impl Reply {
+impl Reply<'_> {
     fn is_empty(&self) -> bool {
         self.root.is_none() && self.parent.is_none()
     }
@@ -51,30 +51,42 @@ impl Reply {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    did: Option<Box<str>>,
+    did: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    uri: Option<Box<str>>,
+    uri: Option<&'a str>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    as_of: Option<String>,
+    as_of: Option<AsOf>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    profile: Option<Box<RawValue>>,
+    profile: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    post: Option<Box<RawValue>>,
+    post: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    author: Option<Box<Shown>>,
+    author: Option<Box<Shown<'a>>>,
 }
 
-/// The document of a record that points at these items, by what is known of each. `look` is asked for every item once or
-/// more, with the place that it is wanted for.
-pub fn hydrated(references: &[(Place, Item)], look: impl Fn(Place, &Item) -> Option<Entry>) -> Hydrated {
+/// A time by the wall clock.
+#[derive(Debug)]
+struct AsOf(Timestamp);
+
+impl Serialize for AsOf {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:.3}", self.0))
+    }
+}
+
+/// The document of a record that points at these items, by what is known of each. `look` is asked for every item once, in
+/// the order of [`items`], with the place that it is wanted for.
+pub fn hydrated(references: &[(Place, Item)], mut look: impl FnMut(Place, Item) -> Option<Entry>) -> Hydrated {
     let mut document = Document { version: 1, ..Document::default() };
     let (mut known, mut unknown) = (0, 0);
     for (place, item) in references {
-        let shown = shown(item, &|item| look(*place, item), &mut |is_known| {
-            *(if is_known { &mut known } else { &mut unknown }) += 1;
+        let shown = shown(item, &mut |item| {
+            let entry = look(*place, item);
+            *(if entry.is_some() { &mut known } else { &mut unknown }) += 1;
+            entry
         });
         match place {
             Place::Author => document.author = Some(shown),
@@ -96,37 +108,38 @@ pub fn hydrated(references: &[(Place, Item)], look: impl Fn(Place, &Item) -> Opt
 
 /// All items that the references ask for: a post asks for its author too.
 pub fn items(references: &[(Place, Item)]) -> impl Iterator<Item = (Place, Item)> + '_ {
-    references.iter().flat_map(|(place, item)| {
-        let author = (item.kind() == Kind::Post).then(|| Item::profile(item.did())).flatten();
-        [Some((*place, item.clone())), author.map(|author| (*place, author))].into_iter().flatten()
-    })
+    references
+        .iter()
+        .flat_map(|(place, item)| [Some(item.clone()), item.author()].into_iter().flatten().map(|item| (*place, item)))
 }
 
-fn shown(item: &Item, look: &dyn Fn(&Item) -> Option<Entry>, count: &mut dyn FnMut(bool)) -> Shown {
-    let entry = look(item);
-    count(entry.is_some());
-    let json = entry.as_ref().and_then(|entry| match &entry.known {
-        Known::Found(json) => serde_json::from_str::<Box<RawValue>>(json).ok(),
-        Known::Missing | Known::Blocked | Known::TakenDown => None,
-    });
-    let state = match entry.as_ref().map(|entry| &entry.known) {
-        None => "unknown",
-        Some(Known::Found(_)) => "found",
-        Some(Known::Missing) => "missing",
-        Some(Known::Blocked) => "blocked",
-        Some(Known::TakenDown) => "takendown",
-    };
-    let as_of = entry.as_ref().and_then(|entry| Timestamp::from_microsecond(entry.at_us).ok());
-    let as_of = as_of.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string());
-    match item.kind() {
-        Kind::Profile => {
-            Shown { did: Some(item.name().into()), uri: None, state, as_of, profile: json, post: None, author: None }
-        }
-        Kind::Post => {
-            let author = Item::profile(item.did()).map(|author| Box::new(shown(&author, look, count)));
-            Shown { did: None, uri: Some(item.name().into()), state, as_of, profile: None, post: json, author }
+fn shown<'a>(item: &'a Item, look: &mut dyn FnMut(Item) -> Option<Entry>) -> Shown<'a> {
+    let mut shown = of_entry(look(item.clone()), item.kind());
+    match item.author() {
+        None => shown.did = Some(item.name()),
+        Some(author) => {
+            shown.uri = Some(item.name());
+            let author = of_entry(look(author), Kind::Profile);
+            shown.author = Some(Box::new(Shown { did: Some(item.did()), ..author }));
         }
     }
+    shown
+}
+
+fn of_entry<'a>(entry: Option<Entry>, kind: Kind) -> Shown<'a> {
+    let as_of = entry.as_ref().and_then(|entry| Timestamp::from_microsecond(entry.at_us).ok()).map(AsOf);
+    let (state, json) = match entry.map(|entry| entry.known) {
+        None => ("unknown", None),
+        Some(Known::Found(json)) => ("found", Some(json)),
+        Some(Known::Missing) => ("missing", None),
+        Some(Known::Blocked) => ("blocked", None),
+        Some(Known::TakenDown) => ("takendown", None),
+    };
+    let (profile, post) = match kind {
+        Kind::Profile => (json, None),
+        Kind::Post => (None, json),
+    };
+    Shown { did: None, uri: None, state, as_of, profile, post, author: None }
 }
 
 #[cfg(test)]
@@ -145,13 +158,13 @@ mod tests {
     }
 
     fn found(json: &str) -> Known {
-        Known::Found(json.into())
+        Known::Found(json.to_owned().into())
     }
 
     fn made(references: &[(Place, Item)], known: &[(Item, Known)]) -> (Hydration, Value) {
         let known: HashMap<_, _> = known.iter().cloned().collect();
         let entry = |known: &Known| Entry { known: known.clone(), at: Instant::now(), at_us: 1_782_864_000_000_000 };
-        let hydrated = hydrated(references, |_, item| known.get(item).map(entry));
+        let hydrated = hydrated(references, |_, item| known.get(&item).map(entry));
         let document = hydrated.document.map(|text| serde_json::from_str(&text).unwrap());
         (hydrated.hydration, document.unwrap_or_default())
     }

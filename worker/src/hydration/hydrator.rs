@@ -10,6 +10,7 @@ use super::changes::{Change, changes};
 use super::document::{hydrated, items};
 use super::fetcher::Handle;
 use super::item::{Item, Kind};
+use super::json::Json;
 use super::references::{Place, References, Target, references};
 use crate::telemetry::metrics as m;
 use metrics::counter;
@@ -60,13 +61,16 @@ impl Hydrator {
             self.learn(event, at_us);
         }
         let references = self.of_event(slice, event)?;
-        let hydrated = self.known(slice, &references);
-        counter!(m::HYDRATION_RECORDS, "hydration" => hydrated.hydration.as_str()).increment(1);
-        let missing = match hydrated.hydration {
-            Hydration::Full => Vec::new(),
-            Hydration::Partial | Hydration::None => self.unknown(slice, &references).collect(),
-        };
-        count(&references, &missing);
+        let (mut looked, mut missing) = (Looked::default(), Vec::new());
+        let hydrated = hydrated(&references, |place, item| {
+            let entry = self.look(slice, place, &item);
+            looked.count(item.kind(), entry.is_some());
+            if entry.is_none() {
+                missing.push(item);
+            }
+            entry
+        });
+        looked.tell(hydrated.hydration);
         if !missing.is_empty() {
             self.handle.fresh(missing);
         }
@@ -92,7 +96,7 @@ impl Hydrator {
     /// What is known now of what a record of the slice points at.
     #[must_use]
     pub fn known(&self, slice: u16, references: &References) -> Hydrated {
-        hydrated(references, |place, item| self.look(slice, place, item))
+        hydrated(references, |place, item| self.look(slice, place, &item))
     }
 
     /// The items of these references that are not known.
@@ -125,7 +129,7 @@ impl Hydrator {
     }
 
     /// What is known of a profile, however old.
-    fn profile(&self, item: &Item) -> Option<(Arc<str>, i64)> {
+    fn profile(&self, item: &Item) -> Option<(Json, i64)> {
         let Entry { known, at_us, .. } = self.cache.get(item, Duration::MAX)?;
         match known {
             Known::Found(json) => Some((json, at_us)),
@@ -134,17 +138,21 @@ impl Hydrator {
     }
 }
 
-/// Counts what was known of what a new record wants.
-fn count(references: &References, missing: &[Item]) {
-    let (mut profiles, mut posts) = ([0, 0], [0, 0]);
-    let missed = |item: &Item| usize::from(missing.contains(item));
-    items(references).for_each(|(_, item)| match item.kind() {
-        Kind::Profile => profiles[missed(&item)] += 1,
-        Kind::Post => posts[missed(&item)] += 1,
-    });
-    for (name, lookups) in [(m::HYDRATION_PROFILES, profiles), (m::HYDRATION_POSTS, posts)] {
-        for (lookup, count) in ["hit", "miss"].into_iter().zip(lookups).filter(|(_, count)| *count > 0) {
-            counter!(name, "lookup" => lookup).increment(count);
+/// What was known, and was not, of what a new record wants: profiles, then posts.
+#[derive(Default)]
+struct Looked([[u64; 2]; 2]);
+
+impl Looked {
+    fn count(&mut self, kind: Kind, is_known: bool) {
+        self.0[usize::from(kind == Kind::Post)][usize::from(!is_known)] += 1;
+    }
+
+    fn tell(&self, hydration: Hydration) {
+        counter!(m::HYDRATION_RECORDS, "hydration" => hydration.as_str()).increment(1);
+        for (name, lookups) in [m::HYDRATION_PROFILES, m::HYDRATION_POSTS].into_iter().zip(self.0) {
+            for (lookup, count) in ["hit", "miss"].into_iter().zip(lookups).filter(|(_, count)| *count > 0) {
+                counter!(name, "lookup" => lookup).increment(count);
+            }
         }
     }
 }

@@ -73,6 +73,12 @@ impl Item {
         }
     }
 
+    /// The profile of who wrote it, if it is a post.
+    #[must_use]
+    pub fn author(&self) -> Option<Self> {
+        matches!(self, Self::Post(_)).then(|| Self::Profile(self.did().into()))
+    }
+
     /// The DID that it is of: of the profile, or of the post's author.
     #[must_use]
     pub fn did(&self) -> &str {

@@ -9,6 +9,7 @@ pub mod document;
 pub mod fetcher;
 pub mod hydrator;
 pub mod item;
+pub mod json;
 pub mod limits;
 pub mod pacer;
 mod plain;

@@ -55,13 +55,13 @@ impl Worker {
         let mut due = tokio::time::interval(Duration::from_secs(1));
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut held = false;
+        if let Some(hydrator) = self.hydrator.clone() {
+            self.log = self.log.ahead(move |entry| entry.hydrate(&hydrator, true));
+        }
         loop {
             tokio::select! {
                 next = self.log.next(MAX_ENTRIES), if !held => {
                     let Some((mut batch, room)) = next else { break };
-                    if let Some(hydrator) = &self.hydrator {
-                        batch.entries.iter_mut().for_each(|entry| entry.hydrate(hydrator, true));
-                    }
                     let calm = batch.entries.len() < ENOUGH;
                     if self.commit(&mut batch).await? {
                         held = self.archive_is_behind().await;
