@@ -108,8 +108,8 @@ async fn what_is_wanted_is_looked_up_in_full_calls_within_the_rate() {
     let known = authors.iter().filter(|author| rig.known(author).is_some()).count();
     assert_eq!(known, 500 - missing, "a post that is there brings its author");
     let stats = rig.network.appview_stats();
-    // The last of each kind need not be full.
-    assert!((40..=42).contains(&stats.requests) && stats.over == 0, "{stats:?}: of 25 each");
+    // The last of each kind need not be full; and one that a busy machine answers late is asked again.
+    assert!((40..=48).contains(&stats.requests) && stats.over == 0, "{stats:?}: of 25 each");
     let most = stats.most_within(Duration::from_secs(1));
     assert!(most <= 21, "{most} in a second");
     rig.stop.cancel();
