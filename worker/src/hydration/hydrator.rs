@@ -61,16 +61,16 @@ impl Hydrator {
             self.learn(event, at_us);
         }
         let references = self.of_event(slice, event)?;
-        let (mut looked, mut missing) = (Looked::default(), Vec::new());
+        let (mut lookups, mut missing) = (Lookups::default(), Vec::new());
         let hydrated = hydrated(&references, |place, item| {
             let entry = self.look(slice, place, &item);
-            looked.count(item.kind(), entry.is_some());
+            lookups.count(item.kind(), entry.is_some());
             if entry.is_none() {
                 missing.push(item);
             }
             entry
         });
-        looked.tell(hydrated.hydration);
+        lookups.tell(hydrated.hydration);
         if !missing.is_empty() {
             self.handle.fresh(missing);
         }
@@ -140,9 +140,9 @@ impl Hydrator {
 
 /// What was known, and was not, of what a new record wants: profiles, then posts.
 #[derive(Default)]
-struct Looked([[u64; 2]; 2]);
+struct Lookups([[u64; 2]; 2]);
 
-impl Looked {
+impl Lookups {
     fn count(&mut self, kind: Kind, is_known: bool) {
         self.0[usize::from(kind == Kind::Post)][usize::from(!is_known)] += 1;
     }
