@@ -17,6 +17,9 @@
 //!   the join is seen, and was never appended if it is not. A sync is not surely in it (it is kept for longer than the window
 //!   reaches), and neither is a commit that is known behind a sync which this stream has not shown: it may be the same one
 //!   from before that sync.
+//! - The clock of a host may be behind by about as much as was rewound: then the time that it is asked for is hardly before the
+//!   end of what was appended, or behind it. A known event shows that: where the rewind was in truth less than twice what
+//!   orders of hosts differ by, it is no join.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
 //!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; for as
 //!   long as a host has sent nothing new, there is no gap to tell.
@@ -25,7 +28,7 @@ use crate::event::{Body, Commit, Event};
 use crate::id::{EventId, key_hash};
 use crate::position::SourcePosition;
 use crate::tid;
-use crate::window::{Passed, Window};
+use crate::window::{ORDER_US, Passed, Window};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -219,6 +222,9 @@ impl Join {
         if known && (!exact || matches!(event.0.body, Body::Sync { .. }) || window.is_at_edge(event.1)) {
             return Step::Dropped;
         }
+        if known && self.is_late(&event, window) {
+            return if matches!(self.ask, Ask::Time { last: true, .. }) { Step::Dropped } else { Step::NotJoined };
+        }
         if known {
             self.joined = true;
             return Step::Joined { held: std::mem::take(&mut self.held), known: event };
@@ -236,6 +242,15 @@ impl Join {
             Ask::Time { last: true, .. } => Step::Full,
             _ => Step::NotJoined,
         }
+    }
+
+    /// Whether the time that was asked for is, by the clock of this host, too little before the end of what was appended: so a
+    /// known event says how far its clock is behind. What it has sent before that time may stand behind the end elsewhere.
+    fn is_late(&self, (event, id): &Identified, window: &Window) -> bool {
+        let Ask::Time { from_us, .. } = self.ask else { return false };
+        let before_us = window.before_end_us(*id, event.made_us());
+        let least_us = (2 * ORDER_US).min(window.reach_us() / 2);
+        event.time_us.saturating_sub(from_us).saturating_add(before_us) < least_us
     }
 
     /// Whether an event that is not in the window is from before it.
@@ -273,6 +288,9 @@ impl Join {
     }
 }
 
+#[cfg(test)]
+#[path = "join_lag_tests.rs"]
+mod lag_tests;
 #[cfg(test)]
 #[path = "join_tests.rs"]
 mod tests;

@@ -31,7 +31,7 @@ pub const EDGE_US: i64 = 60 * 1_000_000;
 const STEP_US: i64 = 1_000_000;
 /// By how much, in microseconds, the orders of hosts may differ, and an event that one has not sent yet is behind the
 /// beginning of a window all the same.
-const ORDER_US: i64 = 15 * 1_000_000;
+pub(crate) const ORDER_US: i64 = 15 * 1_000_000;
 /// How many events it holds at most; above that it reaches less far back, and says so by [`Window::span_us`].
 pub const MAX_EVENTS: usize = 500_000;
 
@@ -272,7 +272,7 @@ impl Window {
             let edge_us = self.oldest_us().saturating_add(EDGE_US);
             return middle_made_us(self.order.iter().skip_while(|mark| mark.time_us < edge_us));
         }
-        let made = made_us(self.order.iter());
+        let made = made_us(self.order.iter(), 65);
         let (oldest, middle) = (made.get(made.len() / 8)?, made.get(middle(&made))?);
         Some((*oldest).max(middle.saturating_sub(EDGE_US)).saturating_sub(ORDER_US))
     }
@@ -294,6 +294,18 @@ impl Window {
         highest
     }
 
+    /// How far an event of this id, made then, stands before the last that was taken, in microseconds: by window time, or by
+    /// when they were made, where that is more. Window time goes on by little where events are few.
+    #[must_use]
+    pub fn before_end_us(&self, id: EventId, made_us: Option<i64>) -> i64 {
+        let mark = self.order.iter().rev().find(|mark| mark.id == id);
+        let taken_us = mark.map_or(0, |mark| self.now_us - mark.time_us);
+        // The middle of five, so that no single wrong clock counts.
+        let last = self::made_us(self.order.iter().rev(), 5);
+        let made_us = last.get(middle(&last)).zip(made_us).map(|(last, made)| last.saturating_sub(made));
+        taken_us.max(made_us.unwrap_or(0))
+    }
+
     /// The same of the 65 newest: about the true time, whatever the hosts' clocks say.
     #[must_use]
     pub fn newest_made_us(&self) -> Option<i64> {
@@ -301,10 +313,10 @@ impl Window {
     }
 }
 
-/// When the first 65 commits were made, sorted.
-fn made_us<'a>(marks: impl Iterator<Item = &'a Mark>) -> Vec<i64> {
+/// When the first `most` commits were made, sorted.
+fn made_us<'a>(marks: impl Iterator<Item = &'a Mark>, most: usize) -> Vec<i64> {
     let revs = marks.map(|mark| mark.rev).filter(|rev| *rev != 0 && *rev != Mark::SYNC);
-    let mut made: Vec<i64> = revs.take(65).map(|bits| (bits >> 10) as i64).collect();
+    let mut made: Vec<i64> = revs.take(most).map(|bits| (bits >> 10) as i64).collect();
     made.sort_unstable();
     made
 }
@@ -314,7 +326,7 @@ fn middle(made: &[i64]) -> usize {
 }
 
 fn middle_made_us<'a>(marks: impl Iterator<Item = &'a Mark>) -> Option<i64> {
-    let made = made_us(marks);
+    let made = made_us(marks, 65);
     made.get(middle(&made)).copied()
 }
 

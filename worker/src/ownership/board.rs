@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 use turbo_core::ownership::Liveness;
 use turbo_core::plan::{Plan, WorkerId};
 
+/// Heartbeats of its own that a watch may leave out: then it stands still.
+const UNTOLD: u32 = 4;
+
 /// One worker's view of the bucket, kept up to date by [`Board::look`].
 pub struct Board {
     log: Log,
     me: WorkerId,
     began: Instant,
-    limit: Duration,
     liveness: Liveness,
     /// Never locked by two: the lock lets a board be shared, which a watch can not be.
     watch: Mutex<Option<Watch>>,
-    /// When it was begun.
-    watched: Instant,
     /// When the bucket was made that is watched: one that takes its place tells nothing to the watch of the old one.
     made: Option<i128>,
     /// Whether everything that was there at the beginning of the watch was seen.
@@ -30,6 +30,8 @@ pub struct Board {
     beats: BTreeMap<WorkerId, u64>,
     /// The last heartbeat of this worker that the bucket took: its revision, and when it was sent.
     beaten: Option<(u64, Instant)>,
+    /// Heartbeats that the bucket took since the watch told of one, or was begun.
+    untold: u32,
     /// Every plan that was written before this time was seen.
     known: Option<Instant>,
     plan: Plan,
@@ -43,20 +45,19 @@ impl Board {
     /// the bucket may bear: letters, digits, `-` and `_`.
     #[must_use]
     pub fn new(log: Log, me: WorkerId, limit: Duration) -> Self {
-        let (began, liveness) = (Instant::now(), Liveness::new(limit, Duration::ZERO));
+        let liveness = Liveness::new(limit, Duration::ZERO);
         let (beats, plan) = (BTreeMap::new(), Plan::default());
         Self {
             log,
             me,
-            began,
-            limit,
+            began: Instant::now(),
             liveness,
             watch: Mutex::new(None),
-            watched: began,
             made: None,
             current: false,
             beats,
             beaten: None,
+            untold: 0,
             known: None,
             plan,
             revision: 0,
@@ -72,6 +73,7 @@ impl Board {
         let sent = Instant::now();
         let revision = self.log.put("a heartbeat", key(&self.me), report).await?;
         self.beaten = Some((revision, sent));
+        self.untold += 1;
         Ok(())
     }
 
@@ -95,7 +97,7 @@ impl Board {
             // The watch went with the server's memory, and would find that out after a while only.
             watch = None;
         }
-        if self.is_blind() {
+        if self.untold >= UNTOLD {
             tracing::warn!("the watch of the bucket stands still: it begins anew");
             watch = None;
         }
@@ -122,15 +124,8 @@ impl Board {
         Ok(())
     }
 
-    /// Whether the bucket takes the heartbeats of this worker, and the watch does not tell of them.
-    fn is_blind(&self) -> bool {
-        let is_old = |at: Instant| at.elapsed() >= self.limit / 2;
-        let beats = self.beaten.is_some_and(|(_, sent)| !is_old(sent));
-        beats && is_old(self.watched) && self.known.is_none_or(is_old)
-    }
-
     async fn open(&mut self, values: u64) -> Result<Watch, Error> {
-        self.watched = Instant::now();
+        self.untold = 0;
         // A bucket without keys says nothing at all: then there is nothing to be seen first.
         self.current = values == 0;
         let keys = [format!("{WORKER}>"), PLAN.to_owned(), catalog::KEY.to_owned()];
@@ -149,6 +144,9 @@ impl Board {
             self.catalog = there.then(|| String::from_utf8_lossy(&entry.value).into_owned());
         } else if let Some(id) = entry.key.strip_prefix(WORKER) {
             let worker = WorkerId::from(id);
+            if worker == self.me {
+                self.untold = 0;
+            }
             // What the bucket tells comes in the order of its revisions: no plan that is older than this is to come.
             if let Some((_, sent)) = self.beaten.filter(|(beaten, _)| worker == self.me && entry.revision >= *beaten) {
                 self.known = self.known.max(Some(sent));
