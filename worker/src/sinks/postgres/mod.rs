@@ -28,9 +28,10 @@ mod segments;
 mod transaction;
 mod upkeep;
 mod walk;
+mod wanted;
 
 pub(crate) use answered::answered;
-pub use claim::{Beside, Claimed, Had, SINK, Seen, Wanted};
+pub use claim::{Beside, Claimed, Had, SINK, Seen};
 pub use commit::{CommitError, Committed, Committer, ShardTotals};
 pub use dead_letters::{Filter, Letter};
 pub use hydrations::Hydrations;
@@ -39,6 +40,7 @@ pub use redrive::Redriven;
 pub use restored::{Forgotten, Recalled, Watched};
 pub use segments::{ARCHIVE, Fence, Intent, Segment};
 pub use upkeep::{Removed, Retention, Upkeep, UpkeepOptions};
+pub use wanted::Wanted;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
