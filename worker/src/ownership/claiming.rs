@@ -77,6 +77,7 @@ impl Holder {
             // What is announced may be a second behind.
             position: announced.seq.max(own(&self.went_back)),
             purged: announced.purged,
+            archived: announced.archived,
         };
         let claim = parts.database.claim(&parts.slices, shard, &parts.me, seen, gone, &parts.wanted);
         let Some(claimed) = answered(ANSWER, claim).await? else { return Ok(None) };
@@ -113,7 +114,7 @@ impl Holder {
         let position = claimed.owned.position();
         events::ShardClaimed { slice, partition, epoch, position }.emit();
         parts.live.claimed(&parts.slices, shard, epoch, position, claimed.time_us);
-        let announced = Announced { epoch, seq: position, number: claimed.number, purged };
+        let announced = Announced { epoch, seq: position, number: claimed.number, purged, archived: 0 };
         parts.announcements.set(shard, announced);
         self.readers.insert(shard, self.read(shard, epoch, lowest));
         self.epochs.insert(shard, epoch);

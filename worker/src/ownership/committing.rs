@@ -101,7 +101,7 @@ impl Holder {
             if let Some(covered) = self.covered.get_mut(shard) {
                 covered.database.moved(position, totals.source.as_ref());
             }
-            let announced = Announced { epoch, seq: position, number: totals.number, purged: 0 };
+            let announced = Announced { epoch, seq: position, number: totals.number, purged: 0, archived: 0 };
             self.parts.announcements.set(*shard, announced);
         }
         self.parts.live.landed(entries, committed, took);

@@ -50,6 +50,22 @@ async fn of_many_that_announce_at_once_the_latest_stands() {
 }
 
 #[tokio::test]
+async fn what_is_announced_of_the_archive_only_grows_and_a_later_claim_refuses_it() {
+    let Some(nats) = Nats::start() else { return };
+    let (log, slices) = (open(&nats).await, slices());
+    let shard = slices.shards().next().unwrap();
+    let there = async || log.announced(&slices, shard).await.unwrap().unwrap().0;
+    assert!(log.announce_object(&slices, shard, 2, 50).await.unwrap(), "also where nothing is announced");
+    log.announce(&slices, shard, at(2, 30)).await.unwrap();
+    assert_eq!(there().await, Announced { archived: 50, ..at(2, 30) });
+    assert!(log.announce_object(&slices, shard, 3, 40).await.unwrap(), "a claim that is not announced yet");
+    assert!(log.announce_object(&slices, shard, 2, 60).await.unwrap());
+    log.announce(&slices, shard, at(3, 31)).await.unwrap();
+    assert!(!log.announce_object(&slices, shard, 2, 70).await.unwrap());
+    assert_eq!(there().await, Announced { archived: 60, ..at(3, 31) });
+}
+
+#[tokio::test]
 async fn depths_are_right_without_any_worker_and_unknown_where_nothing_is_announced() {
     let Some(nats) = Nats::start() else { return };
     let (log, slices) = (open(&nats).await, slices());

@@ -435,7 +435,7 @@ async fn every_event_lands_once_over_several_owners_and_kills() {
         if chance.below(5) == 0 {
             // Killed: its shards are claimed anew in the next round.
             let crashed = chance.below(3) as usize;
-            let Owner { handle, folder } = std::mem::replace(&mut owners[crashed], start(round));
+            let Owner { handle, folder, log: _ } = std::mem::replace(&mut owners[crashed], start(round));
             handle.task.abort();
             let _ = handle.task.await;
             drop(folder);

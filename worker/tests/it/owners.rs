@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use turbo_core::shard::{Shard, Slices};
@@ -174,8 +175,18 @@ pub fn dead_letter(after: &Numbered) -> Numbered {
     Numbered { entry, number: after.number + 1 }
 }
 
-/// What a log still has, as the archive may ask it.
-pub struct Held(pub Vec<Numbered>);
+/// What a log still has, as the archive may ask it, and what was announced there.
+pub struct Held {
+    pub entries: Vec<Numbered>,
+    /// The highest sequence in an object that was announced.
+    pub archived: AtomicU64,
+}
+
+impl Held {
+    pub fn new(entries: Vec<Numbered>) -> Arc<Self> {
+        Arc::new(Self { entries, archived: AtomicU64::default() })
+    }
+}
 
 impl AskLog for Held {
     fn has_event<'a>(
@@ -187,7 +198,18 @@ impl AskLog for Held {
     ) -> BoxFuture<'a, Result<bool, nats::Error>> {
         let within = move |seq: u64| seq > behind && seq < before;
         let is = move |n: &Numbered| n.entry.shard == shard && within(n.entry.seq) && n.entry.item.event().is_some();
-        Box::pin(async move { Ok(self.0.iter().any(is)) })
+        Box::pin(async move { Ok(self.entries.iter().any(is)) })
+    }
+
+    fn announce_object<'a>(
+        &'a self,
+        _: &'a Slices,
+        _: Shard,
+        _: u64,
+        last_seq: u64,
+    ) -> BoxFuture<'a, Result<bool, nats::Error>> {
+        self.archived.fetch_max(last_seq, Ordering::SeqCst);
+        Box::pin(async { Ok(true) })
     }
 }
 
@@ -195,6 +217,7 @@ impl AskLog for Held {
 pub struct Owner {
     pub handle: SinkHandle,
     pub folder: TempDir,
+    pub log: Arc<Held>,
 }
 
 impl Owner {
@@ -210,9 +233,10 @@ impl Owner {
         (options.roll_size, options.roll_age) = (24 << 10, Duration::from_millis(400));
         options.format = Format::Parquet;
         change(&mut options);
-        let handle = sharded::spawn(options, bench.database.clone(), bench.slices.clone(), store, Arc::new(Held(log)));
+        let log = Held::new(log);
+        let handle = sharded::spawn(options, bench.database.clone(), bench.slices.clone(), store, log.clone());
         let handle = handle.unwrap();
-        Self { handle, folder }
+        Self { handle, folder, log }
     }
 
     pub async fn claimed(&self, Claim { shard, epoch, position }: Claim) {

@@ -32,7 +32,7 @@ struct Case {
 }
 
 /// What a claimer has seen of the shard before the restore.
-const SEEN: Seen = Seen { epoch: 5, position: 1, purged: 0 };
+const SEEN: Seen = Seen { epoch: 5, position: 1, purged: 0, archived: 0 };
 
 impl Case {
     async fn new(postgres: &Postgres, database: &str, store: Store) -> Self {
@@ -233,6 +233,68 @@ async fn below_prefix(s3: &S3, prefix: &str) -> tempfile::TempDir {
     download(s3, all.path()).await;
     std::fs::rename(all.path().join(prefix), copy.path().join("archive")).unwrap();
     copy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_that_lacks_the_last_objects_alone_is_told_by_what_was_announced_of_them() {
+    let Some(postgres) = Postgres::start() else { return };
+    let (place, below) = folder();
+    let case = Case::new(&postgres, "behind", below).await;
+    let since = case.since().await;
+    // An intent that the catalog knows is no sign of anything.
+    let known = Seen { archived: case.reached, ..Seen::default() };
+    let to_mend = async |claim: Claim| {
+        let fence = Fence::new(&case.bench.slices, case.shard, claim.epoch);
+        case.bench.database.recall(&fence).await.unwrap().unwrap().to_mend
+    };
+    assert_eq!(to_mend(case.claim(known).await).await, None);
+    case.sql("UPDATE positions SET position = (SELECT max(first_seq) - 1 FROM segments) WHERE sink = 'archive'").await;
+    case.sql("UPDATE segments SET state = 'intent' WHERE last_seq = (SELECT max(last_seq) FROM segments)").await;
+    assert_eq!(to_mend(case.claim(known).await).await, None);
+    // A copy that is a little behind takes the place: checkpoints and epochs are as they were announced.
+    case.restore().await;
+    let owner = Owner::start(&case.bench, case.store.clone(), |_| {});
+    case.goes_on(&owner, known, 0).await;
+    assert!(case.segments("committed").await.is_superset(&since.into_iter().collect()));
+    case.assert_exactly_once(place.path()).await;
+    owner.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_announced_before_it_is_put_so_that_none_is_forgotten_with_its_intent() {
+    let Some((postgres, s3)) = servers() else { return };
+    let case = Case::new(&postgres, "announced", store(options(&s3, &s3.url()))).await;
+    let proxy = Proxy::start(&s3).await;
+    let (gate, met) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+    let (hold, seen) = (gate.clone(), met.clone());
+    proxy.rule(move |asked| {
+        let puts = asked.method == "PUT" && asked.target.contains(".parquet");
+        if !puts {
+            return Act::Pass;
+        }
+        seen.store(true, Ordering::Relaxed);
+        Act::HoldReply(hold.clone())
+    });
+    // A copy from before the intent.
+    case.sql("DROP TABLE backup_p").await;
+    case.sql("DROP TABLE backup_s").await;
+    case.sql("CREATE TABLE backup_p AS TABLE positions").await;
+    case.sql("CREATE TABLE backup_s AS TABLE segments").await;
+    let dies = Owner::start(&case.bench, store(options(&s3, &proxy.url())), |_| {});
+    dies.claimed(case.claim(Seen::default()).await).await;
+    dies.entries(case.log(0)).await;
+    eventually("an object is put", async || met.load(Ordering::Relaxed)).await;
+    let archived = dies.log.archived.load(Ordering::SeqCst);
+    assert!(archived > case.reached, "{archived}");
+    drop(dies);
+    gate.cancel();
+    case.restore().await;
+    let next = Owner::start(&case.bench, case.store.clone(), |_| {});
+    case.goes_on(&next, Seen { archived, ..Seen::default() }, 0).await;
+    let folder = tempfile::tempdir().unwrap();
+    download(&s3, folder.path()).await;
+    case.assert_exactly_once(folder.path()).await;
+    next.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,7 +148,7 @@ async fn a_store_belongs_to_one_catalog() {
     for store in [store(options(&s3, &s3.url())), below] {
         let prepared = async |bench: &Bench| {
             let options = Options::new(folder.path().join("buffer"));
-            let log = Arc::new(Held(Vec::new()));
+            let log = Held::new(Vec::new());
             let archive = Archive::open(options, bench.database.clone(), bench.slices.clone(), store.clone(), log);
             archive.unwrap().prepare().await
         };
@@ -176,10 +176,10 @@ async fn a_worker_begins_without_its_store_and_its_archive_lands_once_that_is_th
     let folder = tempfile::tempdir().unwrap();
     let options_of = Options { roll_age: Duration::from_millis(200), ..Options::new(folder.path().join("buffer")) };
     let there = store(options(&s3, &s3.url()));
-    let log = Arc::new(Held(bench.log.clone()));
-    let archive = Archive::open(options_of, bench.database.clone(), bench.slices.clone(), there, log).unwrap();
+    let log = Held::new(bench.log.clone());
+    let archive = Archive::open(options_of, bench.database.clone(), bench.slices.clone(), there, log.clone()).unwrap();
     assert!(archive.prepare().await.unwrap_err().is_outage());
-    let owner = Owner { handle: archive.start(false), folder };
+    let owner = Owner { handle: archive.start(false), folder, log };
     owner.claimed(bench.claim(shard).await).await;
     owner.entries(bench.of(shard).cloned()).await;
     eventually("it says why", async || owner.error().is_some()).await;

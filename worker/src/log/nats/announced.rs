@@ -1,6 +1,7 @@
 //! What owners announce of their shards in the bucket, and how many messages wait.
 //!
 //! Invariants: an announcement is never put over one of a higher epoch, or of the same epoch and a higher sequence;
+//! what is said of the archive only grows;
 //! depth is the number of a shard's last message less the announced one, and where one of them is not known, it is not
 //! known: that means *hold*, never zero.
 
@@ -26,6 +27,9 @@ pub struct Announced {
     pub number: u64,
     /// Messages below this sequence were purged by owners.
     pub purged: u64,
+    /// The highest sequence in an object of the archive that was intended, and then put.
+    #[serde(default)]
+    pub archived: u64,
 }
 
 impl Announced {
@@ -69,17 +73,51 @@ impl Log {
     /// # Errors
     /// No answer.
     pub async fn announce(&self, slices: &Slices, shard: Shard, announced: Announced) -> Result<bool, Error> {
+        let follow = |there: Announced| {
+            announced
+                .follows(&there)
+                .then(|| Announced { archived: announced.archived.max(there.archived), ..announced })
+        };
+        self.put_announced(slices, shard, follow).await
+    }
+
+    /// Announces that an object of the archive is about to be put, which a claim of this epoch has intended: a catalog that
+    /// does not know it is behind. Returns false where a later claim has announced the shard.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn announce_object(
+        &self,
+        slices: &Slices,
+        shard: Shard,
+        epoch: u64,
+        last_seq: u64,
+    ) -> Result<bool, Error> {
+        let follow = |there: Announced| {
+            (there.epoch <= epoch).then(|| Announced { archived: last_seq.max(there.archived), ..there })
+        };
+        self.put_announced(slices, shard, follow).await
+    }
+
+    /// Puts what follows what is announced. Returns whether anything does.
+    async fn put_announced(
+        &self,
+        slices: &Slices,
+        shard: Shard,
+        follow: impl Fn(Announced) -> Option<Announced>,
+    ) -> Result<bool, Error> {
         let failed = |error: &dyn std::error::Error| Error::request("an announcement")(error);
         let key = self.shard_key(slices, shard);
-        let json = serde_json::to_vec(&announced).map_err(|error| failed(&error))?;
         loop {
-            match self.announced(slices, shard).await? {
-                Some((there, _)) if !announced.follows(&there) => return Ok(false),
-                Some((_, revision)) => match self.bucket.update(&key, json.clone().into(), revision).await {
+            let there = self.announced(slices, shard).await?;
+            let Some(announced) = follow(there.map(|(there, _)| there).unwrap_or_default()) else { return Ok(false) };
+            let json = serde_json::to_vec(&announced).map_err(|error| failed(&error))?;
+            match there {
+                Some((_, revision)) => match self.bucket.update(&key, json.into(), revision).await {
                     Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
                     put => return put.map(|_| true).map_err(|error| failed(&error)),
                 },
-                None => match self.bucket.create(&key, json.clone().into()).await {
+                None => match self.bucket.create(&key, json.into()).await {
                     Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
                     put => return put.map(|_| true).map_err(|error| failed(&error)),
                 },

@@ -1,5 +1,6 @@
 //! Claims: the statements of [`turbo_core::ownership`].
 
+use super::restored::archive_went_back;
 use super::wanted::{Wanted, edit, look, names, newest, tell_again};
 use super::{Database, Error};
 use crate::sinks::feed::SinkPosition;
@@ -65,6 +66,8 @@ pub struct Seen {
     pub position: u64,
     /// Below this the log was purged: every sink had it.
     pub purged: u64,
+    /// Up to this objects of the archive were put: the catalog knows each of them.
+    pub archived: u64,
 }
 
 impl Claimed {
@@ -169,13 +172,14 @@ impl Database {
         let number = |column: &str| row.try_get::<i64, _>(column).map(|number| number as u64);
         let owned = Owned::claimed(shard, number("epoch")?, number("position")?);
         let went_back: bool = row.try_get("went_back")?;
-        // Where all of it was seen to be behind, the archive is too, wherever its position is.
-        let archived = if went_back { i64::MAX } else { seen.purged as i64 };
         if went_back {
             tell_again(&mut transaction, wanted).await?;
         }
         let removed = edit(&mut transaction, slices, shard, wanted).await?;
-        let sinks = beside(&mut transaction, slices, &owned, archived).await?;
+        // Where all of it was seen to be behind, the archive is too, wherever its position is.
+        let purged = if went_back { u64::MAX >> 1 } else { seen.purged };
+        archive_went_back(&mut transaction, slices, shard, purged, seen.archived).await?;
+        let sinks = beside(&mut transaction, slices, &owned).await?;
         transaction.commit().await?;
         let (source, had) = of_source(&row)?;
         let (number, time_us) = (number("number")?, row.try_get("time_us")?);
@@ -240,19 +244,15 @@ fn of_source(row: &PgRow) -> Result<(Option<Had>, Option<Had>), Error> {
     Ok((had("host", "cursor", "time_us")?, had("had_host", "had_cursor", "had_time_us")?))
 }
 
-/// Moves the rows of the sinks beside the database to the claim's epoch. An archive that is below `archived` has gone back.
+/// Moves the rows of the sinks beside the database to the claim's epoch.
 async fn beside(
     connection: &mut PgConnection,
     slices: &Slices,
     owned: &Owned,
-    archived: i64,
 ) -> Result<BTreeMap<String, Beside>, Error> {
     let (slice, partition) = (slices.name(owned.shard()).to_owned(), i32::from(owned.shard().partition));
     let rows = sqlx::query(
-        "UPDATE positions SET epoch = $3,
-           went_back_to = CASE WHEN sink = 'archive' AND position < $4 THEN least(went_back_to, position)
-                               ELSE went_back_to END,
-           mended_at = CASE WHEN sink = 'archive' AND position < $4 THEN NULL ELSE mended_at END
+        "UPDATE positions SET epoch = $3
          WHERE slice = $1 AND partition = $2 AND sink <> 'postgres'
          RETURNING sink, position, number, time_us, host, cursor, had_host, had_cursor, had_time_us",
     )
@@ -260,7 +260,6 @@ async fn beside(
     .bind(&slice)
     .bind(partition)
     .bind(owned.epoch() as i64)
-    .bind(archived)
     .fetch_all(connection)
     .await?;
     let mut sinks = BTreeMap::new();

@@ -8,8 +8,9 @@
 
 use super::segments::{Fence, Intent};
 use super::{Database, Error};
-use sqlx::Row as _;
+use sqlx::{PgConnection, Row as _};
 use std::collections::BTreeMap;
+use turbo_core::shard::{Shard, Slices};
 
 /// What the catalog says of the archive of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,13 +179,33 @@ impl Database {
     }
 }
 
-/// What is an intent may become committed; what is committed or burnt stays so.
-async fn insert(
-    connection: &mut sqlx::PgConnection,
-    of: &Fence,
-    objects: &[Forgotten],
-    state: &str,
+/// Writes down that the archive of a shard went back, where it is below what was purged, or where objects were put up to
+/// `put` and no segment of the catalog reaches so far.
+pub(super) async fn archive_went_back(
+    connection: &mut PgConnection,
+    slices: &Slices,
+    shard: Shard,
+    purged: u64,
+    put: u64,
 ) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE positions AS p SET went_back_to = least(went_back_to, position), mended_at = NULL
+         WHERE slice = $1 AND partition = $2 AND sink = 'archive' AND (position < $3 OR position < $4 AND NOT EXISTS
+           (SELECT FROM segments AS s WHERE s.slice = p.slice AND s.partition = p.partition
+              AND s.first_seq > p.position AND s.last_seq >= $4))",
+    )
+    .persistent(false)
+    .bind(slices.name(shard).to_owned())
+    .bind(i32::from(shard.partition))
+    .bind(purged as i64)
+    .bind(put as i64)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What is an intent may become committed; what is committed or burnt stays so.
+async fn insert(connection: &mut PgConnection, of: &Fence, objects: &[Forgotten], state: &str) -> Result<(), Error> {
     let numbers = |of: fn(&Forgotten) -> u64| objects.iter().map(|one| of(one) as i64).collect::<Vec<i64>>();
     let texts = |of: fn(&Forgotten) -> &String| objects.iter().map(|one| of(one).clone()).collect::<Vec<String>>();
     sqlx::query(

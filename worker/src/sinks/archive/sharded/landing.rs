@@ -154,6 +154,11 @@ impl Landing {
             if id.is_none() {
                 return self.over().await;
             }
+            // A catalog that forgets the intent, as a copy that takes its place does which is behind, is told by this.
+            let Shared { log, slices, .. } = &*shared;
+            if !log.announce_object(slices, self.shard, self.fence.epoch, intent.last_seq).await? {
+                return Ok(Outcome::Lost);
+            }
             if self.failed {
                 // What an earlier attempt could not abort would be paid for until the next claim.
                 shared.store.abort_uploads(&intent.path).await?;

@@ -32,7 +32,7 @@ use turbo_core::shard::{Shard, Slices};
 /// Names that the catalog is asked for at once.
 const STEP: usize = 500;
 
-/// What the archive asks of the log.
+/// What the archive asks of the log, and leaves there.
 pub trait AskLog: Send + Sync + 'static {
     /// Whether the log has an event of a shard between two sequences, neither of them included.
     fn has_event<'a>(
@@ -41,6 +41,15 @@ pub trait AskLog: Send + Sync + 'static {
         shard: Shard,
         behind: u64,
         before: u64,
+    ) -> BoxFuture<'a, Result<bool, nats::Error>>;
+
+    /// Says that an object is about to be put, up to that sequence of a shard; false where a later claim was announced.
+    fn announce_object<'a>(
+        &'a self,
+        slices: &'a Slices,
+        shard: Shard,
+        epoch: u64,
+        last_seq: u64,
     ) -> BoxFuture<'a, Result<bool, nats::Error>>;
 }
 
@@ -53,6 +62,16 @@ impl AskLog for Log {
         before: u64,
     ) -> BoxFuture<'a, Result<bool, nats::Error>> {
         self.has_event(slices, shard, behind, before).boxed()
+    }
+
+    fn announce_object<'a>(
+        &'a self,
+        slices: &'a Slices,
+        shard: Shard,
+        epoch: u64,
+        last_seq: u64,
+    ) -> BoxFuture<'a, Result<bool, nats::Error>> {
+        self.announce_object(slices, shard, epoch, last_seq).boxed()
     }
 }
 

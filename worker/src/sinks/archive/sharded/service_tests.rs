@@ -22,6 +22,16 @@ impl AskLog for Nothing {
     ) -> BoxFuture<'a, Result<bool, crate::log::nats::Error>> {
         Box::pin(async { Ok(false) })
     }
+
+    fn announce_object<'a>(
+        &'a self,
+        _: &'a Slices,
+        _: Shard,
+        _: u64,
+        _: u64,
+    ) -> BoxFuture<'a, Result<bool, crate::log::nats::Error>> {
+        Box::pin(async { Ok(false) })
+    }
 }
 
 fn service(folder: &std::path::Path) -> Service {
