@@ -138,7 +138,7 @@ impl Holder {
                 let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Next::bytes) + OVERHEAD;
                 let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
                 let Ok(room) = room.clone().acquire_many_owned(bytes.min(LARGEST)).await else { return };
-                if to.send(Read { shard, epoch, next, _room: room }).await.is_err() {
+                if to.send(Read { shard, epoch, connection: reader.connection(), next, _room: room }).await.is_err() {
                     return;
                 }
                 if broken {

@@ -2,6 +2,7 @@
 
 use super::covered::handed;
 use super::holder::{ANSWER, Holder, Read};
+use super::reread::Readings;
 use crate::log::nats::{Announced, Error as LogError, Message, Next};
 use crate::log::{Content, Entry, Gap, Item, Numbered};
 use crate::sinks::feed::{Entries, Order};
@@ -10,6 +11,7 @@ use crate::telemetry::events;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use turbo_core::backoff::Backoff;
 use turbo_core::ownership::Row;
 use turbo_core::position::generation;
@@ -22,10 +24,14 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 impl Holder {
     /// Commits what was read, as far as it is still held, and hands it on.
     pub(super) async fn commit(&mut self, read: Vec<Read>) {
+        let mut readings = Readings::of(&read);
+        if let Err(error) = self.drop_what_went(&mut readings, &mut Vec::new()).await {
+            tracing::debug!(%error, "the log is asked again before the commit");
+        }
         let mut rooms = Vec::with_capacity(read.len());
         let mut entries = Vec::with_capacity(read.len());
         for one in read {
-            let Read { shard, epoch, next, _room } = one;
+            let Read { shard, epoch, next, _room, .. } = one;
             rooms.push(_room);
             entries.extend(self.entries(shard, epoch, next));
         }
@@ -43,26 +49,30 @@ impl Holder {
         let generations: BTreeSet<u64> = all.iter().map(|entry| generation(entry.entry.seq)).collect();
         for one in generations {
             let part = all.clone().only(|entry| generation(entry.entry.seq) == one);
-            if !self.land(&part).await {
+            if !self.land(&part, &mut readings).await {
                 break;
             }
             self.hand_on(part);
         }
+        self.tell_went_back().await;
     }
 
     /// Commits to the database what it does not have yet. Returns false where the process ends before that is done.
-    async fn land(&mut self, all: &[Numbered]) -> bool {
+    async fn land(&mut self, all: &[Numbered], readings: &mut Readings) -> bool {
+        let mut connections = self.parts.log.connections();
         let mut entries: Vec<Numbered> = all.iter().filter(|entry| self.is_new(entry)).cloned().collect();
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         while !entries.is_empty() {
             let began = Instant::now();
-            let shards = match self.parts.committer.commit(&self.owned, &entries).await {
-                Ok(committed) => {
+            let shards = match self.attempt(&mut entries, readings, &mut connections).await {
+                Some(Ok(committed)) => {
                     self.landed(&entries, &committed, began.elapsed());
                     return true;
                 }
-                Err(CommitError::Fenced(shards)) => shards,
-                Err(CommitError::Outage(error)) => {
+                Some(Err(CommitError::Fenced(shards))) => shards,
+                None if self.stop.is_cancelled() => return false,
+                None => shards_of(&entries),
+                Some(Err(CommitError::Outage(error))) => {
                     let wait = backoff.next(rand::random());
                     self.parts.live.commit_failed(&error.to_string());
                     events::CommitFailed { error: &error.to_string(), entries: entries.len(), wait }.emit();
@@ -74,8 +84,7 @@ impl Holder {
                         entries.iter_mut().for_each(|numbered| numbered.entry.hydrate_again(hydrator));
                     }
                     // It may have landed all the same.
-                    let shards: BTreeSet<Shard> = entries.iter().map(|entry| entry.entry.shard).collect();
-                    shards.into_iter().collect()
+                    shards_of(&entries)
                 }
             };
             let known = self.look_again(shards, &mut entries).await;
@@ -85,6 +94,30 @@ impl Holder {
         }
         self.parts.live.commits_again();
         true
+    }
+
+    /// Commits entries, unless the log went back behind them. `None` where the log may have gone back meanwhile, so that it
+    /// has to be asked again; what was under way may have landed.
+    async fn attempt(
+        &mut self,
+        entries: &mut Vec<Numbered>,
+        readings: &mut Readings,
+        connections: &mut watch::Receiver<u64>,
+    ) -> Option<Result<Committed, CommitError>> {
+        connections.mark_unchanged();
+        if let Err(error) = self.drop_what_went(readings, entries).await {
+            tracing::debug!(%error, "the commit waits until the log says whether it has what was read");
+            tokio::time::sleep(BACKOFF.0).await;
+            return None;
+        }
+        if entries.is_empty() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            committed = self.parts.committer.commit(&self.owned, entries) => Some(committed),
+            Ok(()) = connections.changed() => None,
+        }
     }
 
     fn is_new(&self, entry: &Numbered) -> bool {
@@ -169,11 +202,37 @@ impl Holder {
                 self.missing.entry(shard).or_default().push((from, to));
                 Vec::new()
             }
+            Ok(Some(Next::WentBack { number, next })) => {
+                let reason = format!(
+                    "the log of {slice}.{partition} went back: behind message {number}, which is not there any more, comes \
+                     message {next}; events may be missing, or there twice"
+                );
+                self.turned.push((shard, reason));
+                Vec::new()
+            }
             Err(error) => {
                 let error = error.to_string();
                 events::ShardUnreadable { slice: &slice, partition, error: &error }.emit();
                 self.parts.live.unreadable(shard, &error);
                 Vec::new()
+            }
+        }
+    }
+
+    /// Writes down where the log went back behind what was committed.
+    async fn tell_went_back(&mut self) {
+        for (shard, reason) in std::mem::take(&mut self.turned) {
+            if !self.owned.contains_key(&shard) {
+                continue;
+            }
+            match answered(ANSWER, self.parts.database.gap(&reason)).await {
+                Ok(new) => {
+                    tracing::error!("a gap: {reason}");
+                    if new {
+                        self.parts.live.gap();
+                    }
+                }
+                Err(_) => self.turned.push((shard, reason)),
             }
         }
     }
@@ -201,6 +260,10 @@ impl Holder {
         let covers = |at: Option<&Option<u64>>, seq| at.copied().flatten().is_some_and(|position| seq <= position);
         entries.extract_if(.., |Numbered { entry, .. }| covers(positions.get(&entry.shard), entry.seq)).collect()
     }
+}
+
+fn shards_of(entries: &[Numbered]) -> Vec<Shard> {
+    entries.iter().map(|numbered| numbered.entry.shard).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// An entry that the owner makes by itself.

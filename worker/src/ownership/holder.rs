@@ -3,6 +3,7 @@
 //! Invariants:
 //! - an entry is committed under the claim under which it was read, and the next one after it: at a doubt the row is read
 //!   again, and what it covers already is left out;
+//! - what was read under a connection before this one is committed only while the log still has it ([`super::reread`]);
 //! - a shard is released between two commits, never in one;
 //! - a claim or a release whose answer was lost is carried to its end, so that no row names a worker that does not hold it.
 
@@ -46,6 +47,8 @@ const LOOK: Duration = Duration::from_secs(3);
 pub(super) struct Read {
     pub(super) shard: Shard,
     pub(super) epoch: u64,
+    /// The connection under which it was read.
+    pub(super) connection: u64,
     /// `None`: what could not be read is there no more.
     pub(super) next: Result<Option<Next>, LogError>,
     pub(super) _room: OwnedSemaphorePermit,
@@ -92,6 +95,8 @@ pub struct Holder {
     pub(super) went_back: BTreeMap<Shard, u64>,
     /// Messages that a shard's log has lost, until the next one is committed.
     pub(super) missing: BTreeMap<Shard, Vec<(u64, u64)>>,
+    /// Where the log went back behind what was committed, until it is written down.
+    pub(super) turned: Vec<(Shard, String)>,
     /// Shards that are given up, while their sinks finish; each says whether its row was freed.
     pub(super) releasing: JoinSet<(Shard, bool)>,
     pub(super) given_up: BTreeSet<Shard>,
@@ -118,6 +123,7 @@ impl Holder {
             epochs: BTreeMap::new(),
             went_back: BTreeMap::new(),
             missing: BTreeMap::new(),
+            turned: Vec::new(),
             releasing: JoinSet::new(),
             given_up: BTreeSet::new(),
             unsure: BTreeSet::new(),

@@ -16,6 +16,7 @@ mod keeper;
 mod members;
 mod outbox;
 mod planner;
+mod reread;
 mod telling;
 
 pub use board::{Board, Heartbeat, announced};

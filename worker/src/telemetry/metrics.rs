@@ -91,6 +91,8 @@ pub const CATALOG_WENT_BACK: &str = "turbo_catalog_went_back_total";
 pub const QUEUE_DEPTH: &str = "turbo_queue_depth";
 /// Messages that the log has lost.
 pub const LOG_MISSING: &str = "turbo_log_missing_total";
+/// See [`describe`].
+pub const LOG_WENT_BACK: &str = "turbo_log_went_back_total";
 /// Logs begun anew.
 pub const LOG_LOST: &str = "turbo_log_lost_total";
 /// Batches of the log that another writer's were before.
@@ -183,6 +185,11 @@ pub const METRICS: &[Metric] = &[
         LOG_MISSING,
         Kind::Counter,
         "Messages that the shared log has lost before they were read; each run is a gap.",
+    ),
+    metric(
+        LOG_WENT_BACK,
+        Kind::Counter,
+        "Shards of which the log went back behind what was read and not committed; they are read again.",
     ),
     metric(LOG_LOST, Kind::Counter, "Logs that had lost what the catalog has, and were begun anew; each is a gap."),
     metric(LOG_REFUSED, Kind::Counter, "Batches that the shared log refused because another ingester had written."),

@@ -60,4 +60,5 @@ mod truth;
 mod unanswered;
 mod upkeep;
 mod waiting;
+mod went_back;
 mod windows;

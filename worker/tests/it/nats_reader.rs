@@ -27,6 +27,7 @@ async fn only_what_the_leader_does_not_have_is_missing() {
         match reader.next().await.unwrap() {
             Next::Message(message) => seen.push((message.seq, message.number)),
             Next::Missing { from, to } => missing.push((from, to)),
+            Next::WentBack { .. } => panic!("it does not go back"),
         }
     }
     assert_eq!(missing, [(of[5].1, of[7].1)]);

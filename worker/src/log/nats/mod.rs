@@ -14,6 +14,7 @@ mod bucket;
 pub(crate) mod connection;
 mod feed;
 mod generation;
+mod kept;
 mod lease;
 pub(crate) mod message;
 mod names;

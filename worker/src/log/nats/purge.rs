@@ -1,7 +1,6 @@
 //! Purging: what every sink has goes, by the owner of the shard. And what is left.
 
 use super::{Error, Log, message};
-use async_nats::jetstream::stream::RawMessageErrorKind;
 use turbo_core::shard::{Shard, Slices};
 
 impl Log {
@@ -34,31 +33,5 @@ impl Log {
         let purge = self.stream.purge().filter(subject).sequence(end);
         let purged = purge.await.map_err(|error| Error::request("a purge")(&error))?;
         Ok(purged.purged)
-    }
-
-    /// Whether the log has an event of a shard between two sequences, neither of them included. The leader is asked.
-    ///
-    /// # Errors
-    /// No answer, or a message that is not of this log.
-    pub async fn has_event(&self, slices: &Slices, shard: Shard, behind: u64, before: u64) -> Result<bool, Error> {
-        let subject = self.names.shard(slices, shard);
-        let mut from = behind + 1;
-        // Entries that are no events are few.
-        while from < before {
-            let first = match self.stream.get_first_raw_message_by_subject(&subject, from).await {
-                Ok(first) => first,
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(false),
-                Err(error) => return Err(Error::request("the first message behind a position")(&error)),
-            };
-            if first.sequence >= before {
-                return Ok(false);
-            }
-            let message = message::read_for_shard(first.sequence, Some(&first.headers), first.payload)?;
-            if message.item.is_some_and(|item| item.event().is_some()) {
-                return Ok(true);
-            }
-            from = first.sequence + 1;
-        }
-        Ok(false)
     }
 }

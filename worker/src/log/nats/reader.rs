@@ -40,6 +40,14 @@ pub enum Next {
         /// The last.
         to: u64,
     },
+    /// The log went back: what was read last from it, with this number, is not there any more. What the log has behind its
+    /// sequence comes next.
+    WentBack {
+        /// The number of the last message that was read.
+        number: u64,
+        /// The number of the next one.
+        next: u64,
+    },
 }
 
 impl Next {
@@ -53,7 +61,7 @@ impl Next {
                 Content::Gap(gap) => gap.reason.len(),
                 Content::Covered(_) => 0,
             },
-            Self::Message(_) | Self::Missing { .. } => 0,
+            Self::Message(_) | Self::Missing { .. } | Self::WentBack { .. } => 0,
         }
     }
 }
@@ -72,6 +80,10 @@ pub struct ShardReader {
     at: Place,
     messages: Option<Ordered>,
     connected: Connected,
+    /// The connection under which the consumer was made.
+    under: u64,
+    /// Whether the log was seen to end below what was read last, or to have another message in its place.
+    went_back: bool,
     /// What comes behind missing messages.
     held: Option<Message>,
     backoff: Backoff,
@@ -91,6 +103,8 @@ struct Place {
     log: Log,
     subject: String,
     behind: Behind,
+    /// When that message was appended, in milliseconds since the Unix epoch, if it was read here.
+    appended_ms: Option<NonZeroU64>,
     /// The sequence behind which a break was seen once.
     suspect: Option<u64>,
 }
@@ -117,14 +131,20 @@ impl Log {
     pub fn shard(&self, slices: &Slices, shard: Shard, behind: Behind) -> ShardReader {
         let subject = self.names.shard(slices, shard);
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        let at = Place { log: self.clone(), subject, behind, suspect: None };
+        let at = Place { log: self.clone(), subject, behind, appended_ms: None, suspect: None };
         let connected = self.connected.clone();
         let quiet = Quiet { since: Instant::now(), waits: None };
-        ShardReader { at, messages: None, connected, held: None, backoff, quiet }
+        ShardReader { at, messages: None, connected, under: 0, went_back: false, held: None, backoff, quiet }
     }
 }
 
 impl ShardReader {
+    /// The connection under which the last message was read: see [`Log::connections`].
+    #[must_use]
+    pub fn connection(&self) -> u64 {
+        self.under
+    }
+
     /// What comes next; waits while there is nothing, and while the server is away. Safe to cancel.
     ///
     /// # Errors
@@ -144,17 +164,22 @@ impl ShardReader {
                 continue;
             }
             if let (Some(held), Some(number)) = (&self.held, self.at.behind.number)
-                && held.number != number + 1
+                && (held.number != number + 1 || self.went_back)
             {
                 // The leader has confirmed it.
                 self.at.behind.number = Some(held.number - 1);
-                return Ok(Next::Missing { from: number + 1, to: held.number - 1 });
+                let went_back = std::mem::take(&mut self.went_back) || held.number <= number;
+                return Ok(match went_back {
+                    true => Next::WentBack { number, next: held.number },
+                    false => Next::Missing { from: number + 1, to: held.number - 1 },
+                });
             }
         }
     }
 
     fn taken(&mut self, message: Message) -> Next {
         self.at.behind = Behind { seq: message.seq, number: Some(message.number) };
+        self.at.appended_ms = message.appended_ms;
         self.backoff.reset();
         Next::Message(message)
     }
@@ -163,15 +188,16 @@ impl ShardReader {
     async fn step(&mut self) -> Result<(), Error> {
         let failed = |error: &dyn std::error::Error| Error::request("the messages of a shard")(error);
         if self.messages.is_none() {
-            self.connected.mark_unchanged();
+            self.under = *self.connected.borrow_and_update();
             self.messages = Some(self.at.open().await?);
+            self.went_back |= self.at.is_gone().await?;
         }
         let Some(messages) = &mut self.messages else { return Ok(()) };
         let next = tokio::select! {
             biased;
-            next = messages.next() => next,
             // The consumer went with the server's memory; to wait until its heartbeats are missed takes a quarter of a minute.
             Ok(()) = self.connected.changed() => None,
+            next = messages.next() => next,
             () = tokio::time::sleep_until(self.quiet.since + QUIET) => return self.look().await,
         };
         self.quiet = Quiet { since: Instant::now(), waits: None };
@@ -187,6 +213,7 @@ impl ShardReader {
         if generation(seq) > generation(self.at.behind.seq) && self.at.behind.number.is_some() {
             // The log was begun anew, and numbers with it.
             self.at.behind.number = Some(0);
+            self.went_back = false;
         }
         let message = message::read_for_shard(seq, received.headers.as_ref(), received.payload.clone())?;
         let message = Message { appended_ms: NonZeroU64::new(appended_ms), ..message };
@@ -224,6 +251,14 @@ impl Place {
     /// Whether the leader, too, has nothing between the last message taken and `seq`; asked at the second break only.
     async fn is_missing(&self, seq: u64) -> Result<bool, Error> {
         Ok(self.suspect == Some(self.behind.seq) && self.first_behind().await? == Some(seq))
+    }
+
+    /// Whether the log went back behind the last message that was read.
+    async fn is_gone(&self) -> Result<bool, Error> {
+        match self.appended_ms {
+            Some(at) => self.log.is_gone(&self.subject, self.behind.seq, at).await,
+            None => Ok(false),
+        }
     }
 
     /// The sequence of the first message behind the last one taken, as the leader has it.

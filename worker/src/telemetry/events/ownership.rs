@@ -91,6 +91,31 @@ impl LogMissing<'_> {
     }
 }
 
+/// The log went back behind what was read of a shard.
+pub struct LogWentBack<'a> {
+    /// Slice of the shard.
+    pub slice: &'a str,
+    /// Its partition.
+    pub partition: u16,
+    /// The sequence that was read.
+    pub read: u64,
+}
+
+impl LogWentBack<'_> {
+    /// Tells it.
+    pub fn emit(self) {
+        let Self { slice, partition, read } = self;
+        error!(
+            slice,
+            partition,
+            read,
+            "the log went back behind what was read of it (has a server lost what was not synced to its disk?): what was \
+             not committed yet is read again, as the log has it now"
+        );
+        counter!(m::LOG_WENT_BACK).increment(1);
+    }
+}
+
 /// The log has lost what the catalog has.
 pub struct LogLost {
     /// The highest position in the catalog.
