@@ -11,7 +11,6 @@ use crate::telemetry::events;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 use turbo_core::backoff::Backoff;
 use turbo_core::ownership::Row;
 use turbo_core::position::generation;
@@ -59,12 +58,11 @@ impl Holder {
 
     /// Commits to the database what it does not have yet. Returns false where the process ends before that is done.
     async fn land(&mut self, all: &[Numbered], readings: &mut Readings) -> bool {
-        let mut connections = self.parts.log.connections();
         let mut entries: Vec<Numbered> = all.iter().filter(|entry| self.is_new(entry)).cloned().collect();
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         while !entries.is_empty() {
             let began = Instant::now();
-            let shards = match self.attempt(&mut entries, readings, &mut connections).await {
+            let shards = match self.attempt(&mut entries, readings).await {
                 Some(Ok(committed)) => {
                     self.landed(&entries, &committed, began.elapsed());
                     return true;
@@ -96,14 +94,14 @@ impl Holder {
         true
     }
 
-    /// Commits entries, unless the log went back behind them. `None` where the log may have gone back meanwhile, so that it
-    /// has to be asked again; what was under way may have landed.
+    /// Commits entries, unless the log went back behind them. `None` where it has to be asked again; what was under way may
+    /// have landed.
     async fn attempt(
         &mut self,
         entries: &mut Vec<Numbered>,
         readings: &mut Readings,
-        connections: &mut watch::Receiver<u64>,
     ) -> Option<Result<Committed, CommitError>> {
+        let mut connections = self.parts.log.connections();
         connections.mark_unchanged();
         if let Err(error) = self.drop_what_went(readings, entries).await {
             tracing::debug!(%error, "the commit waits until the log says whether it has what was read");
@@ -116,7 +114,7 @@ impl Holder {
         tokio::select! {
             biased;
             committed = self.parts.committer.commit(&self.owned, entries) => Some(committed),
-            Ok(()) = connections.changed() => None,
+            () = readings.go(&self.parts.log, &self.parts.slices, connections) => None,
         }
     }
 

@@ -6,11 +6,16 @@
 
 use super::holder::{Holder, Read};
 use crate::log::Numbered;
-use crate::log::nats::{Error, Message, Next};
+use crate::log::nats::{Error, Log, Message, Next};
 use crate::telemetry::events;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
-use turbo_core::shard::Shard;
+use std::time::Duration;
+use tokio::sync::watch;
+use turbo_core::shard::{Shard, Slices};
+
+/// How soon a log that does not answer is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The last message that was read of each shard under each connection: its sequence, and when it was appended.
 #[derive(Debug, Default)]
@@ -27,6 +32,39 @@ impl Readings {
         };
         Self(read.iter().filter_map(last).collect())
     }
+
+    /// Shards that the log went back in behind what was read under an earlier connection than `now`. What is still there
+    /// counts as read under that one.
+    async fn gone(&mut self, log: &Log, slices: &Slices, now: u64) -> Result<BTreeSet<Shard>, Error> {
+        let mut gone = BTreeSet::new();
+        let earlier: Vec<_> = self.0.iter().filter(|((_, under), _)| *under < now).map(|(k, v)| (*k, *v)).collect();
+        for ((shard, under), (seq, at)) in earlier {
+            if log.went_back(slices, shard, seq, at).await? {
+                gone.insert(shard);
+                continue;
+            }
+            self.0.remove(&(shard, under));
+            let last = self.0.entry((shard, now)).or_insert((seq, at));
+            *last = (*last).max((seq, at));
+        }
+        Ok(gone)
+    }
+
+    /// Ends when the log is seen to have gone back behind any of these, under another connection than was the last one.
+    pub(super) async fn go(&mut self, log: &Log, slices: &Slices, mut connections: watch::Receiver<u64>) {
+        while connections.changed().await.is_ok() {
+            loop {
+                let now = *connections.borrow_and_update();
+                match self.gone(log, slices, now).await {
+                    Ok(gone) if gone.is_empty() => break,
+                    Ok(_) => return,
+                    Err(error) => tracing::debug!(%error, "the log is asked again whether it has what was read"),
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+        std::future::pending().await
+    }
 }
 
 impl Holder {
@@ -40,19 +78,14 @@ impl Holder {
         readings: &mut Readings,
         entries: &mut Vec<Numbered>,
     ) -> Result<(), Error> {
-        let now = *self.parts.log.connections().borrow();
-        let earlier: Vec<(Shard, u64)> = readings.0.keys().filter(|(_, under)| *under < now).copied().collect();
-        for (shard, under) in earlier {
-            let Some(&(seq, at)) = readings.0.get(&(shard, under)) else { continue };
-            let slices = &self.parts.slices;
-            if self.owned.contains_key(&shard) && self.parts.log.went_back(slices, shard, seq, at).await? {
-                events::LogWentBack { slice: slices.name(shard), partition: shard.partition, read: seq }.emit();
-                self.release(vec![shard]);
-                entries.retain(|numbered| numbered.entry.shard != shard);
-            }
-            readings.0.remove(&(shard, under));
-            let last = readings.0.entry((shard, now)).or_insert((seq, at));
-            *last = (*last).max((seq, at));
+        let (log, slices) = (self.parts.log.clone(), self.parts.slices.clone());
+        readings.0.retain(|(shard, _), _| self.owned.contains_key(shard));
+        let now = *log.connections().borrow();
+        for shard in readings.gone(&log, &slices, now).await? {
+            events::LogWentBack { slice: slices.name(shard), partition: shard.partition }.emit();
+            self.release(vec![shard]);
+            entries.retain(|numbered| numbered.entry.shard != shard);
+            readings.0.retain(|(of, _), _| *of != shard);
         }
         Ok(())
     }

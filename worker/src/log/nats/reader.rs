@@ -189,8 +189,9 @@ impl ShardReader {
         let failed = |error: &dyn std::error::Error| Error::request("the messages of a shard")(error);
         if self.messages.is_none() {
             self.under = *self.connected.borrow_and_update();
+            let gone = self.at.is_gone().await?;
             self.messages = Some(self.at.open().await?);
-            self.went_back |= self.at.is_gone().await?;
+            self.went_back |= gone;
         }
         let Some(messages) = &mut self.messages else { return Ok(()) };
         let next = tokio::select! {
@@ -218,6 +219,8 @@ impl ShardReader {
         let message = message::read_for_shard(seq, received.headers.as_ref(), received.payload.clone())?;
         let message = Message { appended_ms: NonZeroU64::new(appended_ms), ..message };
         let follows = self.at.behind.number.is_none_or(|number| message.number == number + 1);
+        // A server that is about to lead may have answered before it knew all.
+        self.went_back = self.went_back && self.at.is_gone().await?;
         if follows || self.at.is_missing(seq).await? {
             self.at.suspect = None;
             self.held = Some(message);

@@ -97,18 +97,15 @@ pub struct LogWentBack<'a> {
     pub slice: &'a str,
     /// Its partition.
     pub partition: u16,
-    /// The sequence that was read.
-    pub read: u64,
 }
 
 impl LogWentBack<'_> {
     /// Tells it.
     pub fn emit(self) {
-        let Self { slice, partition, read } = self;
+        let Self { slice, partition } = self;
         error!(
             slice,
             partition,
-            read,
             "the log went back behind what was read of it (has a server lost what was not synced to its disk?): what was \
              not committed yet is read again, as the log has it now"
         );
