@@ -6,7 +6,7 @@
 //! before the source holds it back until everything that has landed is complete. What comes behind the gate is measured. Turns
 //! are taken alternately; the median counts.
 //!
-//! Run by `make bench`. `BENCH_EVENTS` (200,000), `BENCH_TURNS` (5), `BENCH_HOUR` (60 minutes) and `BENCH_CLOCK` (10 times as
+//! Run by `make bench`. `BENCH_EVENTS` (200,000), `BENCH_TURNS` (5), `BENCH_HOUR` (60 minutes) and `BENCH_CLOCK` (4 times as
 //! fast) change the size; `BENCH_HYDRATION_PLOT=FILE` writes a plot.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "for the terminal")]
 
@@ -77,7 +77,7 @@ fn turn(source: &str, hydration: Option<&Hydration>, events: usize) -> f64 {
 
 fn main() {
     let (events, turns) = (setting("BENCH_EVENTS", 200_000), setting("BENCH_TURNS", 5));
-    let minutes = hour::measure(setting("BENCH_HOUR", 60) as u64, setting("BENCH_CLOCK", 10) as u32);
+    let minutes = hour::measure(setting("BENCH_HOUR", 60) as u64, setting("BENCH_CLOCK", 4) as u32);
     if let Some(path) = std::env::var_os("BENCH_HYDRATION_PLOT") {
         std::fs::write(path, plot::svg(&minutes)).unwrap();
     }
