@@ -57,8 +57,19 @@ impl Holder {
                 self.unsure.remove(&shard);
                 self.went_back.remove(&shard);
                 let Some(claimed) = claimed else { return Claiming::Taken };
-                self.begin(shard, claimed, announced.purged);
-                Claiming::Held
+                let claim = announcement(&claimed, announced.purged);
+                match self.parts.log.announce_claim(&self.parts.slices, shard, claim).await {
+                    Ok(true) => {
+                        self.begin(shard, claimed, claim);
+                        Claiming::Held
+                    }
+                    // The next claim is above it.
+                    told => {
+                        tracing::debug!(?told, ?shard, "the claim is not announced");
+                        self.unsure.insert(shard);
+                        Claiming::NoAnswer
+                    }
+                }
             }
             Err(error) => {
                 tracing::debug!(%error, ?shard, "the claim has no answer");
@@ -77,7 +88,7 @@ impl Holder {
             // What is announced may be a second behind.
             position: announced.seq.max(own(&self.went_back)),
             purged: announced.purged,
-            archived: announced.archived,
+            object: (announced.epoch, announced.archived),
         };
         let claim = parts.database.claim(&parts.slices, shard, &parts.me, seen, gone, &parts.wanted);
         let Some(claimed) = answered(ANSWER, claim).await? else { return Ok(None) };
@@ -97,8 +108,8 @@ impl Holder {
         Ok(Some(claimed))
     }
 
-    /// Reads a shard from its lowest position on. `purged`: below that its earlier owners have purged it.
-    fn begin(&mut self, shard: Shard, claimed: Claimed, purged: u64) {
+    /// Reads a shard from its lowest position on, under a claim that is announced.
+    fn begin(&mut self, shard: Shard, claimed: Claimed, announced: Announced) {
         let parts = &self.parts;
         let (epoch, lowest) = (claimed.owned.epoch(), claimed.lowest());
         self.outbox.give(|sink| {
@@ -114,7 +125,6 @@ impl Holder {
         let position = claimed.owned.position();
         events::ShardClaimed { slice, partition, epoch, position }.emit();
         parts.live.claimed(&parts.slices, shard, epoch, position, claimed.time_us);
-        let announced = Announced { epoch, seq: position, number: claimed.number, purged, archived: 0 };
         parts.announcements.set(shard, announced);
         self.readers.insert(shard, self.read(shard, epoch, lowest));
         self.epochs.insert(shard, epoch);
@@ -216,4 +226,10 @@ impl Holder {
             }
         }
     }
+}
+
+/// What is announced of a claim. `purged`: below that its earlier owners have purged the shard.
+fn announcement(claimed: &Claimed, purged: u64) -> Announced {
+    let (epoch, seq) = (claimed.owned.epoch(), claimed.owned.position());
+    Announced { epoch, seq, number: claimed.number, purged, archived: 0 }
 }

@@ -104,7 +104,9 @@ impl Holder {
         let mut connections = self.parts.log.connections();
         connections.mark_unchanged();
         if let Err(error) = self.drop_what_went(readings, entries).await {
-            tracing::debug!(%error, "the commit waits until the log says whether it has what was read");
+            self.parts
+                .live
+                .commit_failed(&format!("it waits until the log says that it still has what was read: {error}"));
             tokio::time::sleep(BACKOFF.0).await;
             return None;
         }

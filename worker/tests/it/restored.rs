@@ -32,7 +32,7 @@ struct Case {
 }
 
 /// What a claimer has seen of the shard before the restore.
-const SEEN: Seen = Seen { epoch: 5, position: 1, purged: 0, archived: 0 };
+const SEEN: Seen = Seen { epoch: 5, position: 1, purged: 0, object: (0, 0) };
 
 impl Case {
     async fn new(postgres: &Postgres, database: &str, store: Store) -> Self {
@@ -242,7 +242,7 @@ async fn a_catalog_that_lacks_the_last_objects_alone_is_told_by_what_was_announc
     let case = Case::new(&postgres, "behind", below).await;
     let since = case.since().await;
     // An intent that the catalog knows is no sign of anything.
-    let known = Seen { archived: case.reached, ..Seen::default() };
+    let known = Seen { object: (5, case.reached), ..Seen::default() };
     let to_mend = async |claim: Claim| {
         let fence = Fence::new(&case.bench.slices, case.shard, claim.epoch);
         case.bench.database.recall(&fence).await.unwrap().unwrap().to_mend
@@ -251,8 +251,12 @@ async fn a_catalog_that_lacks_the_last_objects_alone_is_told_by_what_was_announc
     case.sql("UPDATE positions SET position = (SELECT max(first_seq) - 1 FROM segments) WHERE sink = 'archive'").await;
     case.sql("UPDATE segments SET state = 'intent' WHERE last_seq = (SELECT max(last_seq) FROM segments)").await;
     assert_eq!(to_mend(case.claim(known).await).await, None);
-    // A copy that is a little behind takes the place: checkpoints and epochs are as they were announced.
+    // A copy that is a little behind takes the place: checkpoints and epochs are as they were announced. What an earlier
+    // claim has intended as far as that is not what is missing.
     case.restore().await;
+    case.sql("INSERT INTO segments (slice, partition, epoch, path, first_seq, last_seq, rows, bytes, checksum, state, changed_at)
+              SELECT slice, partition, 4, 'none', position + 1, position + 1000000, 1, 1, '', 'burnt', now()
+              FROM positions WHERE sink = 'archive' AND position > 0").await;
     let owner = Owner::start(&case.bench, case.store.clone(), |_| {});
     case.goes_on(&owner, known, 0).await;
     assert!(case.segments("committed").await.is_superset(&since.into_iter().collect()));
@@ -275,22 +279,24 @@ async fn an_object_is_announced_before_it_is_put_so_that_none_is_forgotten_with_
         seen.store(true, Ordering::Relaxed);
         Act::HoldReply(hold.clone())
     });
-    // A copy from before the intent.
+    // A copy from before the intent, and after the claim.
+    let claim = case.claim(Seen::default()).await;
+    let epoch = claim.epoch;
     case.sql("DROP TABLE backup_p").await;
     case.sql("DROP TABLE backup_s").await;
     case.sql("CREATE TABLE backup_p AS TABLE positions").await;
     case.sql("CREATE TABLE backup_s AS TABLE segments").await;
     let dies = Owner::start(&case.bench, store(options(&s3, &proxy.url())), |_| {});
-    dies.claimed(case.claim(Seen::default()).await).await;
+    dies.claimed(claim).await;
     dies.entries(case.log(0)).await;
     eventually("an object is put", async || met.load(Ordering::Relaxed)).await;
-    let archived = dies.log.archived.load(Ordering::SeqCst);
-    assert!(archived > case.reached, "{archived}");
+    let object = (epoch, dies.log.archived.load(Ordering::SeqCst));
+    assert!(object.1 > case.reached, "{object:?}");
     drop(dies);
     gate.cancel();
     case.restore().await;
     let next = Owner::start(&case.bench, case.store.clone(), |_| {});
-    case.goes_on(&next, Seen { archived, ..Seen::default() }, 0).await;
+    case.goes_on(&next, Seen { object, ..Seen::default() }, 0).await;
     let folder = tempfile::tempdir().unwrap();
     download(&s3, folder.path()).await;
     case.assert_exactly_once(folder.path()).await;

@@ -1,7 +1,8 @@
 //! What owners announce of their shards in the bucket, and how many messages wait.
 //!
 //! Invariants: an announcement is never put over one of a higher epoch, or of the same epoch and a higher sequence;
-//! what is said of the archive only grows;
+//! a claim is announced before anything is done under it, and over lower epochs only: so an epoch has one claimer, also
+//! where the catalog forgets a claim; what is said of the archive only grows under a claim;
 //! depth is the number of a shard's last message less the announced one, and where one of them is not known, it is not
 //! known: that means *hold*, never zero.
 
@@ -27,7 +28,7 @@ pub struct Announced {
     pub number: u64,
     /// Messages below this sequence were purged by owners.
     pub purged: u64,
-    /// The highest sequence in an object of the archive that was intended, and then put.
+    /// The highest sequence in an object of the archive that was intended under this epoch, and then put.
     #[serde(default)]
     pub archived: u64,
 }
@@ -74,14 +75,21 @@ impl Log {
     /// No answer.
     pub async fn announce(&self, slices: &Slices, shard: Shard, announced: Announced) -> Result<bool, Error> {
         let follow = |there: Announced| {
-            announced
-                .follows(&there)
-                .then(|| Announced { archived: announced.archived.max(there.archived), ..announced })
+            let archived = if there.epoch == announced.epoch { there.archived } else { 0 };
+            announced.follows(&there).then_some(Announced { archived, ..announced })
         };
         self.put_announced(slices, shard, follow).await
     }
 
-    /// Announces that an object of the archive is about to be put, which a claim of this epoch has intended: a catalog that
+    /// Announces a claim. Returns false where one of this epoch or a later one was announced: this one is none then.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn announce_claim(&self, slices: &Slices, shard: Shard, claim: Announced) -> Result<bool, Error> {
+        self.put_announced(slices, shard, |there| (there.epoch < claim.epoch).then_some(claim)).await
+    }
+
+    /// Announces that an object of the archive is about to be put, which the claim of this epoch has intended: a catalog that
     /// does not know it is behind. Returns false where a later claim has announced the shard.
     ///
     /// # Errors
@@ -94,7 +102,8 @@ impl Log {
         last_seq: u64,
     ) -> Result<bool, Error> {
         let follow = |there: Announced| {
-            (there.epoch <= epoch).then(|| Announced { archived: last_seq.max(there.archived), ..there })
+            let before = if there.epoch == epoch { there.archived } else { 0 };
+            (there.epoch <= epoch).then_some(Announced { epoch, archived: last_seq.max(before), ..there })
         };
         self.put_announced(slices, shard, follow).await
     }

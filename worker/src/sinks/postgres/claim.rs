@@ -66,8 +66,8 @@ pub struct Seen {
     pub position: u64,
     /// Below this the log was purged: every sink had it.
     pub purged: u64,
-    /// Up to this objects of the archive were put: the catalog knows each of them.
-    pub archived: u64,
+    /// The epoch and the last sequence of the last object of the archive that was to be put: the catalog knows it.
+    pub object: (u64, u64),
 }
 
 impl Claimed {
@@ -178,7 +178,7 @@ impl Database {
         let removed = edit(&mut transaction, slices, shard, wanted).await?;
         // Where all of it was seen to be behind, the archive is too, wherever its position is.
         let purged = if went_back { u64::MAX >> 1 } else { seen.purged };
-        archive_went_back(&mut transaction, slices, shard, purged, seen.archived).await?;
+        archive_went_back(&mut transaction, slices, shard, purged, seen.object).await?;
         let sinks = beside(&mut transaction, slices, &owned).await?;
         transaction.commit().await?;
         let (source, had) = of_source(&row)?;

@@ -179,26 +179,27 @@ impl Database {
     }
 }
 
-/// Writes down that the archive of a shard went back, where it is below what was purged, or where objects were put up to
-/// `put` and no segment of the catalog reaches so far.
+/// Writes down that the archive of a shard went back, where it is below what was purged, or where the catalog does not know
+/// the object of this epoch that was put last, up to this sequence: what was intended before it, it knows then too.
 pub(super) async fn archive_went_back(
     connection: &mut PgConnection,
     slices: &Slices,
     shard: Shard,
     purged: u64,
-    put: u64,
+    (epoch, put): (u64, u64),
 ) -> Result<(), Error> {
     sqlx::query(
         "UPDATE positions AS p SET went_back_to = least(went_back_to, position), mended_at = NULL
          WHERE slice = $1 AND partition = $2 AND sink = 'archive' AND (position < $3 OR position < $4 AND NOT EXISTS
            (SELECT FROM segments AS s WHERE s.slice = p.slice AND s.partition = p.partition
-              AND s.first_seq > p.position AND s.last_seq >= $4))",
+              AND s.first_seq > p.position AND s.last_seq >= $4 AND s.epoch = $5))",
     )
     .persistent(false)
     .bind(slices.name(shard).to_owned())
     .bind(i32::from(shard.partition))
     .bind(purged as i64)
     .bind(put as i64)
+    .bind(epoch as i64)
     .execute(connection)
     .await?;
     Ok(())
