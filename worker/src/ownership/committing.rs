@@ -116,7 +116,7 @@ impl Holder {
         tokio::select! {
             biased;
             committed = self.parts.committer.commit(&self.owned, entries) => Some(committed),
-            () = readings.go(&self.parts.log, &self.parts.slices, connections) => None,
+            () = readings.until_gone(&self.parts.log, &self.parts.slices, connections) => None,
         }
     }
 

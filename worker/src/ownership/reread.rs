@@ -51,7 +51,7 @@ impl Readings {
     }
 
     /// Ends when the log is seen to have gone back behind any of these, under another connection than was the last one.
-    pub(super) async fn go(&mut self, log: &Log, slices: &Slices, mut connections: watch::Receiver<u64>) {
+    pub(super) async fn until_gone(&mut self, log: &Log, slices: &Slices, mut connections: watch::Receiver<u64>) {
         while connections.changed().await.is_ok() {
             loop {
                 let now = *connections.borrow_and_update();

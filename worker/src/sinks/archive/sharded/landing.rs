@@ -154,7 +154,7 @@ impl Landing {
             if id.is_none() {
                 return self.over().await;
             }
-            // A catalog that forgets the intent, as a copy that takes its place does which is behind, is told by this.
+            // Where a copy that is behind takes the place of the catalog, it lacks the intent: the next claim sees it by this.
             let Shared { log, slices, .. } = &*shared;
             if !log.announce_object(slices, self.shard, self.fence.epoch, intent.last_seq).await? {
                 return Ok(Outcome::Lost);
