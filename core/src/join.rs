@@ -19,12 +19,13 @@
 //!   from before that sync.
 //! - The clock of a host may be behind by about as much as was rewound: then the time that it is asked for is hardly before the
 //!   end of what was appended, or behind it. A known event shows that: where the rewind was in truth less than twice what
-//!   orders of hosts differ by, it is no join.
+//!   orders of hosts differ by, it is no join. So do the first commits of the stream, whether they are known or not: a known
+//!   event alone may be one that a sync brings again.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
 //!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; for as
 //!   long as a host has sent nothing new, there is no gap to tell.
 
-use crate::event::{Body, Commit, Event};
+use crate::event::{Body, Commit, Event, parse_time};
 use crate::id::{EventId, key_hash};
 use crate::position::SourcePosition;
 use crate::tid;
@@ -37,6 +38,8 @@ pub const FIRST_REWIND_US: i64 = 2 * 60 * 1_000_000;
 /// For how long, in microseconds of source time, a stream that was joined by its sequence behind the last event shows
 /// nothing known. A host that stores events twice shows some too: then what it has sent is looked through once more.
 pub const CONFIRM_US: i64 = 60 * 1_000_000;
+/// The first commits of so many repositories show how far the clock of a stream is behind: a few wrong ones do not count.
+const CLOCKS: std::ops::RangeInclusive<usize> = 5..=65;
 /// How much may be held back before the join is seen.
 pub const MAX_HELD_BYTES: usize = 16 << 20;
 
@@ -138,6 +141,8 @@ pub struct Join {
     held_bytes: usize,
     /// The window's [`Window::highest`], until the join.
     highest: Option<HashMap<u64, u64>>,
+    /// How far the clock of the host is behind those who made its first commits, in microseconds: by the hash of their key.
+    behind_us: HashMap<u64, i64>,
     /// Up to this source time nothing is known: the stream was joined behind what was appended last.
     new_until_us: i64,
     /// Whether the stream may show an event twice.
@@ -153,8 +158,8 @@ impl Join {
             (Ask::Sequence(..), Some(before)) => before.clone(),
             _ => Passed::new(joined),
         };
-        let (held, held_bytes, highest, new_until_us) = (Vec::new(), 0, None, i64::MIN);
-        Self { ask, joined, passed, held, held_bytes, highest, new_until_us, repeats: false }
+        let (held, held_bytes, highest, behind_us) = (Vec::new(), 0, None, HashMap::new());
+        Self { ask, joined, passed, held, held_bytes, highest, behind_us, new_until_us: i64::MIN, repeats: false }
     }
 
     /// The same for a stream whose numbers are sure and whose events may be there twice: a file.
@@ -186,10 +191,13 @@ impl Join {
     }
 
     fn step(&mut self, event: Box<Event>, id: EventId, window: &Window) -> Step {
-        if let (false, Ask::Time { from_us, .. }) = (self.joined, self.ask)
-            && event.time_us < from_us
-        {
-            return Step::Dropped;
+        if let (false, Ask::Time { from_us, .. }) = (self.joined, self.ask) {
+            self.look_at_clock(&event);
+            if event.time_us < from_us {
+                // What is behind it may come after that time.
+                self.pass(&event, id, window);
+                return Step::Dropped;
+            }
         }
         if self.new_until_us != i64::MIN && event.time_us > self.new_until_us {
             self.new_until_us = i64::MIN;
@@ -229,10 +237,7 @@ impl Join {
             self.joined = true;
             return Step::Joined { held: std::mem::take(&mut self.held), known: event };
         }
-        if self.is_older(&event.0, window) {
-            if matches!(event.0.body, Body::Sync { .. }) {
-                self.passed.is_old(&event.0.key);
-            }
+        if self.forget_older(&event.0, window) {
             return Step::Dropped;
         }
         self.held_bytes += event.0.bytes.len();
@@ -244,6 +249,21 @@ impl Join {
         }
     }
 
+    fn look_at_clock(&mut self, event: &Event) {
+        if self.behind_us.len() < *CLOCKS.end()
+            && let (Body::Commit(_), Some(made_us)) = (&event.body, event.made_us())
+        {
+            self.behind_us.entry(key_hash(&event.key)).or_insert(made_us.saturating_sub(event.time_us));
+        }
+    }
+
+    /// A sync from before the time asked for was shown.
+    fn pass(&mut self, event: &Event, id: EventId, window: &Window) {
+        if matches!(event.body, Body::Sync { .. }) && !window.contains(window.id(event, id, &mut self.passed)) {
+            self.forget_older(event, window);
+        }
+    }
+
     /// Whether the time that was asked for is, by the clock of this host, too little before the end of what was appended: so a
     /// known event says how far its clock is behind. What it has sent before that time may stand behind the end elsewhere.
     fn is_late(&self, (event, id): &Identified, window: &Window) -> bool {
@@ -251,9 +271,29 @@ impl Join {
         let before_us = window.before_end_us(*id, event.made_us());
         let least_us = (2 * ORDER_US).min(window.reach_us() / 2);
         event.time_us.saturating_sub(from_us).saturating_add(before_us) < least_us
+            || self
+                .begins_us(from_us)
+                .zip(window.last_made_us())
+                .is_some_and(|(from, to)| to.saturating_sub(from) < least_us)
     }
 
-    /// Whether an event that is not in the window is from before it.
+    /// When what the host has from this time on was made, by its first commits; `None` where they are too few to tell.
+    fn begins_us(&self, from_us: i64) -> Option<i64> {
+        let mut behind_us: Vec<i64> = self.behind_us.values().copied().collect();
+        behind_us.sort_unstable();
+        let middle_us = behind_us.get(behind_us.len() / 2).filter(|_| CLOCKS.contains(&behind_us.len()))?;
+        Some(from_us.saturating_add(*middle_us))
+    }
+
+    /// Whether an event that is not in the window is from before it; such a sync salts nothing.
+    fn forget_older(&mut self, event: &Event, window: &Window) -> bool {
+        let is_older = self.is_older(event, window);
+        if is_older && matches!(event.body, Body::Sync { .. }) {
+            self.passed.is_old(&event.key);
+        }
+        is_older
+    }
+
     fn is_older(&mut self, event: &Event, window: &Window) -> bool {
         if event.made_us().zip(window.join_from_us()).is_some_and(|(made, from)| made < from) {
             return true;
@@ -261,6 +301,12 @@ impl Join {
         let rev = match &event.body {
             // Behind a sync that is held back revisions begin anew.
             Body::Commit(Commit { rev, .. }) if !self.passed.is_behind(&event.key) => rev,
+            // What is told again later may bear the very revision that was the last one before.
+            Body::Sync { time, .. }
+                if parse_time(time).zip(window.last_made_us()).is_some_and(|(at, end)| at > end) =>
+            {
+                return false;
+            }
             Body::Sync { rev, .. } => rev,
             _ => return false,
         };

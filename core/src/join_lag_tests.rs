@@ -1,7 +1,7 @@
 //! Hosts whose clocks are behind by about as much as was rewound.
 
 use super::*;
-use crate::testing::commit;
+use crate::testing::{commit, told};
 
 const SECOND: i64 = 1_000_000;
 /// When the last event was taken, by its host.
@@ -66,4 +66,77 @@ fn where_events_are_few_a_host_without_lag_joins() {
             assert!(matches!(step, Some(Step::Joined { .. })), "every {every} s, {rewind} s asked for: {step:?}");
         }
     }
+}
+
+/// A pipeline of four minutes, and what a host of it shows whose clock is behind by ten minutes: what others have sent only
+/// a minute later. There, a repository is told again at its last revision.
+fn told_again() -> (Window, [Event; 2], Vec<Event>) {
+    let mut window = Window::new();
+    let other = |second: i64, lag: i64| {
+        let made_us = END + second * SECOND;
+        commit(&format!("o{second}"), made_us, "k", made_us - lag * SECOND)
+    };
+    let mine = END - 100 * SECOND;
+    for event in (-240..=0).map(|second| other(second, 0)).chain([commit("a", mine, "k", mine)]) {
+        window.take(&event, EventId::of(&event), END);
+    }
+    let at = END + 80 * SECOND;
+    let again = [told("a", mine, at, at - 600 * SECOND), commit("a", mine, "k", at - 600 * SECOND)];
+    (window, again, (60..200).map(|second| other(second, 600)).collect())
+}
+
+#[test]
+fn what_a_sync_brings_again_is_no_join_on_a_host_that_lags() {
+    let (window, again, others) = told_again();
+    let behind = |from: i64| others[from as usize - 60..].iter();
+    for last in [false, true] {
+        // All of it; without the sync, which the host may have sent before; and what begins with the sync.
+        for (from, shown) in [(60, &again[..]), (60, &again[1..]), (80, &again[..])] {
+            let before = others.iter().take(20).filter(|_| from < 80);
+            let ask = Ask::Time { from_us: END + (from - 600) * SECOND, last };
+            let events = before.chain(shown).chain(behind(80)).cloned();
+            let step = joins(&window, ask, events);
+            assert!(matches!(step, None | Some(Step::NotJoined)), "from {from}, last {last}: {step:?}");
+        }
+    }
+}
+
+#[test]
+fn a_window_that_ends_with_what_a_sync_has_brought_again_joins() {
+    let (mut window, _, _) = told_again();
+    let (made, end) = (END - 9000 * SECOND, END + SECOND);
+    let again = (0..20).map(|number| commit("b", made, &format!("k{number}"), end));
+    for event in [told("b", made, end, end)].into_iter().chain(again) {
+        window.take(&event, EventId::of(&event), END + SECOND);
+    }
+    let events = (-100..=0).map(|second| {
+        let made_us = END + second * SECOND;
+        commit(&format!("o{second}"), made_us, "k", made_us)
+    });
+    let step = joins(&window, Ask::Time { from_us: END - 90 * SECOND, last: false }, events);
+    assert!(matches!(step, Some(Step::Joined { .. })), "{step:?}");
+}
+
+#[test]
+fn what_is_told_again_is_there_behind_a_gap() {
+    let (window, again, others) = told_again();
+    let mut join = Join::new(Ask::Time { from_us: END - 540 * SECOND, last: true }, None);
+    for event in others[..20].iter().chain(&again).chain(&others[20..]) {
+        assert_eq!(join.take(event.clone().into(), EventId::of(event), &window), Step::Held);
+    }
+    let GivenUp::Gap(held) = join.give_up() else { panic!("a gap") };
+    assert_eq!(held.len(), others.len() + 2);
+    let (event, id) = &held[21];
+    assert_eq!((&**event, *id), (&again[1], EventId::of(&again[1]).behind(EventId::of(&again[0]))));
+}
+
+#[test]
+fn a_sync_from_before_the_time_asked_for_salts_what_comes_after_it() {
+    let (window, again, others) = told_again();
+    let (sync, create) = (&again[0], Event { time_us: again[1].time_us + SECOND, ..again[1].clone() });
+    let mut join = Join::new(Ask::Time { from_us: create.time_us, last: false }, None);
+    let mut take = |event: &Event| join.take(event.clone().into(), EventId::of(event), &window);
+    assert_eq!(take(sync), Step::Dropped);
+    assert_eq!(take(&create), Step::Held, "it is not the one that is known");
+    assert_eq!(take(&others[21]), Step::Held);
 }

@@ -30,6 +30,12 @@ pub(crate) fn sync(key: &str, rev: i64, time_us: i64) -> Event {
     event(key, time_us, Body::Sync { rev: tid(rev), time: format!("s{time_us}").into() })
 }
 
+/// The same, told at microsecond `made_us`.
+pub(crate) fn told(key: &str, rev: i64, made_us: i64, time_us: i64) -> Event {
+    let time = jiff::Timestamp::from_microsecond(made_us).map_or_else(|_| String::new(), |at| at.to_string());
+    event(key, time_us, Body::Sync { rev: tid(rev), time: time.into() })
+}
+
 /// A new handle.
 pub(crate) fn identity(key: &str, handle: &str, time_us: i64) -> Event {
     event(key, time_us, Body::Identity { handle: Some(handle.into()), time: format!("i{time_us}").into() })

@@ -306,7 +306,21 @@ impl Window {
         taken_us.max(made_us.unwrap_or(0))
     }
 
-    /// The same of the 65 newest: about the true time, whatever the hosts' clocks say.
+    /// When the last was made of the newest commits of five repositories, by the clocks of the makers: what a sync has brought
+    /// again, long after it was made, is of one repository.
+    #[must_use]
+    pub fn last_made_us(&self) -> Option<i64> {
+        let mut newest = HashMap::new();
+        for mark in self.order.iter().rev().filter(|mark| mark.rev != 0 && mark.rev != Mark::SYNC) {
+            newest.entry(mark.key).or_insert(mark.rev);
+            if newest.len() == 5 {
+                break;
+            }
+        }
+        newest.into_values().max().map(|bits| (bits >> 10) as i64)
+    }
+
+    /// When the newest 65 commits were made, the middle: about the true time, whatever the hosts' clocks say.
     #[must_use]
     pub fn newest_made_us(&self) -> Option<i64> {
         middle_made_us(self.order.iter().rev())
