@@ -11,25 +11,29 @@
 //!   is over.
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
-//!   the first event that is surely in the window, what was made before the oldest event in the window, or has no higher
+//!   the first events that are surely in the window, what was made before the oldest event in the window, or has no higher
 //!   revision than one that the window has of its repository (a stream shows what it repeats of a repository before what
 //!   is new of it), is dropped, and what is new is held back: it is released, in order, when
 //!   the join is seen, and was never appended if it is not. A sync is not surely in it (it is kept for longer than the window
 //!   reaches), and neither is a commit that is known behind a sync which this stream has not shown: it may be the same one
 //!   from before that sync.
+//! - One known event is not enough for that: a sync brings some again much later. Several have to stand beside each other in the
+//!   window as they do in the stream ([`agreed`]).
 //! - The clock of a host may be behind by about as much as was rewound: then the time that it is asked for is hardly before the
 //!   end of what was appended, or behind it. A known event shows that: where the rewind was in truth less than twice what
-//!   orders of hosts differ by, it is no join. So do the first commits of the stream, whether they are known or not: a known
-//!   event alone may be one that a sync brings again.
+//!   orders of hosts differ by, it is no join.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
 //!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; for as
 //!   long as a host has sent nothing new, there is no gap to tell.
 
-use crate::event::{Body, Commit, Event, parse_time};
+mod agreed;
+
+use crate::event::{Body, Commit, Event};
 use crate::id::{EventId, key_hash};
 use crate::position::SourcePosition;
 use crate::tid;
 use crate::window::{ORDER_US, Passed, Window};
+use agreed::{Agreed, ENOUGH};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -38,8 +42,6 @@ pub const FIRST_REWIND_US: i64 = 2 * 60 * 1_000_000;
 /// For how long, in microseconds of source time, a stream that was joined by its sequence behind the last event shows
 /// nothing known. A host that stores events twice shows some too: then what it has sent is looked through once more.
 pub const CONFIRM_US: i64 = 60 * 1_000_000;
-/// The first commits of so many repositories show how far the clock of a stream is behind: a few wrong ones do not count.
-const CLOCKS: std::ops::RangeInclusive<usize> = 5..=65;
 /// How much may be held back before the join is seen.
 pub const MAX_HELD_BYTES: usize = 16 << 20;
 
@@ -128,7 +130,13 @@ pub enum GivenUp {
     /// At the limit of the window nothing new has come either: whether anything is missing is not known yet.
     Waits,
     /// At the limit of the window: there is a gap, and the stream goes on with what was held back.
-    Gap(Vec<Identified>),
+    Gap {
+        /// What was held back.
+        held: Vec<Identified>,
+        /// Up to this source time, in microseconds, something may be missing: what was dropped since the first that was held
+        /// back may have been new.
+        to_us: Option<i64>,
+    },
 }
 
 /// Watches one connection until its stream joins.
@@ -139,10 +147,12 @@ pub struct Join {
     passed: Passed,
     held: Vec<Identified>,
     held_bytes: usize,
+    /// The source time of the first that is held back, or of the last that was dropped since for being older.
+    to_us: Option<i64>,
     /// The window's [`Window::highest`], until the join.
     highest: Option<HashMap<u64, u64>>,
-    /// How far the clock of the host is behind those who made its first commits, in microseconds: by the hash of their key.
-    behind_us: HashMap<u64, i64>,
+    /// Known events that stand beside each other, until the join.
+    agreed: Option<Agreed>,
     /// Up to this source time nothing is known: the stream was joined behind what was appended last.
     new_until_us: i64,
     /// Whether the stream may show an event twice.
@@ -158,8 +168,8 @@ impl Join {
             (Ask::Sequence(..), Some(before)) => before.clone(),
             _ => Passed::new(joined),
         };
-        let (held, held_bytes, highest, behind_us) = (Vec::new(), 0, None, HashMap::new());
-        Self { ask, joined, passed, held, held_bytes, highest, behind_us, new_until_us: i64::MIN, repeats: false }
+        let (held, held_bytes, to_us, highest, agreed) = (Vec::new(), 0, None, None, None);
+        Self { ask, joined, passed, held, held_bytes, to_us, highest, agreed, new_until_us: i64::MIN, repeats: false }
     }
 
     /// The same for a stream whose numbers are sure and whose events may be there twice: a file.
@@ -191,13 +201,10 @@ impl Join {
     }
 
     fn step(&mut self, event: Box<Event>, id: EventId, window: &Window) -> Step {
-        if let (false, Ask::Time { from_us, .. }) = (self.joined, self.ask) {
-            self.look_at_clock(&event);
-            if event.time_us < from_us {
-                // What is behind it may come after that time.
-                self.pass(&event, id, window);
-                return Step::Dropped;
-            }
+        if let (false, Ask::Time { from_us, .. }) = (self.joined, self.ask)
+            && event.time_us < from_us
+        {
+            return Step::Dropped;
         }
         if self.new_until_us != i64::MIN && event.time_us > self.new_until_us {
             self.new_until_us = i64::MIN;
@@ -230,38 +237,48 @@ impl Join {
         if known && (!exact || matches!(event.0.body, Body::Sync { .. }) || window.is_at_edge(event.1)) {
             return Step::Dropped;
         }
+        if known && !self.agrees(event.1, window) {
+            return Step::Dropped;
+        }
         if known && self.is_late(&event, window) {
-            return if matches!(self.ask, Ask::Time { last: true, .. }) { Step::Dropped } else { Step::NotJoined };
+            return if self.is_last() { Step::Dropped } else { Step::NotJoined };
         }
         if known {
             self.joined = true;
             return Step::Joined { held: std::mem::take(&mut self.held), known: event };
         }
-        if self.forget_older(&event.0, window) {
+        if let Some(agreed) = &mut self.agreed {
+            agreed.misses();
+        }
+        if self.is_older(&event.0, window) {
+            if matches!(event.0.body, Body::Sync { .. }) {
+                self.passed.is_old(&event.0.key);
+            }
+            self.to_us = self.to_us.map(|to_us| to_us.max(event.0.time_us));
             return Step::Dropped;
         }
+        self.to_us.get_or_insert(event.0.time_us);
         self.held_bytes += event.0.bytes.len();
         self.held.push(event);
-        match self.ask {
-            _ if self.held_bytes <= MAX_HELD_BYTES => Step::Held,
-            Ask::Time { last: true, .. } => Step::Full,
-            _ => Step::NotJoined,
+        match self.held_bytes <= MAX_HELD_BYTES {
+            true => Step::Held,
+            false if self.is_last() => Step::Full,
+            false => Step::NotJoined,
         }
     }
 
-    fn look_at_clock(&mut self, event: &Event) {
-        if self.behind_us.len() < *CLOCKS.end()
-            && let (Body::Commit(_), Some(made_us)) = (&event.body, event.made_us())
-        {
-            self.behind_us.entry(key_hash(&event.key)).or_insert(made_us.saturating_sub(event.time_us));
-        }
+    /// Whether a further rewind would reach beyond the window.
+    fn is_last(&self) -> bool {
+        matches!(self.ask, Ask::Time { last: true, .. })
     }
 
-    /// A sync from before the time asked for was shown.
-    fn pass(&mut self, event: &Event, id: EventId, window: &Window) {
-        if matches!(event.body, Body::Sync { .. }) && !window.contains(window.id(event, id, &mut self.passed)) {
-            self.forget_older(event, window);
+    /// Whether this known event and those before it say that the stream is in the window.
+    fn agrees(&mut self, id: EventId, window: &Window) -> bool {
+        let (Some(place), last) = (window.place(id, ENOUGH), self.is_last()) else { return false };
+        if !self.agreed.as_mut().is_some_and(|agreed| agreed.takes(&place)) {
+            self.agreed = Some(Agreed::first(&place, last));
         }
+        self.agreed.as_ref().is_some_and(Agreed::is_enough)
     }
 
     /// Whether the time that was asked for is, by the clock of this host, too little before the end of what was appended: so a
@@ -271,29 +288,9 @@ impl Join {
         let before_us = window.before_end_us(*id, event.made_us());
         let least_us = (2 * ORDER_US).min(window.reach_us() / 2);
         event.time_us.saturating_sub(from_us).saturating_add(before_us) < least_us
-            || self
-                .begins_us(from_us)
-                .zip(window.last_made_us())
-                .is_some_and(|(from, to)| to.saturating_sub(from) < least_us)
     }
 
-    /// When what the host has from this time on was made, by its first commits; `None` where they are too few to tell.
-    fn begins_us(&self, from_us: i64) -> Option<i64> {
-        let mut behind_us: Vec<i64> = self.behind_us.values().copied().collect();
-        behind_us.sort_unstable();
-        let middle_us = behind_us.get(behind_us.len() / 2).filter(|_| CLOCKS.contains(&behind_us.len()))?;
-        Some(from_us.saturating_add(*middle_us))
-    }
-
-    /// Whether an event that is not in the window is from before it; such a sync salts nothing.
-    fn forget_older(&mut self, event: &Event, window: &Window) -> bool {
-        let is_older = self.is_older(event, window);
-        if is_older && matches!(event.body, Body::Sync { .. }) {
-            self.passed.is_old(&event.key);
-        }
-        is_older
-    }
-
+    /// Whether an event that is not in the window is from before it.
     fn is_older(&mut self, event: &Event, window: &Window) -> bool {
         if event.made_us().zip(window.join_from_us()).is_some_and(|(made, from)| made < from) {
             return true;
@@ -301,12 +298,6 @@ impl Join {
         let rev = match &event.body {
             // Behind a sync that is held back revisions begin anew.
             Body::Commit(Commit { rev, .. }) if !self.passed.is_behind(&event.key) => rev,
-            // What is told again later may bear the very revision that was the last one before.
-            Body::Sync { time, .. }
-                if parse_time(time).zip(window.last_made_us()).is_some_and(|(at, end)| at > end) =>
-            {
-                return false;
-            }
             Body::Sync { rev, .. } => rev,
             _ => return false,
         };
@@ -322,14 +313,14 @@ impl Join {
 
     /// No known event came in time.
     pub fn give_up(&mut self) -> GivenUp {
-        match self.ask {
-            Ask::Time { last: true, .. } if self.held.is_empty() => GivenUp::Waits,
-            Ask::Time { last: true, .. } => {
+        match self.is_last() {
+            true if self.held.is_empty() => GivenUp::Waits,
+            true => {
                 self.joined = true;
                 self.passed.join();
-                GivenUp::Gap(std::mem::take(&mut self.held))
+                GivenUp::Gap { held: std::mem::take(&mut self.held), to_us: self.to_us }
             }
-            _ => GivenUp::NotJoined,
+            false => GivenUp::NotJoined,
         }
     }
 }

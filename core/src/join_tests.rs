@@ -24,6 +24,14 @@ fn at(host: &str, cursor: Option<u64>, time_us: i64) -> SourcePosition {
     SourcePosition { host: host.into(), cursor, time_us, id: EventId(7) }
 }
 
+/// The stream shows known events, which are not enough for a join yet.
+fn shows(join: &mut Join, known: &[Event], window: &Window) {
+    for event in known {
+        assert_eq!(take(join, event, window), Step::Dropped, "not enough yet");
+        assert!(join.agreed.is_some() && !join.joined());
+    }
+}
+
 /// An event made and seen at the same minute.
 fn seen(key: &str, minute: i64) -> Event {
     commit(key, minute * MINUTE, "k", minute * MINUTE)
@@ -66,12 +74,13 @@ fn a_sequence_joins_at_its_own_event_only() {
 
 #[test]
 fn new_events_before_the_join_are_held_back_and_released_in_order() {
-    let (known, first, second) = (seen("a", 100), seen("b", 100), seen("c", 100));
-    let window = window(&[seen("o", 90), known.clone()]);
+    let (one, known, first, second) = (seen("z", 99), seen("a", 100), seen("b", 100), seen("c", 100));
+    let window = window(&[seen("o", 90), one.clone(), known.clone()]);
     let mut join = Join::new(Ask::Time { from_us: 98 * MINUTE, last: false }, None);
     assert_eq!(take(&mut join, &seen("x", 97), &window), Step::Dropped, "before the time asked for");
     assert_eq!(take(&mut join, &first, &window), Step::Held);
     assert_eq!(take(&mut join, &second, &window), Step::Held);
+    shows(&mut join, &[one], &window);
     let held = vec![with_id(&first), with_id(&second)];
     assert_eq!(take(&mut join, &known, &window), Step::Joined { held, known: with_id(&known) });
     assert_eq!(
@@ -102,7 +111,8 @@ fn what_another_host_sends_earlier_is_not_dropped_for_a_window_that_has_just_beg
     assert_eq!(take(&mut join, &at("e", 0), &window), Step::Held);
     // That one has sent a later one of the same account: this is from before the pipeline's beginning.
     assert_eq!(take(&mut join, &at("b", 0), &window), Step::Dropped);
-    let Step::Joined { held, .. } = take(&mut join, &at("a", 1), &window) else { panic!("it joins") };
+    shows(&mut join, &[at("a", 1), at("b", 2), at("c", 3)], &window);
+    let Step::Joined { held, .. } = take(&mut join, &at("d", 4), &window) else { panic!("it joins") };
     assert_eq!(held, [with_id(&at("e", 0))]);
     // Behind a sync revisions may be lower.
     let resync = sync("b", 100 * MINUTE, 100 * MINUTE + 4_500_000);
@@ -147,10 +157,9 @@ fn a_sync_from_before_a_window_salts_nothing_between_it_and_the_next() {
     for before in [created("before", 0), first, created("told again", 1)] {
         assert_eq!(take(&mut join, &before, &window), Step::Dropped);
     }
-    assert_eq!(take(&mut join, &between, &window), Step::Joined { held: vec![], known: with_id(&between) });
-    for known in &known[1..] {
-        assert!(matches!(take(&mut join, known, &window), Step::Known(_)), "{known:?}");
-    }
+    // All three revisions of it are known.
+    shows(&mut join, &known[..3], &window);
+    assert!(matches!(take(&mut join, &known[3], &window), Step::Joined { held, .. } if held.is_empty()));
 }
 
 #[test]
@@ -162,7 +171,10 @@ fn no_known_event_means_a_further_rewind_and_a_gap_at_the_limit() {
     assert_eq!(join.give_up(), GivenUp::NotJoined);
     let mut join = Join::new(Ask::Time { from_us: 85 * MINUTE, last: true }, None);
     assert_eq!(take(&mut join, &event, &window), Step::Held);
-    assert_eq!(join.give_up(), GivenUp::Gap(vec![with_id(&event)]));
+    // That one is not known either, and may be new.
+    let older = commit("c", 80 * MINUTE, "k", 103 * MINUTE);
+    assert_eq!(take(&mut join, &older, &window), Step::Dropped);
+    assert_eq!(join.give_up(), GivenUp::Gap { held: vec![with_id(&event)], to_us: Some(103 * MINUTE) });
     assert!(join.joined());
 }
 
@@ -197,7 +209,7 @@ fn at_the_limit_of_the_window_what_is_held_back_goes_on_behind_a_gap() {
     event.bytes = vec![0; MAX_HELD_BYTES + 1].into();
     let mut join = Join::new(Ask::Time { from_us: 0, last: true }, None);
     assert_eq!(take(&mut join, &event, &Window::new()), Step::Full);
-    assert_eq!(join.give_up(), GivenUp::Gap(vec![with_id(&event)]));
+    assert_eq!(join.give_up(), GivenUp::Gap { held: vec![with_id(&event)], to_us: Some(101 * MINUTE) });
     assert_eq!(take(&mut join, &seen("c", 102), &Window::new()), Step::Append(with_id(&seen("c", 102))));
 }
 
@@ -219,6 +231,7 @@ fn a_sync_that_is_remembered_for_longer_than_the_window_reaches_is_no_join() {
     assert_eq!(take(&mut join, &old, &window), Step::Dropped);
     assert!(!join.joined());
     assert_eq!(take(&mut join, &seen("b", 61), &window), Step::Dropped, "it was appended long ago");
+    shows(&mut join, &[seen("a", 90)], &window);
     assert!(matches!(take(&mut join, &seen("a", 100), &window), Step::Joined { .. }));
     assert_eq!(take(&mut join, &seen("b", 101), &window), Step::Append(with_id(&seen("b", 101))));
 }
@@ -242,7 +255,8 @@ fn a_commit_that_a_later_sync_brought_again_is_no_join_where_it_comes_from_long_
     let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     assert_eq!(take(&mut join, &first, &window), Step::Dropped);
     assert!(!join.joined());
-    assert!(matches!(take(&mut join, &seen("b", 77), &window), Step::Joined { .. }));
+    shows(&mut join, &[seen("b", 77)], &window);
+    assert!(matches!(take(&mut join, &seen("b", 80), &window), Step::Joined { .. }));
 }
 
 #[test]
@@ -259,7 +273,8 @@ fn what_is_at_the_edge_of_a_window_that_has_forgotten_is_no_join() {
     let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     assert_eq!(take(&mut join, &seen("b", 65), &window), Step::Dropped, "known, and at the edge");
     assert_eq!(take(&mut join, &seen("b", 64), &window), Step::Dropped, "forgotten");
-    assert!(matches!(take(&mut join, &seen("b", 66), &window), Step::Joined { .. }));
+    shows(&mut join, &[seen("b", 66), seen("b", 67), seen("b", 68)], &window);
+    assert!(matches!(take(&mut join, &seen("b", 69), &window), Step::Joined { .. }));
     // A window that has everything has no edge.
     let mut window = Window::new();
     for minute in [60, 61] {
@@ -269,7 +284,8 @@ fn what_is_at_the_edge_of_a_window_that_has_forgotten_is_no_join() {
         window.take(&event, id, i64::MAX);
     }
     let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
-    assert!(matches!(take(&mut join, &seen("b", 60), &window), Step::Joined { .. }));
+    shows(&mut join, &[seen("b", 60)], &window);
+    assert!(matches!(take(&mut join, &seen("b", 61), &window), Step::Joined { .. }));
 }
 
 #[test]
@@ -289,12 +305,13 @@ fn a_commit_that_was_taken_long_after_its_sync_is_known_on_a_stream_that_shows_b
     for event in [&old, &seen("a", 61), &seen("b", 66)] {
         assert_eq!(take(&mut join, event, &window), Step::Dropped);
     }
-    assert!(matches!(take(&mut join, &seen("b", 70), &window), Step::Joined { .. }));
-    assert_eq!(take(&mut join, &late, &window), Step::Known(with_id(&late)));
-    // So it is where nothing else joins before it.
+    shows(&mut join, &[seen("b", 70), seen("b", 77), late.clone()], &window);
+    assert!(matches!(take(&mut join, &seen("b", 80), &window), Step::Joined { held, .. } if held.is_empty()));
+    // So it is where nothing else is known before it.
     let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
     assert_eq!(take(&mut join, &old, &window), Step::Dropped);
-    assert_eq!(take(&mut join, &late, &window), Step::Joined { held: vec![], known: with_id(&late) });
+    shows(&mut join, &[late], &window);
+    assert!(matches!(take(&mut join, &seen("b", 80), &window), Step::Joined { held, .. } if held.is_empty()));
 }
 
 #[test]
@@ -302,7 +319,7 @@ fn a_sync_that_is_new_salts_what_is_held_back_with_it() {
     let first = seen("a", 100);
     let window = window(&[seen("b", 99), first.clone(), seen("b", 102)]);
     // The host has the sync before the event that joins; the create behind it bears the id of the first one.
-    let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
+    let mut join = Join::new(Ask::Time { from_us: 0, last: true }, None);
     let new = sync("a", 101 * MINUTE, 101 * MINUTE);
     assert_eq!(take(&mut join, &new, &window), Step::Held);
     assert_eq!(take(&mut join, &first, &window), Step::Held, "it is another event behind the sync");
@@ -310,10 +327,16 @@ fn a_sync_that_is_new_salts_what_is_held_back_with_it() {
     assert_eq!(held.len(), 2);
 }
 
+/// What one host has sent before that.
+fn before() -> [Event; 3] {
+    ["x", "y", "z"].map(|key| seen(key, 98))
+}
+
 /// A record, and the same again behind a sync of its repository, as one host has sent them; a later one of another.
 fn read_of_the_first() -> (Window, [Event; 5]) {
     let sent = [seen("b", 99), seen("a", 100), sync("a", 101 * MINUTE, 101 * MINUTE), seen("b", 102), seen("c", 103)];
-    (window(&sent), sent.map(|event| Event { cursor: Some(event.time_us as u64), ..event }))
+    let window = window(&[&before()[..], &sent[..]].concat());
+    (window, sent.map(|event| Event { cursor: Some(event.time_us as u64), ..event }))
 }
 
 fn sequence(last: &Event) -> Ask {
@@ -324,6 +347,7 @@ fn sequence(last: &Event) -> Ask {
 fn a_host_that_is_cut_off_in_the_middle_of_what_another_has_sent_goes_on_there() {
     let (window, [joins, create, resync, later, last]) = read_of_the_first();
     let mut join = Join::new(Ask::Time { from_us: 0, last: false }, None);
+    shows(&mut join, &before(), &window);
     assert!(join.passed().is_none());
     assert!(matches!(take(&mut join, &joins, &window), Step::Joined { .. }));
     let mut join = Join::new(sequence(&joins), join.passed());

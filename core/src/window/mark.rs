@@ -22,6 +22,11 @@ impl Mark {
     /// Stands in place of a revision for a sync; no TID has these bits.
     pub const SYNC: u64 = u64::MAX;
 
+    /// Key and revision; what has no revision is one of its own.
+    pub(super) fn revision(&self) -> (u64, u64) {
+        (self.key, if self.rev == 0 { self.id.0 as u64 } else { self.rev })
+    }
+
     /// Appends the mark's 40 bytes.
     pub fn write(&self, to: &mut Vec<u8>) {
         to.extend_from_slice(&self.id.0.to_le_bytes());

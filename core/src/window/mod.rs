@@ -62,6 +62,21 @@ struct Sync {
     used_us: i64,
 }
 
+/// Where an event stands in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Window time, in microseconds.
+    pub time_us: i64,
+    /// How many events stand behind it.
+    pub before_end: usize,
+    /// The hash of its key and its revision; what has no revision is one of its own.
+    pub revision: (u64, u64),
+    /// How many different revisions there are from it on, as far as was counted.
+    pub behind: usize,
+    /// The same of all of the window.
+    pub all: usize,
+}
+
 /// The events taken lately.
 #[derive(Default)]
 pub struct Window {
@@ -151,6 +166,25 @@ impl Window {
     #[must_use]
     pub fn is_last(&self, id: EventId) -> bool {
         self.order.back().is_some_and(|mark| mark.id == id)
+    }
+
+    /// Where the event of this id stands; of revisions only so many are counted.
+    #[must_use]
+    pub fn place(&self, id: EventId, most: usize) -> Option<Place> {
+        let (mut revisions, mut found) = (HashSet::new(), None);
+        for (before_end, mark) in self.order.iter().rev().enumerate().filter(|(_, mark)| mark.rev != Mark::SYNC) {
+            if revisions.len() < most {
+                revisions.insert(mark.revision());
+            }
+            if mark.id == id {
+                found = Some((mark, before_end, revisions.len()));
+            }
+            if found.is_some() && revisions.len() == most {
+                break;
+            }
+        }
+        let (mark, before_end, behind) = found?;
+        Some(Place { time_us: mark.time_us, before_end, revision: mark.revision(), behind, all: revisions.len() })
     }
 
     /// Whether an event of this id was taken before.
@@ -306,21 +340,7 @@ impl Window {
         taken_us.max(made_us.unwrap_or(0))
     }
 
-    /// When the last was made of the newest commits of five repositories, by the clocks of the makers: what a sync has brought
-    /// again, long after it was made, is of one repository.
-    #[must_use]
-    pub fn last_made_us(&self) -> Option<i64> {
-        let mut newest = HashMap::new();
-        for mark in self.order.iter().rev().filter(|mark| mark.rev != 0 && mark.rev != Mark::SYNC) {
-            newest.entry(mark.key).or_insert(mark.rev);
-            if newest.len() == 5 {
-                break;
-            }
-        }
-        newest.into_values().max().map(|bits| (bits >> 10) as i64)
-    }
-
-    /// When the newest 65 commits were made, the middle: about the true time, whatever the hosts' clocks say.
+    /// The same of the 65 newest: about the true time, whatever the hosts' clocks say.
     #[must_use]
     pub fn newest_made_us(&self) -> Option<i64> {
         middle_made_us(self.order.iter().rev())
