@@ -146,21 +146,20 @@ impl<S: Source> Ingest<S> {
 
     /// No known event came in time.
     fn gave_up(&mut self, join: &mut Join, host: &str, patience: &mut Patience) -> Option<Over> {
-        let held = match join.give_up() {
+        let (held, to_us) = match join.give_up() {
             GivenUp::NotJoined => return Some(Over::NotJoined),
             GivenUp::Waits => {
                 patience.renew();
                 return None;
             }
-            GivenUp::Gap(held) => held,
+            GivenUp::Gap { held, to_us } => (held, to_us),
         };
         let from_us = self.appending.position.as_ref().map_or(0, |position| position.time_us);
-        let first_us = held.first().map(|(event, _)| event.time_us);
         let gap = Gap {
             host: host.to_owned(),
             from_us,
             // A stream that began before the position, and does not show it: where the gap ends is not known.
-            to_us: first_us.filter(|first_us| *first_us >= from_us),
+            to_us: to_us.filter(|to_us| *to_us >= from_us),
             reason: "the stream did not join within the dedup window".into(),
         };
         events::GapFound { gap: &gap }.emit();
