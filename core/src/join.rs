@@ -23,8 +23,8 @@
 //!   end of what was appended, or behind it. A known event shows that: where the rewind was in truth less than twice what
 //!   orders of hosts differ by, it is no join.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
-//!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; for as
-//!   long as a host has sent nothing new, there is no gap to tell.
+//!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; what was
+//!   dropped since may have been new, and belongs to the gap. For as long as a host has sent nothing new, there is none to tell.
 
 mod agreed;
 
@@ -195,7 +195,7 @@ impl Join {
         let step = self.step(event, id, window);
         if self.joined {
             self.passed.join();
-            self.highest = None;
+            (self.highest, self.agreed) = (None, None);
         }
         step
     }
@@ -260,10 +260,12 @@ impl Join {
         self.to_us.get_or_insert(event.0.time_us);
         self.held_bytes += event.0.bytes.len();
         self.held.push(event);
-        match self.held_bytes <= MAX_HELD_BYTES {
-            true => Step::Held,
-            false if self.is_last() => Step::Full,
-            false => Step::NotJoined,
+        if self.held_bytes <= MAX_HELD_BYTES {
+            Step::Held
+        } else if self.is_last() {
+            Step::Full
+        } else {
+            Step::NotJoined
         }
     }
 
@@ -274,11 +276,12 @@ impl Join {
 
     /// Whether this known event and those before it say that the stream is in the window.
     fn agrees(&mut self, id: EventId, window: &Window) -> bool {
-        let (Some(place), last) = (window.place(id, ENOUGH), self.is_last()) else { return false };
-        if !self.agreed.as_mut().is_some_and(|agreed| agreed.takes(&place)) {
-            self.agreed = Some(Agreed::first(&place, last));
-        }
-        self.agreed.as_ref().is_some_and(Agreed::is_enough)
+        let Some(place) = window.place(id, ENOUGH) else { return false };
+        let last = self.is_last();
+        let before = self.agreed.take().filter(|agreed| agreed.is_beside(&place));
+        let agreed = self.agreed.insert(before.unwrap_or_else(|| Agreed::begin(place, last)));
+        agreed.takes(&place);
+        agreed.is_enough()
     }
 
     /// Whether the time that was asked for is, by the clock of this host, too little before the end of what was appended: so a
@@ -313,15 +316,15 @@ impl Join {
 
     /// No known event came in time.
     pub fn give_up(&mut self) -> GivenUp {
-        match self.is_last() {
-            true if self.held.is_empty() => GivenUp::Waits,
-            true => {
-                self.joined = true;
-                self.passed.join();
-                GivenUp::Gap { held: std::mem::take(&mut self.held), to_us: self.to_us }
-            }
-            false => GivenUp::NotJoined,
+        if !self.is_last() {
+            return GivenUp::NotJoined;
         }
+        if self.held.is_empty() {
+            return GivenUp::Waits;
+        }
+        self.joined = true;
+        self.passed.join();
+        GivenUp::Gap { held: std::mem::take(&mut self.held), to_us: self.to_us }
     }
 }
 

@@ -24,22 +24,23 @@ pub(super) struct Agreed {
 }
 
 impl Agreed {
-    /// The first. `last`: no stream shows more of the window, so what stands behind this one there has to be enough. Elsewhere
-    /// one alone is not, where the window has another.
-    pub(super) fn first(place: &Place, last: bool) -> Self {
-        let enough = if last { place.behind } else { place.behind.max(2.min(place.all)) };
-        Self { first: *place, revisions: HashSet::from([place.revision]), enough, unknown: 0 }
+    /// Begins with the event of this place. `last`: no stream shows more of the window, so what stands behind this one there has
+    /// to be enough. Elsewhere one alone is not, where the window has another.
+    pub(super) fn begin(first: Place, last: bool) -> Self {
+        let enough = if last { first.behind } else { first.behind.max(2.min(first.all)) };
+        Self { first, revisions: HashSet::new(), enough, unknown: 0 }
     }
 
-    /// Takes the next known event. `false` where it does not stand beside the others.
-    pub(super) fn takes(&mut self, place: &Place) -> bool {
+    /// Whether the next known event stands beside these, and hardly anything between them is unknown.
+    pub(super) fn is_beside(&self, place: &Place) -> bool {
         let is_near = place.time_us.abs_diff(self.first.time_us) <= ORDER_US.unsigned_abs()
             || place.before_end.abs_diff(self.first.before_end) <= FEW;
-        let agrees = is_near && self.unknown <= self.revisions.len();
-        if agrees {
-            self.revisions.insert(place.revision);
-        }
-        agrees
+        is_near && self.unknown <= self.revisions.len()
+    }
+
+    /// Takes a known event.
+    pub(super) fn takes(&mut self, place: &Place) {
+        self.revisions.insert(place.revision);
     }
 
     /// An event that is not known was shown.
