@@ -19,6 +19,8 @@
 //!   from before that sync.
 //! - One known event is not enough for that: a sync brings some again much later. Several have to stand beside each other in the
 //!   window as they do in the stream ([`agreed`]).
+//! - Of a log that was lost nothing is known but the event of the position: that one joins also where it is a sync, and, at the
+//!   limit of what can be rewound, behind a sync.
 //! - The clock of a host may be behind by about as much as was rewound: then the time that it is asked for is hardly before the
 //!   end of what was appended, or behind it. A known event shows that: where the rewind was in truth less than twice what
 //!   orders of hosts differ by, it is no join.
@@ -211,7 +213,9 @@ impl Join {
             self.passed.confirm();
         }
         let own = id;
-        let id = window.id(&event, own, &mut self.passed);
+        let salted = window.id(&event, own, &mut self.passed);
+        // Of a log that was lost only the position is left, whose event has its own id behind whatever sync it stands.
+        let id = if self.is_last() && window.is_all(own) { own } else { salted };
         // One that stands behind a sync in the window may be its copy from before that sync, from long ago, where the stream
         // has not shown the sync.
         let exact = id == own || self.passed.is_behind(&event.key);
@@ -234,7 +238,8 @@ impl Join {
     fn by_time(&mut self, event: Identified, known: bool, exact: bool, window: &Window) -> Step {
         // The window remembers a sync again with each commit behind it, for as long as its repository is busy: that one is
         // known does not say that the stream is at the window yet. Neither does a commit that may be an older one.
-        if known && (!exact || matches!(event.0.body, Body::Sync { .. }) || window.is_at_edge(event.1)) {
+        let again = matches!(event.0.body, Body::Sync { .. }) && !window.is_all(event.1);
+        if known && (!exact || again || window.is_at_edge(event.1)) {
             return Step::Dropped;
         }
         if known && !self.agrees(event.1, window) {

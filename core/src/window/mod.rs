@@ -168,6 +168,12 @@ impl Window {
         self.order.back().is_some_and(|mark| mark.id == id)
     }
 
+    /// Whether this is all that is known.
+    #[must_use]
+    pub fn is_all(&self, id: EventId) -> bool {
+        self.order.len() == 1 && self.is_last(id)
+    }
+
     /// Where the event of this id stands; of revisions only so many are counted.
     #[must_use]
     pub fn place(&self, id: EventId, most: usize) -> Option<Place> {
