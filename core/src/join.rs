@@ -19,8 +19,9 @@
 //!   from before that sync.
 //! - One known event is not enough for that: a sync brings some again much later. Several have to stand beside each other in the
 //!   window as they do in the stream ([`agreed`]).
-//! - Of a log that was lost nothing is known but the event of the position: that one joins also where it is a sync, and, at the
-//!   limit of what can be rewound, behind a sync.
+//! - Of a log that was lost nothing is known but the event of the position ([`Join::behind`]). That one joins, and is new to the
+//!   log that has begun anew, like what is held back before it: its place there is behind them. It may be told again behind a
+//!   sync, so there it joins only at the limit of what can be rewound.
 //! - The clock of a host may be behind by about as much as was rewound: then the time that it is asked for is hardly before the
 //!   end of what was appended, or behind it. A known event shows that: where the rewind was in truth less than twice what
 //!   orders of hosts differ by, it is no join.
@@ -111,7 +112,8 @@ pub enum Step {
     Dropped,
     /// It is new, but the join is not seen yet: held back.
     Held,
-    /// The join is seen at this known event: append what was held back, in this order.
+    /// The join is seen at this known event: append what was held back, in this order, and then it, where the window does not
+    /// have it.
     Joined {
         /// What was held back.
         held: Vec<Identified>,
@@ -146,6 +148,8 @@ pub enum GivenUp {
 pub struct Join {
     ask: Ask,
     joined: bool,
+    /// The event of the position.
+    position: Option<EventId>,
     passed: Passed,
     held: Vec<Identified>,
     held_bytes: usize,
@@ -171,7 +175,14 @@ impl Join {
             _ => Passed::new(joined),
         };
         let (held, held_bytes, to_us, highest, agreed) = (Vec::new(), 0, None, None, None);
-        Self { ask, joined, passed, held, held_bytes, to_us, highest, agreed, new_until_us: i64::MIN, repeats: false }
+        let (position, new_until_us, repeats) = (None, i64::MIN, false);
+        Self { ask, joined, position, passed, held, held_bytes, to_us, highest, agreed, new_until_us, repeats }
+    }
+
+    /// The same, of a pipeline whose source was read to this event: by it a stream joins where the window knows nothing.
+    #[must_use]
+    pub fn behind(self, position: Option<EventId>) -> Self {
+        Self { position, ..self }
     }
 
     /// The same for a stream whose numbers are sure and whose events may be there twice: a file.
@@ -190,6 +201,12 @@ impl Join {
     #[must_use]
     pub fn joined(&self) -> bool {
         self.joined
+    }
+
+    /// Whether the host was asked for a time, and so may be any.
+    #[must_use]
+    pub fn is_by_time(&self) -> bool {
+        matches!(self.ask, Ask::Time { .. })
     }
 
     /// Takes the next event of the connection; `id` is the event's own.
@@ -213,9 +230,7 @@ impl Join {
             self.passed.confirm();
         }
         let own = id;
-        let salted = window.id(&event, own, &mut self.passed);
-        // Of a log that was lost only the position is left, whose event has its own id behind whatever sync it stands.
-        let id = if self.is_last() && window.is_all(own) { own } else { salted };
+        let id = window.id(&event, own, &mut self.passed);
         // One that stands behind a sync in the window may be its copy from before that sync, from long ago, where the stream
         // has not shown the sync.
         let exact = id == own || self.passed.is_behind(&event.key);
@@ -225,21 +240,31 @@ impl Join {
             _ if self.joined && known => Step::Known(event),
             _ if self.joined => Step::Append(event),
             Ask::Sequence(cursor, last) => {
-                self.joined = known && own == last && event.0.cursor == Some(cursor);
+                self.joined = (known || window.is_empty()) && own == last && event.0.cursor == Some(cursor);
                 if self.joined && !self.repeats && window.is_last(event.1) {
                     self.new_until_us = event.0.time_us.saturating_add(CONFIRM_US);
                 }
                 if self.joined { Step::Joined { held: Vec::new(), known: event } } else { Step::NotJoined }
             }
+            _ if self.is_position(&event, own, window) => {
+                self.joined = true;
+                Step::Joined { held: std::mem::take(&mut self.held), known: event }
+            }
             _ => self.by_time(event, known, exact, window),
         }
+    }
+
+    /// Whether this is the event of the position, and nothing else is known.
+    fn is_position(&self, event: &Identified, own: EventId, window: &Window) -> bool {
+        let may_be_told_again = matches!(event.0.body, Body::Commit(_)) && self.passed.is_behind(&event.0.key);
+        let is_it = window.is_empty() && self.position == Some(own) && (self.is_last() || !may_be_told_again);
+        is_it && !self.is_late(event, window)
     }
 
     fn by_time(&mut self, event: Identified, known: bool, exact: bool, window: &Window) -> Step {
         // The window remembers a sync again with each commit behind it, for as long as its repository is busy: that one is
         // known does not say that the stream is at the window yet. Neither does a commit that may be an older one.
-        let again = matches!(event.0.body, Body::Sync { .. }) && !window.is_all(event.1);
-        if known && (!exact || again || window.is_at_edge(event.1)) {
+        if known && (!exact || matches!(event.0.body, Body::Sync { .. }) || window.is_at_edge(event.1)) {
             return Step::Dropped;
         }
         if known && !self.agrees(event.1, window) {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::{commit, sync};
-use crate::window::{Mark, SPAN_US};
+use crate::window::SPAN_US;
 
 const MINUTE: i64 = 60_000_000;
 
@@ -390,25 +390,26 @@ fn where_a_stream_has_been_is_not_known_of_its_last_event_alone() {
 }
 
 #[test]
-fn the_event_of_the_position_joins_where_nothing_else_is_known() {
-    // Of a lost log the catalog knows the position only: neither whose event it was nor what kind.
-    let at = |event: &Event| {
-        let mut window = Window::new();
-        window.restore([Mark { id: EventId::of(event), key: 0, rev: 0, time_us: event.time_us }]);
-        window
-    };
+fn the_event_of_the_position_joins_where_nothing_is_known() {
+    let window = Window::new();
     let (sync, behind, new) = (sync("a", 99 * MINUTE, 100 * MINUTE), seen("a", 100), seen("b", 100));
-    let by_time = |last| Join::new(Ask::Time { from_us: 98 * MINUTE, last }, None);
-    let mut join = by_time(false);
-    let window = at(&sync);
+    let to = |position: &Event, last| {
+        Join::new(Ask::Time { from_us: 98 * MINUTE, last }, None).behind(Some(EventId::of(position)))
+    };
+    let mut join = to(&sync, false);
     assert_eq!(take(&mut join, &new, &window), Step::Held);
     assert_eq!(take(&mut join, &sync, &window), Step::Joined { held: vec![with_id(&new)], known: with_id(&sync) });
-    let window = at(&behind);
+    let salted = (behind.clone().into(), EventId::of(&behind).behind(EventId::of(&sync)));
     for last in [false, true] {
-        let mut join = by_time(last);
+        let mut join = to(&behind, last);
         assert_eq!(take(&mut join, &sync, &window), Step::Held);
-        let joined = Step::Joined { held: vec![with_id(&sync)], known: with_id(&behind) };
+        let joined = Step::Joined { held: vec![with_id(&sync)], known: salted.clone() };
         // It may be told again behind a later sync, and the host's clock be behind.
         assert_eq!(take(&mut join, &behind, &window), if last { joined } else { Step::Held });
     }
+    let mut last = Event { cursor: Some(9), ..behind };
+    let ask = Ask::Sequence(9, EventId::of(&last));
+    assert_eq!(take(&mut Join::new(ask, None), &last, &window), Step::Joined { held: vec![], known: with_id(&last) });
+    last.cursor = Some(8);
+    assert_eq!(take(&mut Join::new(ask, None), &last, &window), Step::NotJoined);
 }

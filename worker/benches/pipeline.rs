@@ -132,8 +132,13 @@ fn tracing_off(events: Vec<Event>) {
     let shard = slices.of_unreadable();
     let lines: Vec<Bytes> = events.iter().map(|event| event.bytes.clone()).collect();
     let (mut decoding, mut looking) = (Vec::new(), Vec::new());
-    let item =
-        |event| Item { content: Content::Event(Box::new(event)), host: "h".into(), marks: Vec::new(), trace: None };
+    let item = |event| Item {
+        content: Content::Event(Box::new(event)),
+        host: "h".into(),
+        marks: Vec::new(),
+        trace: None,
+        rejoined: false,
+    };
     let entries: Vec<Entry> =
         events.into_iter().zip(1..).map(|(event, seq)| Entry::new(seq, shard, Arc::new(item(event)))).collect();
     for _ in 0..5 {

@@ -168,12 +168,6 @@ impl Window {
         self.order.back().is_some_and(|mark| mark.id == id)
     }
 
-    /// Whether this is all that is known.
-    #[must_use]
-    pub fn is_all(&self, id: EventId) -> bool {
-        self.order.len() == 1 && self.is_last(id)
-    }
-
     /// Where the event of this id stands; of revisions only so many are counted.
     #[must_use]
     pub fn place(&self, id: EventId, most: usize) -> Option<Place> {
@@ -233,6 +227,13 @@ impl Window {
         if let Some(mark) = self.order.iter().rev().find(|mark| mark.id == id) {
             self.offset_us = mark.time_us.saturating_sub(time_us);
         }
+    }
+
+    /// Whether the host that is read gives this known event the time that it has: another host's clock gives it another one.
+    #[must_use]
+    pub fn is_aligned(&self, id: EventId, time_us: i64) -> bool {
+        let mark = self.order.iter().rev().find(|mark| mark.id == id);
+        mark.is_some_and(|mark| mark.time_us.saturating_sub(time_us) == self.offset_us)
     }
 
     /// Takes bytes that are no event, and returns what has to be stored for them.

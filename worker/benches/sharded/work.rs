@@ -60,7 +60,8 @@ fn numbered(slices: &Slices, events: impl IntoIterator<Item = Box<Event>>) -> Ve
         };
         let id = window.id(&event, EventId::of(&event), &mut passed);
         let marks = window.take(&event, id, i64::MAX);
-        let item = Arc::new(Item { content: Content::Event(event), host: host.clone(), marks, trace: None });
+        let item =
+            Arc::new(Item { content: Content::Event(event), host: host.clone(), marks, trace: None, rejoined: false });
         let number = numbers.entry(shard).or_default();
         *number += 1;
         all.push(Numbered { entry: Entry::new(seq, shard, item), number: *number });

@@ -31,6 +31,10 @@ pub struct Start {
     pub window: Window,
     /// The last log sequence given.
     pub seq: u64,
+    /// The same of the position as [`Item::rejoined`].
+    pub rejoined: bool,
+    /// The source time of the position's event, where the source is read from earlier on.
+    pub event_us: Option<i64>,
 }
 
 /// What was taken, and the batch that is not handed to the log yet.
@@ -41,6 +45,8 @@ pub(super) struct Appending {
     /// The host of the last item.
     host: Arc<str>,
     seq: u64,
+    pub(super) rejoined: bool,
+    event_us: Option<i64>,
     batch: Batch,
     /// When the log was told last where the source was read to.
     told: Instant,
@@ -48,8 +54,9 @@ pub(super) struct Appending {
 
 impl Appending {
     pub(super) fn new(start: Start, slices: Arc<Slices>) -> Self {
-        let Start { position, window, seq } = start;
-        Self { position, window, slices, host: "".into(), seq, batch: Batch::default(), told: Instant::now() }
+        let Start { position, window, seq, rejoined, event_us } = start;
+        let (host, batch, told) = ("".into(), Batch::default(), Instant::now());
+        Self { position, window, slices, host, seq, rejoined, event_us, batch, told }
     }
 
     /// Appends a new event to the batch; one that is in the window only moves the position. `own` is the event's own id.
@@ -86,6 +93,17 @@ impl Appending {
         }
     }
 
+    /// A stream of this host was joined by time at a known event; `None` behind a gap. The host is the one of the position where
+    /// it gives the event the very time that is known of it.
+    pub(super) fn rejoined(&mut self, host: &str, known: Option<(EventId, i64)>) {
+        let position = self.position.as_ref().filter(|position| position.host == host);
+        let same = known.zip(position).is_some_and(|((id, time_us), position)| match self.window.is_empty() {
+            true => self.event_us.unwrap_or(position.time_us) == time_us,
+            false => self.window.is_aligned(id, time_us),
+        });
+        self.rejoined |= !same;
+    }
+
     /// A time that no event read so far is believed to be after.
     pub(super) fn newest_us(&self) -> i64 {
         self.window.newest_made_us().map_or_else(now_us, |made| made.min(now_us()))
@@ -108,6 +126,7 @@ impl Appending {
         self.told = Instant::now();
         let mut batch = std::mem::take(&mut self.batch);
         batch.position.clone_from(&self.position);
+        batch.rejoined = self.rejoined;
         batch.marks_from_us = self.window.oldest_us();
         Some(batch)
     }
@@ -116,7 +135,8 @@ impl Appending {
         if *self.host != *host {
             self.host = host.into();
         }
-        let item = Arc::new(Item { content, host: self.host.clone(), marks, trace: trace::begin() });
+        let (host, rejoined) = (self.host.clone(), self.rejoined);
+        let item = Arc::new(Item { content, host, marks, trace: trace::begin(), rejoined });
         for shard in shards {
             self.seq += 1;
             self.batch.entries.push(Entry::new(self.seq, shard, item.clone()));

@@ -48,7 +48,7 @@ pub(super) enum Over {
 
 /// The one reader of a source.
 pub struct Ingest<S: Source> {
-    source: S,
+    pub(super) source: S,
     pub(super) appending: Appending,
     pub(super) log: Appender,
     pub(super) live: Arc<Live>,
@@ -116,7 +116,8 @@ impl<S: Source> Ingest<S> {
                 Ok(connection) => {
                     self.live.connected(&self.name, ask);
                     self.left_out = self.at_most.take();
-                    let join = Join::new(ask, self.passed.as_ref());
+                    let position = self.appending.position.as_ref().map(|position| position.id);
+                    let join = Join::new(ask, self.passed.as_ref()).behind(position);
                     let mut join = if S::MAY_GARBLE { join } else { join.of_a_file() };
                     let over = self.read(connection, &mut join, &host).await;
                     self.passed = join.passed().cloned().or(self.passed.take());

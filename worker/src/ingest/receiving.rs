@@ -123,13 +123,13 @@ impl<S: Source> Ingest<S> {
                 return None;
             }
             Step::Joined { held, known } => {
-                self.joined();
-                events::Joined { host: &self.name, held: held.len(), window: &self.appending.window }.emit();
                 let (known, in_window) = known;
+                self.joined(join, host, Some((in_window, known.time_us)));
+                events::Joined { host: &self.name, held: held.len(), window: &self.appending.window }.emit();
                 self.appending.window.align(in_window, known.time_us);
                 self.append_held(held, host);
                 self.release(host);
-                self.appending.moved(&known, id, host);
+                self.appending.event((known, in_window), id, host);
             }
             Step::NotJoined => return Some(Over::NotJoined),
             Step::Full => return self.gave_up(join, host, patience),
@@ -138,7 +138,11 @@ impl<S: Source> Ingest<S> {
         passed.then_some(Over::Passed)
     }
 
-    fn joined(&mut self) {
+    /// The stream was joined at this event of the window, which its host gives this time, or behind a gap.
+    fn joined(&mut self, join: &Join, host: &str, known: Option<(EventId, i64)>) {
+        if join.is_by_time() {
+            self.appending.rejoined(host, known);
+        }
         self.rewinds = 0;
         self.new_sequences = None;
         self.live.joined(&self.name);
@@ -148,6 +152,8 @@ impl<S: Source> Ingest<S> {
     fn gave_up(&mut self, join: &mut Join, host: &str, patience: &mut Patience) -> Option<Over> {
         let (held, to_us) = match join.give_up() {
             GivenUp::NotJoined => return Some(Over::NotJoined),
+            // It may be far behind, and another one not.
+            GivenUp::Waits if self.source.has_others() => return Some(Over::Lost(Lost::Behind)),
             GivenUp::Waits => {
                 patience.renew();
                 return None;
@@ -165,7 +171,7 @@ impl<S: Source> Ingest<S> {
         events::GapFound { gap: &gap }.emit();
         self.live.gap();
         self.appending.gap(gap);
-        self.joined();
+        self.joined(join, host, None);
         self.append_held(held, host);
         self.release(host);
         None

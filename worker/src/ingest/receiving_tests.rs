@@ -116,7 +116,7 @@ fn read_to(n: u64, host: &str) -> Start {
     }
     let last = nth(n, 10);
     let position = SourcePosition { host: host.into(), cursor: Some(n), time_us: last.time_us, id: EventId::of(&last) };
-    Start { position: Some(position), window, seq: n }
+    Start { position: Some(position), window, seq: n, rejoined: false, event_us: None }
 }
 
 #[tokio::test]
@@ -143,9 +143,9 @@ async fn garbage_before_the_join_is_held_back_and_released_with_it() {
 #[tokio::test]
 async fn a_stream_that_shows_known_events_behind_the_last_one_has_other_sequences() {
     let numbered = |n: u64, cursor: u64| Ok(Received::Event(Box::new(Event { cursor: Some(cursor), ..nth(n, 10) })));
-    let renumbered = || vec![event(5), numbered(3, 6), numbered(6, 7)];
+    let rejoined = || vec![event(5), numbered(3, 6), numbered(6, 7)];
     let known = vec![numbered(40, 4), event(2), event(3), event(4), event(5), numbered(6, 7)];
-    let ran = run(read_to(5, "host"), vec![renumbered(), known]).await;
+    let ran = run(read_to(5, "host"), vec![rejoined(), known]).await;
     assert!(
         matches!(ran.asked[0].0, Ask::Sequence(5, _)) && matches!(ran.asked[1].0, Ask::Time { .. }),
         "{:?}",
@@ -165,16 +165,32 @@ async fn a_stream_that_shows_known_events_behind_the_last_one_has_other_sequence
     assert_eq!((ran.asked.len(), ran.entries()), (1, vec!["did:plc:6".to_owned()]));
 }
 
+/// In a log that was begun anew, and in any other.
+#[tokio::test]
+async fn another_host_of_the_same_name_is_told_from_one_that_numbers_anew_by_the_time_of_what_is_known() {
+    for (later_us, rejoined) in [(0, false), (-3_000_000, true)] {
+        let anew = |n: u64| Event { cursor: Some(n - 2), time_us: nth(n, 10).time_us + later_us, ..nth(n, 10) };
+        let frames = || (3..=6).map(|n| Ok(Received::Event(Box::new(anew(n))))).collect::<Vec<_>>();
+        for (window, new) in [(Window::new(), &[3, 4, 5, 6][..]), (read_to(5, "host").window, &[6])] {
+            let ran = run(Start { window, ..read_to(5, "host") }, vec![frames(), frames()]).await;
+            assert!(matches!(ran.asked[1].0, Ask::Time { .. }), "{:?}", ran.asked);
+            let new: Vec<_> = new.iter().map(|n| format!("did:plc:{n}")).collect();
+            assert_eq!(ran.entries(), new, "what nobody knows in the new log is new there, the position's event too");
+            let told = ran.batches.iter().flat_map(|batch| &batch.entries).map(|entry| entry.item.rejoined);
+            assert!(told.into_iter().all(|told| told == rejoined), "{later_us} us later");
+        }
+    }
+}
+
 /// In a log that was begun anew one event is known, and a stream may have to be given up before it shows that.
 #[tokio::test(start_paused = true)]
 async fn a_gap_whose_end_is_not_known_has_none() {
     let last = nth(1000, 10);
-    let mut window = Window::new();
-    window.take(&last, EventId::of(&last), last.time_us);
     let (time_us, id) = (last.time_us, EventId::of(&last));
     let position = Some(SourcePosition { host: "another".into(), cursor: Some(1000), time_us, id });
     let frames = || (1..=40).map(|n| Ok(Received::Event(Box::new(nth(n, 500_000))))).collect::<Vec<_>>();
-    let ran = run(Start { position, window, seq: 1 }, vec![frames(), frames(), frames(), frames()]).await;
+    let start = Start { position, seq: 1, ..Start::default() };
+    let ran = run(start, vec![frames(), frames(), frames(), frames()]).await;
     let gaps: Vec<_> = ran.batches.iter().flat_map(|batch| &batch.gaps).collect();
     assert!(matches!(gaps[..], [Gap { from_us, to_us: None, .. }] if *from_us == time_us), "{gaps:?}");
     assert_eq!(ran.entries().len(), 40);

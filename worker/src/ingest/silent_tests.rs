@@ -70,6 +70,8 @@ struct Lagging(Arc<Mutex<Vec<Ask>>>);
 
 struct Tail {
     backlog: VecDeque<Event>,
+    /// The time that it shows as now, once the backlog is through.
+    from_us: i64,
     began: Instant,
     ends: bool,
 }
@@ -87,7 +89,7 @@ impl Source for Lagging {
         let known = [105, 110].map(|minute| Event { time_us: (minute - 10) * MINUTE, ..seen("a", minute) });
         let asked = |event: &Event| matches!(ask, Ask::Time { from_us, .. } if event.time_us >= from_us);
         let backlog = if known.iter().all(asked) { VecDeque::from(known) } else { VecDeque::new() };
-        Ok(Tail { ends: !backlog.is_empty(), backlog, began: Instant::now() })
+        Ok(Tail { ends: !backlog.is_empty(), backlog, from_us: 100 * MINUTE, began: Instant::now() })
     }
 }
 
@@ -100,7 +102,7 @@ impl Connection for Tail {
             return Ok(Received::End);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let time_us = 100 * MINUTE + self.began.elapsed().as_micros() as i64;
+        let time_us = self.from_us + self.began.elapsed().as_micros() as i64;
         Ok(Received::Event(Box::new(Event { time_us, ..seen("b", 110) })))
     }
 }
@@ -114,7 +116,7 @@ fn start(minutes: &[i64]) -> Start {
     let last = minutes.last().map_or(0, |minute| *minute);
     let id = EventId::of(&seen("a", last));
     let position = SourcePosition { host: "other".into(), cursor: Some(9), time_us: last * MINUTE, id };
-    Start { position: Some(position), window, seq: 0 }
+    Start { position: Some(position), window, seq: 0, rejoined: false, event_us: None }
 }
 
 /// Reads to the end; the minutes of what was appended, and how often there was a gap.
@@ -153,4 +155,34 @@ async fn a_host_whose_clock_lags_is_asked_for_more_and_not_waited_for_until_its_
     let asked = asked.lock().unwrap();
     assert!(matches!(asked[..], [_, _, _, Ask::Time { last: true, .. }]), "{asked:?}");
     assert!(began.elapsed() < 6 * JOIN_TIMEOUT, "by a clock that only the test moves: {:?}", began.elapsed());
+}
+
+/// Two hosts: what the first one sends is all from long before, as fast as it happened; the second one has everything.
+struct OneBehind {
+    at: usize,
+}
+
+impl Source for OneBehind {
+    type Connection = Tail;
+    const MAY_GARBLE: bool = true;
+    fn host(&self) -> &str {
+        ["behind", "healthy"][self.at]
+    }
+    fn next_host(&mut self) {
+        self.at = 1 - self.at;
+    }
+    fn has_others(&self) -> bool {
+        true
+    }
+    fn begin_with(&mut self, _: &str) {}
+    async fn connect(&mut self, _: Ask, _: Option<usize>) -> Result<Tail, ConnectError> {
+        let all = [100, 105, 110].map(|minute| seen("a", minute)).into_iter().chain([seen("b", 111)]);
+        let backlog = if self.at == 1 { all.collect() } else { VecDeque::new() };
+        Ok(Tail { ends: self.at == 1, backlog, from_us: 60 * MINUTE, began: Instant::now() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_far_behind_is_left_for_another_one() {
+    assert_eq!(run(OneBehind { at: 0 }, start(&[100, 105, 110])).await, (vec![111], 0));
 }

@@ -6,7 +6,7 @@ use turbo_core::shard::Shard;
 
 fn batch(seq: u64, bytes: usize) -> Batch {
     let content = Content::Unreadable { bytes: Bytes::new(), reason: String::new() };
-    let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None });
+    let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None, rejoined: false });
     let entry = Entry::new(seq, Shard { slice: 0, partition: 0 }, item);
     Batch { entries: vec![entry], bytes, ..Batch::default() }
 }

@@ -27,6 +27,9 @@ pub struct Item {
     pub marks: Vec<Mark>,
     /// The trace that it is in, if it is traced.
     pub trace: Option<Arc<TraceContext>>,
+    /// Whether the host may be another than the one that had the name before the log began anew: a stream was joined by time
+    /// since, and gives other times to what is known. Then its cursors and times say nothing of what was had before.
+    pub rejoined: bool,
 }
 
 impl Item {
@@ -145,6 +148,8 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// Where the source was read to, all entries included.
     pub position: Option<SourcePosition>,
+    /// The same of the position as [`Item::rejoined`].
+    pub rejoined: bool,
     /// Marks with a window time below this are no longer needed.
     pub marks_from_us: i64,
     /// Gaps found since the last batch.
@@ -172,6 +177,7 @@ impl Batch {
     pub fn extend(&mut self, later: Self) {
         self.entries.extend(later.entries);
         self.position = later.position.or(self.position.take());
+        self.rejoined |= later.rejoined;
         self.marks_from_us = self.marks_from_us.max(later.marks_from_us);
         self.gaps.extend(later.gaps);
         self.bytes += later.bytes;
@@ -191,6 +197,7 @@ mod tests {
                 host: "h".into(),
                 marks: vec![mark],
                 trace: None,
+                rejoined: false,
             })
         };
         let shard = Shard { slice: 0, partition: 0 };
@@ -209,6 +216,7 @@ mod tests {
                 .map(|(item, seq)| Entry::new(seq, shard, item))
                 .collect(),
             position,
+            rejoined: false,
             marks_from_us: first as i64,
             gaps: Vec::new(),
             bytes: len as usize,

@@ -241,7 +241,7 @@ impl Holder {
     fn or_covered(&self, shard: Shard, seq: u64, item: Item) -> Item {
         match item.content {
             Content::Event(event)
-                if self.covered.get(&shard).is_some_and(|covered| covered.database.has(seq, &item.host, &event)) =>
+                if self.covered.get(&shard).is_some_and(|covered| covered.database.has(seq, &item, &event)) =>
             {
                 Item { content: Content::Covered(event), ..item }
             }
@@ -268,6 +268,6 @@ fn shards_of(entries: &[Numbered]) -> Vec<Shard> {
 
 /// An entry that the owner makes by itself.
 fn numbered(shard: Shard, seq: u64, number: u64, content: Content) -> Numbered {
-    let item = Item { content, host: "".into(), marks: Vec::new(), trace: None };
+    let item = Item { content, host: "".into(), marks: Vec::new(), trace: None, rejoined: false };
     Numbered { entry: Entry::new(seq, shard, Arc::new(item)), number }
 }

@@ -39,11 +39,11 @@ impl Sinks {
         let mut numbered = numbered.clone();
         let Entry { seq, item, .. } = &mut numbered.entry;
         if let (Content::Covered(event), Some(covered)) = (&item.content, self.beside.get(sink))
-            && !covered.has(*seq, &item.host, event)
+            && !covered.has(*seq, item, event)
         {
-            let Item { host, marks, trace, .. } = &**item;
-            let (host, marks, trace) = (host.clone(), marks.clone(), trace.clone());
-            *item = Arc::new(Item { content: Content::Event(event.clone()), host, marks, trace });
+            let Item { host, marks, trace, rejoined, .. } = &**item;
+            let (host, marks, trace, rejoined) = (host.clone(), marks.clone(), trace.clone(), *rejoined);
+            *item = Arc::new(Item { content: Content::Event(event.clone()), host, marks, trace, rejoined });
         }
         numbered
     }

@@ -6,7 +6,7 @@ use turbo_core::ownership::Owned;
 use turbo_core::position::GENERATION;
 
 fn numbered(shard: Shard, seq: u64, content: Content) -> Numbered {
-    let item = Item { content, host: "a".into(), marks: Vec::new(), trace: None };
+    let item = Item { content, host: "a".into(), marks: Vec::new(), trace: None, rejoined: false };
     Numbered { entry: Entry::new(seq, shard, Arc::new(item)), number: seq % GENERATION }
 }
 

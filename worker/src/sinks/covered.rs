@@ -4,6 +4,7 @@
 //! host that numbers anew, be it much later, gives small cursors again, but to later times: those are new.
 
 use super::postgres::Had;
+use crate::log::Item;
 use turbo_core::event::Event;
 use turbo_core::position::{SourcePosition, generation};
 
@@ -43,10 +44,13 @@ impl Covered {
     }
 
     /// Whether the shard had this event of a host already.
-    pub(crate) fn has(&self, seq: u64, host: &str, event: &Event) -> bool {
+    pub(crate) fn has(&self, seq: u64, item: &Item, event: &Event) -> bool {
+        if item.rejoined {
+            return false;
+        }
         let before = if generation(seq) > generation(self.position) { &self.now } else { &self.had };
         before.as_ref().zip(event.cursor).is_some_and(|(had, cursor)| {
-            had.host == host && cursor <= had.cursor && had.time_us.is_none_or(|time_us| event.time_us <= time_us)
+            had.host == *item.host && cursor <= had.cursor && had.time_us.is_none_or(|time_us| event.time_us <= time_us)
         })
     }
 }

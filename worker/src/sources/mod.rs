@@ -31,6 +31,11 @@ pub trait Source: Send + 'static {
     /// Chooses the next host. A source with one host stays there.
     fn next_host(&mut self);
 
+    /// Whether there are other hosts.
+    fn has_others(&self) -> bool {
+        false
+    }
+
     /// Goes on with the host of a position, where it has it.
     fn begin_with(&mut self, host: &str);
 
@@ -108,6 +113,9 @@ pub enum Lost {
     /// Pongs came, but no events, where events are expected.
     #[error("no event came for {0} s")]
     Quiet(u64),
+    /// What came is all older than what is in the log.
+    #[error("the host has sent nothing yet that is as new as what is in the log")]
+    Behind,
     /// The server dropped this reader because it was too slow.
     #[error("the host dropped this reader: {0}")]
     TooSlow(String),
@@ -130,6 +138,7 @@ impl Lost {
             Self::Closed(_) => "Closed",
             Self::Silent(_) => "Silent",
             Self::Quiet(_) => "Quiet",
+            Self::Behind => "Behind",
             Self::TooSlow(_) => "TooSlow",
             Self::Oversized { .. } => "Oversized",
         }
@@ -138,6 +147,6 @@ impl Lost {
     /// Whether another host should be tried first.
     #[must_use]
     pub fn blames_host(&self) -> bool {
-        matches!(self, Self::Silent(_) | Self::Quiet(_))
+        matches!(self, Self::Silent(_) | Self::Quiet(_) | Self::Behind)
     }
 }

@@ -146,7 +146,7 @@ pub const METRICS: &[Metric] = &[
     labelled(
         SOURCE_LOSSES,
         "reason",
-        &["Closed", "Silent", "Quiet", "TooSlow", "Oversized"],
+        &["Closed", "Silent", "Quiet", "Behind", "TooSlow", "Oversized"],
         "Connections lost, by reason.",
     ),
     metric(SOURCE_NOT_JOINED, Kind::Counter, "Streams that did not join what is in the log and were asked for again."),

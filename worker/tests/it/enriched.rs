@@ -276,7 +276,8 @@ async fn what_is_in_the_log_is_published_once_in_order_and_as_it_came() {
     // Now and then something that is no event, in the end of a shard too.
     for n in (0..sent.len()).step_by(97).chain([sent.len() - 1]) {
         let content = Content::Unreadable { bytes: format!("garbage {n}").into(), reason: "garbage".into() };
-        sent[n].entry.item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None });
+        sent[n].entry.item =
+            Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None, rejoined: false });
     }
     let entries = through(&log, &slices, &sent).await;
     assert_eq!(entries.len(), sent.len());

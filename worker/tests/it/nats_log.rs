@@ -69,7 +69,13 @@ pub fn entries(
         };
         let id = window.id(&event, EventId::of(&event), &mut passed);
         let marks = window.take(&event, id, i64::MAX);
-        let item = Arc::new(Item { content: Content::Event(event), host: "host:1".into(), marks, trace: None });
+        let item = Arc::new(Item {
+            content: Content::Event(event),
+            host: "host:1".into(),
+            marks,
+            trace: None,
+            rejoined: false,
+        });
         for shard in shards {
             seq += 1;
             entries.push(Entry::new(seq, shard, item.clone()));
@@ -131,8 +137,8 @@ async fn what_is_appended_is_read_in_order_and_the_tail_tells_it_all() {
     for ((seq, shard, _, came), sent) in all.iter().zip(&sent) {
         assert_eq!((*seq, *shard, came), (sent.seq, sent.shard, sent.item.event().unwrap()));
     }
-    let Tail { last_seq, position, numbers, window: loaded } = log.tail(&slices).await.unwrap();
-    assert_eq!(last_seq, sent.len() as u64);
+    let Tail { last_seq, position, rejoined, numbers, window: loaded, .. } = log.tail(&slices).await.unwrap();
+    assert_eq!((last_seq, rejoined), (sent.len() as u64, false));
     let last = event(0, 1499);
     let position = position.unwrap();
     assert_eq!((&*position.host, position.cursor, position.id), ("host:1", Some(1499), EventId::of(&last)));
@@ -153,10 +159,11 @@ async fn what_is_appended_is_read_in_order_and_the_tail_tells_it_all() {
     moved.cursor = Some(1600);
     for cursor in [1550, 1600] {
         moved.cursor = Some(cursor);
-        writer.mark(moved.clone(), |why| panic!("{why}")).await.unwrap();
+        writer.mark(moved.clone(), cursor == 1600, |why| panic!("{why}")).await.unwrap();
     }
     let tail = log.tail(&slices).await.unwrap();
     assert_eq!((tail.last_seq, tail.position.clone(), tail.window.len()), (last_seq + 2, Some(moved), 1500));
+    assert!(tail.rejoined, "a marker tells it too");
     assert_eq!(log.info().await.unwrap().state.messages, last_seq + 1, "of markers only the last stays");
     let mut writer = Writer::new(log.clone(), slices.clone(), &tail);
     append(&mut writer, &slices, 0, 1500, 1510).await;
@@ -435,7 +442,8 @@ async fn the_log_says_whether_it_has_an_event_between_two_sequences() {
     // The third to the fifth of the shard are no events.
     for at in &mine[2..5] {
         let content = Content::Unreadable { bytes: "?".into(), reason: "no JSON".into() };
-        part[*at].item = Arc::new(Item { content, host: "host:1".into(), marks: Vec::new(), trace: None });
+        part[*at].item =
+            Arc::new(Item { content, host: "host:1".into(), marks: Vec::new(), trace: None, rejoined: false });
     }
     writer.append(&part, |why| panic!("{why}")).await.unwrap();
     let seqs: Vec<u64> = mine.iter().map(|at| part[*at].seq).collect();

@@ -166,7 +166,7 @@ fn line(numbered: &Numbered) -> Option<String> {
 
 pub fn unreadable() -> Arc<Item> {
     let content = Content::Unreadable { bytes: Bytes::from_static(b"?"), reason: "no JSON".into() };
-    Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None })
+    Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None, rejoined: false })
 }
 
 /// Puts an entry that is no event behind the log of a shard.

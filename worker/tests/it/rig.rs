@@ -56,7 +56,7 @@ impl Rig {
     pub async fn unreadable(&mut self, bytes: &[u8]) {
         let shard = self.slices.of_unreadable();
         let content = Content::Unreadable { bytes: bytes.to_vec().into(), reason: "of a new kind".to_owned() };
-        let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None });
+        let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None, rejoined: false });
         let (seq, number) = self.logging.next(shard);
         self.commit(&[Numbered { entry: Entry::new(seq, shard, item), number }]).await;
     }

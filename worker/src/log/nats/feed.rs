@@ -44,14 +44,14 @@ pub trait Watch: Sync {
 /// # Errors
 /// Another writer has written; what was not acknowledged is not in the log.
 pub async fn feed(mut queue: Reader, writer: &mut Writer, gaps: Shard, watch: &impl Watch) -> Result<(), Refused> {
-    let mut moved: Option<SourcePosition> = None;
+    let mut moved: Option<(SourcePosition, bool)> = None;
     let mut last = Instant::now();
     loop {
         let next = tokio::time::timeout_at(last + MARK_AFTER, queue.next(MAX_BATCH)).await;
         match next {
             Ok(None) => return Ok(()),
             Ok(Some((batch, room))) => {
-                moved = batch.position.clone().or(moved);
+                moved = batch.position.clone().map(|position| (position, batch.rejoined)).or(moved);
                 let (count, bytes) = (batch.entries.len(), batch.bytes);
                 let entries = with_gaps(batch, gaps);
                 if !entries.is_empty() {
@@ -63,8 +63,8 @@ pub async fn feed(mut queue: Reader, writer: &mut Writer, gaps: Shard, watch: &i
                 drop(room);
             }
             Err(_) => {
-                if let Some(position) = moved.take() {
-                    writer.mark(position, |why| watch.told(Told::Held(why))).await?;
+                if let Some((position, rejoined)) = moved.take() {
+                    writer.mark(position, rejoined, |why| watch.told(Told::Held(why))).await?;
                 }
                 last = Instant::now();
             }
@@ -84,7 +84,8 @@ async fn append(entries: &[Entry], writer: &mut Writer, told: impl Fn(&str)) -> 
 fn with_gaps(batch: Batch, shard: Shard) -> Vec<Entry> {
     let seq = batch.entries.first().map_or(0, |first| first.seq);
     let entry = |gap| {
-        let item = Item { content: Content::Gap(gap), host: "".into(), marks: Vec::new(), trace: None };
+        let item =
+            Item { content: Content::Gap(gap), host: "".into(), marks: Vec::new(), trace: None, rejoined: false };
         Entry::new(seq, shard, Arc::new(item))
     };
     batch.gaps.into_iter().map(entry).chain(batch.entries).collect()
@@ -116,7 +117,7 @@ mod tests {
         let mut entries = Vec::new();
         for (event, copies) in [1usize, 32, 7].into_iter().cycle().take(400).enumerate() {
             let content = Content::Unreadable { bytes: vec![event as u8].into(), reason: String::new() };
-            let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None });
+            let item = Arc::new(Item { content, host: "h".into(), marks: Vec::new(), trace: None, rejoined: false });
             for slice in 0..copies as u16 {
                 let seq = entries.len() as u64 + 1;
                 entries.push(Entry::new(seq, Shard { slice, partition: 0 }, item.clone()));

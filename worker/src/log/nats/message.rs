@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `Turbo-Source` | `<host>\|<cursor>` of the event; the cursor is empty where the host gives none |
 //! | `Turbo-At` | `<source time in microseconds>\|<event id>` of the last event, where the payload is none |
+//! | `Turbo-Rejoined` | `1` where another host may have the name than before the log began anew |
 //! | `Turbo-N` | number in the shard, by one from message to message |
 //! | `Turbo-Mark` | what the dedup window has to remember: base64 of [`Mark`]s |
 //! | `Turbo-Reason` | why the payload is no event |
@@ -30,6 +31,7 @@ use turbo_core::wire::{Frame, decode};
 
 const SOURCE: &str = "Turbo-Source";
 const AT: &str = "Turbo-At";
+const REJOINED: &str = "Turbo-Rejoined";
 const NUMBER: &str = "Turbo-N";
 const MARK: &str = "Turbo-Mark";
 const REASON: &str = "Turbo-Reason";
@@ -61,6 +63,8 @@ pub struct Message {
     pub item: Option<Item>,
     /// Where the source was read to; `None` where no event was there before it.
     pub position: Option<SourcePosition>,
+    /// The same of the position as [`Item::rejoined`].
+    pub rejoined: bool,
     /// When the server took it, in milliseconds since the Unix epoch, where whoever read it knows.
     pub appended_ms: Option<NonZeroU64>,
 }
@@ -72,6 +76,8 @@ pub(super) struct Encoder {
     pub max_payload: usize,
     /// The position of the last event written.
     pub position: Option<SourcePosition>,
+    /// The same of the position as [`Item::rejoined`].
+    pub rejoined: bool,
 }
 
 impl Encoder {
@@ -95,6 +101,7 @@ impl Encoder {
             Content::Event(event) => {
                 let id = EventId::of(event);
                 let (host, cursor) = (item.host.to_string(), event.cursor);
+                self.rejoined = item.rejoined;
                 self.position = Some(SourcePosition { host, cursor, time_us: event.time_us, id });
                 &event.bytes
             }
@@ -143,6 +150,9 @@ impl Encoder {
     fn source(&self, headers: &mut HeaderMap) {
         let Some(position) = &self.position else { return };
         place_source(position, headers);
+        if self.rejoined {
+            headers.insert(REJOINED, "1");
+        }
         if headers.get(REASON).is_some() || headers.get(NUMBER).is_none() {
             place_at(position, headers);
         }
@@ -184,9 +194,12 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
     };
     let at = text(AT).map(|at| read_at(at).ok_or_else(|| broken("Turbo-At is broken"))).transpose()?;
     let position = |(time_us, id)| SourcePosition { host: host.to_owned(), cursor, time_us, id };
+    let rejoined = text(REJOINED).is_some();
     let Some(number) = text(NUMBER) else {
         return match at {
-            Some(at) => Ok(Message { seq, number: 0, item: None, position: Some(position(at)), appended_ms: None }),
+            Some(at) => {
+                Ok(Message { seq, number: 0, item: None, position: Some(position(at)), rejoined, appended_ms: None })
+            }
             None => Err(broken("neither Turbo-N nor Turbo-At is there")),
         };
     };
@@ -215,8 +228,8 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
         },
     };
     let trace = text(TRACEPARENT).and_then(TraceContext::parse).map(Arc::new);
-    let item = Some(Item { content, host: host.into(), marks, trace });
-    Ok(Message { seq, number, item, position: at.map(position), appended_ms: None })
+    let item = Some(Item { content, host: host.into(), marks, trace, rejoined });
+    Ok(Message { seq, number, item, position: at.map(position), rejoined, appended_ms: None })
 }
 
 /// Reads a message of a shard; one whose payload is broken becomes a dead letter there.
@@ -227,8 +240,8 @@ pub(super) fn read_for_shard(seq: u64, headers: Option<&HeaderMap>, payload: Byt
     read(seq, headers, payload.clone()).or_else(|broken| {
         let number = number(seq, headers.ok_or_else(|| Broken { seq, what: "it has no headers".into() })?)?;
         let content = Content::Unreadable { bytes: payload, reason: broken.to_string() };
-        let item = Some(Item { content, host: "".into(), marks: Vec::new(), trace: None });
-        Ok(Message { seq, number, item, position: None, appended_ms: None })
+        let item = Some(Item { content, host: "".into(), marks: Vec::new(), trace: None, rejoined: false });
+        Ok(Message { seq, number, item, position: None, rejoined: false, appended_ms: None })
     })
 }
 

@@ -15,20 +15,22 @@ fn item(mut content: Content, cursor: Option<u64>) -> Item {
         event.cursor = cursor;
     }
     let marks = vec![Mark { id: EventId(9), key: 1, rev: 2, time_us: 3 }];
-    Item { content, host: "a:1".into(), marks, trace: None }
+    Item { content, host: "a:1".into(), marks, trace: None, rejoined: false }
 }
 
 proptest! {
     #[test]
-    fn an_event_comes_back_byte_for_byte(text in ".{0,3000}", cursor: Option<u64>, limit in 5000usize..8000, number: u64) {
-        let mut encoder = Encoder { max_payload: limit, position: None };
-        let sent = item(event(&text), cursor);
+    fn an_event_comes_back_byte_for_byte(text in ".{0,3000}", cursor: Option<u64>, limit in 5000usize..8000, number: u64, rejoined: bool) {
+        let mut encoder = Encoder { max_payload: limit, position: None, rejoined: false };
+        let sent = Item { rejoined, ..item(event(&text), cursor) };
         let (headers, payload) = encoder.item(&sent, number);
         prop_assert!(payload.len() <= limit - HEADERS);
         let message = read(5, Some(&headers), payload).unwrap();
         let came = message.item.unwrap();
         prop_assert_eq!((message.number, &came.marks, &came.host), (number, &sent.marks, &sent.host));
         prop_assert_eq!(&message.position, &encoder.position);
+        prop_assert_eq!((message.rejoined, came.rejoined), (rejoined, rejoined));
+        prop_assert_eq!(read(6, Some(&encoder.marker()), Bytes::new()).unwrap().rejoined, rejoined);
         match came.content {
             Content::Event(event) => prop_assert_eq!(&*event, sent.event().unwrap()),
             Content::Gap(_) | Content::Covered(_) => prop_assert!(false),
@@ -41,7 +43,7 @@ proptest! {
     #[test]
     fn what_is_no_event_keeps_the_position(bytes: Vec<u8>, reason in ".{0,50}", first: bool) {
         let position = first.then(|| SourcePosition { host: "h".into(), cursor: None, time_us: -1, id: EventId(3) });
-        let mut encoder = Encoder { max_payload: 1 << 20, position: position.clone() };
+        let mut encoder = Encoder { max_payload: 1 << 20, position: position.clone(), rejoined: false };
         let (headers, payload) = encoder.item(&item(Content::Unreadable { bytes: bytes.clone().into(), reason }, None), 1);
         let message = read(5, Some(&headers), payload).unwrap();
         prop_assert_eq!(message.position, position);
@@ -72,7 +74,7 @@ proptest! {
 fn a_gap_comes_back_as_it_was() {
     for to_us in [None, Some(-3)] {
         let gap = Gap { host: "h:1".into(), from_us: -5, to_us, reason: "an outage".into() };
-        let mut encoder = Encoder { max_payload: 1 << 20, position: None };
+        let mut encoder = Encoder { max_payload: 1 << 20, position: None, rejoined: false };
         let (headers, payload) = encoder.item(&item(Content::Gap(gap.clone()), None), 2);
         let message = read(5, Some(&headers), payload).unwrap();
         let Some(Content::Gap(came)) = message.item.map(|item| item.content) else { panic!() };
@@ -83,14 +85,14 @@ fn a_gap_comes_back_as_it_was() {
 #[test]
 fn a_marker_carries_the_position_and_no_item() {
     let position = SourcePosition { host: "a:1".into(), cursor: Some(4), time_us: 5, id: EventId(u128::MAX) };
-    let encoder = Encoder { max_payload: 1 << 20, position: Some(position.clone()) };
+    let encoder = Encoder { max_payload: 1 << 20, position: Some(position.clone()), rejoined: false };
     let message = read(1, Some(&encoder.marker()), Bytes::new()).unwrap();
     assert_eq!((message.position, message.item.is_none(), message.number), (Some(position), true, 0));
 }
 
 #[test]
 fn a_broken_payload_is_a_dead_letter_of_its_shard() {
-    let mut encoder = Encoder { max_payload: 1 << 20, position: None };
+    let mut encoder = Encoder { max_payload: 1 << 20, position: None, rejoined: false };
     let (headers, _) = encoder.item(&item(event("x"), Some(1)), 8);
     assert!(read(3, Some(&headers), Bytes::from_static(b"{")).is_err(), "a position can not be had from it");
     let message = read_for_shard(3, Some(&headers), Bytes::from_static(b"{")).unwrap();
@@ -115,7 +117,7 @@ fn what_is_not_ours_is_refused() {
 fn the_longest_reason_leaves_room_for_the_other_headers() {
     for character in ["a", "é", "\u{20ac}", "\u{1f980}"] {
         let reason = character.repeat(3000);
-        let mut encoder = Encoder { max_payload: 1 << 20, position: None };
+        let mut encoder = Encoder { max_payload: 1 << 20, position: None, rejoined: false };
         let content = Content::Unreadable { bytes: Bytes::new(), reason };
         let (headers, _) = encoder.item(&item(content, None), u64::MAX);
         let bytes: usize = headers

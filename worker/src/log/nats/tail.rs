@@ -25,6 +25,10 @@ pub struct Tail {
     pub last_seq: u64,
     /// Where the source was read to; `None` in a log without messages.
     pub position: Option<SourcePosition>,
+    /// The same of its last message as [`Item::rejoined`](crate::log::Item::rejoined).
+    pub rejoined: bool,
+    /// The source time of the position's event, where the source is read from earlier on.
+    pub event_us: Option<i64>,
     /// The number of the last message of each shard that has one.
     pub numbers: HashMap<Shard, u64>,
     /// What was appended lately.
@@ -44,9 +48,10 @@ impl Log {
             let why = "its last message can not be found".to_owned();
             return Err(Error::Request { what: "the end of the log", why });
         }
-        let position = match &last {
-            Some(last) => message::read(last.sequence, Some(&last.headers), last.payload.clone())?.position,
-            None => None,
+        let read = |last: &StreamMessage| message::read(last.sequence, Some(&last.headers), last.payload.clone());
+        let (position, rejoined) = match last.as_ref().map(read).transpose()? {
+            Some(last) => (last.position, last.rejoined),
+            None => (None, false),
         };
         let numbers = stream::iter(slices.shards())
             .map(|shard| async move { Ok::<_, Error>((shard, self.last_place(slices, shard).await?)) })
@@ -65,7 +70,7 @@ impl Log {
         if last.is_some_and(|last| first > generation(last.sequence) * GENERATION + 1) {
             window.cut();
         }
-        Ok(Tail { last_seq, position, numbers, window })
+        Ok(Tail { last_seq, position, rejoined, event_us: None, numbers, window })
     }
 
     /// The last message of a subject, asked of the stream's leader.

@@ -29,14 +29,16 @@ pub struct Writer {
     last_seq: u64,
     numbers: HashMap<Shard, u64>,
     position: Option<SourcePosition>,
+    rejoined: bool,
 }
 
 impl Writer {
     /// A writer that goes on where the log ends.
     #[must_use]
     pub fn new(log: Log, slices: Arc<Slices>, tail: &Tail) -> Self {
-        let Tail { last_seq, numbers, position, .. } = tail;
-        Self { log, slices, last_seq: *last_seq, numbers: numbers.clone(), position: position.clone() }
+        let Tail { last_seq, numbers, position, rejoined, .. } = tail;
+        let (last_seq, rejoined) = (*last_seq, *rejoined);
+        Self { log, slices, last_seq, numbers: numbers.clone(), position: position.clone(), rejoined }
     }
 
     /// The stream's last sequence.
@@ -71,7 +73,7 @@ impl Writer {
         }
         self.store(messages, told).await?;
         self.numbers.extend(numbers);
-        self.position = encoder.position;
+        (self.position, self.rejoined) = (encoder.position, encoder.rejoined);
         trace::done(Step::Append, began, &self.slices, entries);
         Ok(())
     }
@@ -80,8 +82,8 @@ impl Writer {
     ///
     /// # Errors
     /// Another writer has written.
-    pub async fn mark(&mut self, position: SourcePosition, told: impl Fn(&str)) -> Result<(), Refused> {
-        self.position = Some(position);
+    pub async fn mark(&mut self, position: SourcePosition, rejoined: bool, told: impl Fn(&str)) -> Result<(), Refused> {
+        (self.position, self.rejoined) = (Some(position), rejoined);
         let marker = self.log.names.marker();
         let message =
             Outgoing { subject: marker.clone().into(), headers: self.encoder().marker(), payload: Bytes::new() };
@@ -93,7 +95,8 @@ impl Writer {
     }
 
     fn encoder(&self) -> Encoder {
-        Encoder { max_payload: self.log.client.max_payload(), position: self.position.clone() }
+        let (max_payload, rejoined) = (self.log.client.max_payload(), self.rejoined);
+        Encoder { max_payload, position: self.position.clone(), rejoined }
     }
 
     /// Sends the messages until they are stored once. However often they are sent, each attempt expects the same last

@@ -11,7 +11,6 @@ use crate::sinks::postgres::{self, answered};
 use crate::telemetry::events;
 use std::time::Duration;
 use turbo_core::shard::Slices;
-use turbo_core::window::Mark;
 
 /// How long the catalog is waited for: above its own limits, which a server that is gone without a word does not keep.
 pub(super) const CATALOG: Duration = Duration::from_secs(45);
@@ -53,9 +52,7 @@ pub(super) async fn beginning(opened: &Opened, slices: &Slices, live: &Live) -> 
     log.announce_beginnings(slices).await?;
     let mut tail = log.tail(slices).await?;
     if tail.position.is_none() {
-        tail.position = answered(CATALOG, database.source()).await?;
-        // By its event the stream is seen to join.
-        tail.window.restore(tail.position.iter().map(|at| Mark { id: at.id, key: 0, rev: 0, time_us: at.time_us }));
+        (tail.position, tail.event_us) = answered(CATALOG, database.source()).await?.unzip();
     }
     Ok(Beginning::At(Box::new(tail)))
 }

@@ -9,7 +9,7 @@ use super::open::{Opened, Setting};
 use crate::ingest::{Ended, Ingest, Start};
 use crate::live::Live;
 use crate::log::embedded::{self, Appender};
-use crate::log::nats::{Lease, Refused, Writer, feed};
+use crate::log::nats::{Lease, Refused, Tail, Writer, feed};
 use crate::pipeline::source::{OpenSource, given};
 use crate::signals::Ending;
 use crate::sources::Source;
@@ -101,7 +101,7 @@ async fn active(
         why = lost(lease) => return Ok(Over::Lost(why.into())),
         () = stop.cancelled() => return Ok(Over::Stopped),
     };
-    let mut tail = match began {
+    let tail = match began {
         Ok(Beginning::At(tail)) => *tail,
         Ok(Beginning::NotYet(why)) => return Ok(Over::Lost(why.into())),
         Err(error) => {
@@ -117,7 +117,8 @@ async fn active(
     let gate = Arc::new(Gate::new(setting, live.clone()));
     let watching = AbortOnDropHandle::new(tokio::spawn(gate::watch(gate.clone(), log.clone(), slices.clone())));
     let feeding = tokio::spawn(async move { feed(queue, &mut writer, gaps, &*gate).await });
-    let start = Start { position: tail.position.take(), window: tail.window, seq: tail.last_seq };
+    let Tail { position, window, last_seq: seq, rejoined, event_us, .. } = tail;
+    let start = Start { position, window, seq, rejoined, event_us };
     let over = tokio::select! {
         ended = read_source(setting, start, appender, live.clone()) => Over::Ended(ended?),
         why = lost(lease) => Over::Lost(why.into()),

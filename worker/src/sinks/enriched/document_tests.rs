@@ -13,7 +13,13 @@ const SHARD: Shard = Shard { slice: 0, partition: 7 };
 
 fn numbered(line: &str) -> Numbered {
     let Ok(Frame::Event(event)) = decode(&line.to_owned().into()) else { panic!("no event: {line}") };
-    let item = Arc::new(Item { content: Came::Event(event), host: "h".into(), marks: Vec::new(), trace: None });
+    let item = Arc::new(Item {
+        content: Came::Event(event),
+        host: "h".into(),
+        marks: Vec::new(),
+        trace: None,
+        rejoined: false,
+    });
     Numbered { entry: Entry::new(1 << 41, SHARD, item), number: 9 }
 }
 

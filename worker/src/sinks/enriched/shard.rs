@@ -205,7 +205,7 @@ impl Publisher {
 
     /// Whether it is an event that the stream did not have before the log was begun anew.
     fn is_new(&self, entry: &Entry) -> bool {
-        entry.item.event().is_some_and(|event| !self.covered.has(entry.seq, &entry.item.host, event))
+        entry.item.event().is_some_and(|event| !self.covered.has(entry.seq, &entry.item, event))
     }
 
     /// The next batch of entries, of one generation of the log.

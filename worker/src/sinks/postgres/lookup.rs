@@ -121,25 +121,18 @@ impl Database {
     }
 
     /// Where the source has to be read from where the log was lost: the lowest position of all shards and sinks. Where they are of
-    /// several hosts, whose clocks and sequences can not be compared, it is a time well before all of them.
+    /// several hosts, or of one that has numbered anew, whose sequences can not be compared, it is a time well before all of them. With the time of the event
+    /// there.
     ///
     /// # Errors
     /// PostgreSQL refuses.
-    pub async fn source(&self) -> Result<Option<SourcePosition>, Error> {
+    pub async fn source(&self) -> Result<Option<(SourcePosition, i64)>, Error> {
         let mut transaction = self.begin().await?;
-        let rows = sqlx::query(
-            "SELECT DISTINCT ON (host) host, cursor, time_us, source_id FROM positions
-             WHERE host IS NOT NULL ORDER BY host, cursor, time_us",
-        );
+        let rows =
+            sqlx::query("SELECT DISTINCT host, cursor, time_us, source_id FROM positions WHERE host IS NOT NULL");
         let rows = rows.persistent(false).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
-        let mut places = rows.iter().map(place).collect::<Result<Vec<_>, Error>>()?;
-        places.sort_unstable_by_key(|place| place.time_us);
-        let several = places.len() > 1;
-        Ok(places.into_iter().next().map(|place| match several {
-            true => SourcePosition { cursor: None, time_us: place.time_us.saturating_sub(SPAN_US), ..place },
-            false => place,
-        }))
+        Ok(lowest(rows.iter().map(place).collect::<Result<_, Error>>()?))
     }
 
     /// Writes down a gap; the same one once. Returns whether it is new.
@@ -180,4 +173,42 @@ fn place(row: &PgRow) -> Result<SourcePosition, Error> {
         time_us: row.try_get("time_us")?,
         id: EventId(u128::from_le_bytes(id)),
     })
+}
+
+/// The lowest of places in the source, or, where their sequences can not be compared, one well before the earliest.
+fn lowest(places: Vec<SourcePosition>) -> Option<(SourcePosition, i64)> {
+    let place = places.iter().min_by_key(|place| (place.time_us, place.cursor))?.clone();
+    let follows = |other: &SourcePosition| other.host == place.host && other.cursor >= place.cursor;
+    let event_us = place.time_us;
+    let from = match places.iter().all(follows) {
+        true => place,
+        false => SourcePosition { cursor: None, time_us: place.time_us.saturating_sub(SPAN_US), ..place },
+    };
+    Some((from, event_us))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_place_has_a_sequence_only_where_all_sequences_grow_with_time() {
+        let at = |host: &str, cursor: u64, seconds: i64| SourcePosition {
+            host: host.into(),
+            cursor: Some(cursor),
+            time_us: seconds * 1_000_000,
+            id: EventId(cursor.into()),
+        };
+        let before = |of: SourcePosition| {
+            let event_us = of.time_us;
+            (SourcePosition { cursor: None, time_us: event_us - SPAN_US, ..of }, event_us)
+        };
+        assert_eq!(lowest(vec![]), None);
+        assert_eq!(lowest(vec![at("a", 9, 90), at("a", 7, 70), at("a", 8, 80)]), Some((at("a", 7, 70), 70_000_000)));
+        // Another host; and one that gives its new numbers to later events.
+        assert_eq!(lowest(vec![at("a", 7, 70), at("b", 8, 80)]), Some(before(at("a", 7, 70))));
+        assert_eq!(lowest(vec![at("a", 5000, 70), at("a", 2, 80)]), Some(before(at("a", 5000, 70))));
+        // A wrong time in the last event of a shard.
+        assert_eq!(lowest(vec![at("a", 9, 20), at("a", 7, 70)]), Some(before(at("a", 9, 20))));
+    }
 }

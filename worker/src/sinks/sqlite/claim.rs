@@ -61,7 +61,13 @@ impl Database {
             claims.push(Claim { shard, epoch, position: position as u64, time_us: row.try_get("time_us")? });
         }
         transaction.commit().await?;
-        let start = Start { position: self.position().await?, window: self.window().await?, seq: self.seq().await? };
+        let start = Start {
+            position: self.position().await?,
+            window: self.window().await?,
+            seq: self.seq().await?,
+            rejoined: false,
+            event_us: None,
+        };
         Ok(Loaded { start, claims })
     }
 

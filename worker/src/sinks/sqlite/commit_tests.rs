@@ -17,7 +17,8 @@ fn batch(slices: &Slices, first: u64, count: u64) -> Batch {
         );
         let Ok(Frame::Event(event)) = decode(&Bytes::from(line)) else { panic!("no event") };
         let shard = slices.of_record(&event.key, "a.b.c");
-        let item = Item { content: Content::Event(event), host: "h".into(), marks: Vec::new(), trace: None };
+        let item =
+            Item { content: Content::Event(event), host: "h".into(), marks: Vec::new(), trace: None, rejoined: false };
         Entry::new(seq, shard, Arc::new(item))
     };
     let position = SourcePosition { host: "h".into(), cursor: Some(first), time_us: first as i64, id: EventId(7) };

@@ -107,6 +107,10 @@ impl Source for Jetstream {
         self.at = (self.at + 1) % self.hosts.len();
     }
 
+    fn has_others(&self) -> bool {
+        self.hosts.len() > 1
+    }
+
     /// Begins with the first endpoint, where the host is no longer among them.
     fn begin_with(&mut self, host: &str) {
         self.at = self.hosts.iter().position(|known| known == host).unwrap_or(0);

@@ -185,7 +185,13 @@ mod tests {
     fn entries(seqs: std::ops::Range<u64>) -> Vec<Numbered> {
         let text = r#"{"did":"d","time_us":1,"kind":"identity","identity":{"seq":3}}"#;
         let Ok(Frame::Event(event)) = decode(&Bytes::from_static(text.as_bytes())) else { panic!() };
-        let item = Arc::new(Item { content: Content::Event(event), host: "h".into(), marks: Vec::new(), trace: None });
+        let item = Arc::new(Item {
+            content: Content::Event(event),
+            host: "h".into(),
+            marks: Vec::new(),
+            trace: None,
+            rejoined: false,
+        });
         let shard = Shard { slice: 0, partition: 0 };
         seqs.map(|seq| Numbered { entry: Entry::new(seq, shard, item.clone()), number: seq }).collect()
     }
