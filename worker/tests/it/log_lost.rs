@@ -85,6 +85,27 @@ fn another_host_is_rewound_after_the_log_was_lost() {
     stop(second);
 }
 
+#[test]
+fn a_log_that_is_lost_before_anything_is_committed_is_told() {
+    let Some(servers) = Servers::start() else { return };
+    let network = network(21, 1_000, Pace::Full { events: 1_000 });
+    let pipeline = servers.pipeline(&source(&network), "");
+    let ingest = servers.process(&pipeline, "ingest");
+    eventually(PATIENCE, "the log has it", || ingest.stats()["source"]["events"].as_u64() >= Some(900));
+    // Longer than clocks of servers may differ.
+    std::thread::sleep(Duration::from_secs(3));
+    stop([ingest]);
+    delete_log(&servers);
+    let second = [servers.process(&pipeline, "ingest"), servers.process(&pipeline, "work")];
+    let told = "SELECT count(*) FROM gaps WHERE reason LIKE 'the log was lost before anything of it was committed%'";
+    eventually(PATIENCE, "it is told", || servers.number(told) == 1);
+    // The file gives a cursor.
+    let expected = entries(&network.truth().v2, 2) as i64;
+    eventually(PATIENCE, "and the source is read again", || servers.entries() >= expected);
+    assert_landed(&servers, &network.truth().v2);
+    stop(second);
+}
+
 /// What stands in the enriched stream: how many messages, and how many that differ.
 fn enriched(servers: &Servers) -> (usize, usize) {
     let runtime = tokio::runtime::Runtime::new().unwrap();

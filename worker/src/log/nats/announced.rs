@@ -11,9 +11,12 @@ use async_nats::jetstream::kv::{CreateErrorKind, Operation, UpdateErrorKind};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use turbo_core::position::generation;
 use turbo_core::shard::{Shard, Slices};
 
+/// By how much clocks of NATS servers may differ.
+const CLOCKS: Duration = Duration::from_secs(2);
 /// Requests at once.
 const REQUESTS: usize = 16;
 
@@ -165,6 +168,22 @@ impl Log {
             .try_collect()
             .await?;
         Ok(all.into_iter().filter_map(|(shard, there)| Some((shard, there?.0))).collect())
+    }
+
+    /// Whether anything was announced of a shard before the stream was made: then there was another one in its place.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn is_made_again(&self, slices: &Slices) -> Result<bool, Error> {
+        let made = self.info().await?.created;
+        for shard in slices.shards() {
+            let entry = self.bucket.entry(self.shard_key(slices, shard)).await;
+            let entry = entry.map_err(|error| Error::request("what is announced of a shard")(&error))?;
+            if entry.is_some_and(|entry| entry.created + CLOCKS < made) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The sequence of every shard's last message; zero where there is none.

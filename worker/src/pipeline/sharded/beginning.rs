@@ -40,7 +40,9 @@ pub(super) async fn beginning(opened: &Opened, slices: &Slices, live: &Live) -> 
     let (log, database) = (&opened.log, &opened.database);
     let highest = answered(CATALOG, database.highest()).await?;
     let end = log.end().await?;
-    if end.is_none_or(|end| end < highest) {
+    // Of a log of which nothing was committed yet the catalog knows nothing.
+    let unseen = highest == 0 && end == Some(0) && log.is_made_again(slices).await?;
+    if unseen || end.is_none_or(|end| end < highest) {
         if end.is_some() && !is_read(opened, slices).await? {
             return Ok(Beginning::NotYet("the log went back, and the workers read what is left of it first"));
         }
@@ -69,7 +71,10 @@ async fn is_read(opened: &Opened, slices: &Slices) -> Result<bool, Error> {
 async fn lost(opened: &Opened, slices: &Slices, live: &Live, highest: u64, end: u64) -> Result<(), Error> {
     events::LogLost { highest, end }.emit();
     let database = &opened.database;
-    let mut reasons = vec![format!("the log ended at {end}, below the catalog's {highest}, and was begun anew")];
+    let mut reasons = vec![match highest {
+        0 => "the log was lost before anything of it was committed, and was begun anew".to_owned(),
+        _ => format!("the log ended at {end}, below the catalog's {highest}, and was begun anew"),
+    }];
     for (shard, standing) in answered(CATALOG, database.standing(slices)).await? {
         let (slice, partition, had) = (slices.name(shard), shard.partition, standing.row.position);
         let lacks = |(sink, position): &(&String, &u64)| **position < had && standing.unplaced.contains(*sink);
