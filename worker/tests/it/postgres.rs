@@ -64,13 +64,8 @@ impl Logging {
             Body::Commit(commit) => vec![slices.of_record(&event.key, &commit.collection)],
             _ => slices.of_repository(&event.key).collect(),
         };
-        let item = Arc::new(Item {
-            content: Content::Event(event),
-            host: "h".into(),
-            marks: Vec::new(),
-            trace: None,
-            rejoined: false,
-        });
+        let (content, host) = (Content::Event(event), "h".into());
+        let item = Arc::new(Item { content, host, marks: Vec::new(), trace: None, rejoined: false });
         let mut entries = Vec::new();
         for shard in shards {
             let (seq, number) = self.next(shard);

@@ -63,8 +63,6 @@ pub struct Message {
     pub item: Option<Item>,
     /// Where the source was read to; `None` where no event was there before it.
     pub position: Option<SourcePosition>,
-    /// The same of the position as [`Item::rejoined`].
-    pub rejoined: bool,
     /// When the server took it, in milliseconds since the Unix epoch, where whoever read it knows.
     pub appended_ms: Option<NonZeroU64>,
 }
@@ -194,12 +192,9 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
     };
     let at = text(AT).map(|at| read_at(at).ok_or_else(|| broken("Turbo-At is broken"))).transpose()?;
     let position = |(time_us, id)| SourcePosition { host: host.to_owned(), cursor, time_us, id };
-    let rejoined = text(REJOINED).is_some();
     let Some(number) = text(NUMBER) else {
         return match at {
-            Some(at) => {
-                Ok(Message { seq, number: 0, item: None, position: Some(position(at)), rejoined, appended_ms: None })
-            }
+            Some(at) => Ok(Message { seq, number: 0, item: None, position: Some(position(at)), appended_ms: None }),
             None => Err(broken("neither Turbo-N nor Turbo-At is there")),
         };
     };
@@ -228,8 +223,8 @@ pub(super) fn read(seq: u64, headers: Option<&HeaderMap>, payload: Bytes) -> Res
         },
     };
     let trace = text(TRACEPARENT).and_then(TraceContext::parse).map(Arc::new);
-    let item = Some(Item { content, host: host.into(), marks, trace, rejoined });
-    Ok(Message { seq, number, item, position: at.map(position), rejoined, appended_ms: None })
+    let item = Some(Item { content, host: host.into(), marks, trace, rejoined: headers.is_some_and(rejoined) });
+    Ok(Message { seq, number, item, position: at.map(position), appended_ms: None })
 }
 
 /// Reads a message of a shard; one whose payload is broken becomes a dead letter there.
@@ -241,8 +236,13 @@ pub(super) fn read_for_shard(seq: u64, headers: Option<&HeaderMap>, payload: Byt
         let number = number(seq, headers.ok_or_else(|| Broken { seq, what: "it has no headers".into() })?)?;
         let content = Content::Unreadable { bytes: payload, reason: broken.to_string() };
         let item = Some(Item { content, host: "".into(), marks: Vec::new(), trace: None, rejoined: false });
-        Ok(Message { seq, number, item, position: None, rejoined: false, appended_ms: None })
+        Ok(Message { seq, number, item, position: None, appended_ms: None })
     })
+}
+
+/// The same of a message's position as [`Item::rejoined`].
+pub(super) fn rejoined(headers: &HeaderMap) -> bool {
+    headers.get(REJOINED).is_some()
 }
 
 /// What the dedup window has to remember of a message, by its headers alone.

@@ -29,8 +29,7 @@ proptest! {
         let came = message.item.unwrap();
         prop_assert_eq!((message.number, &came.marks, &came.host), (number, &sent.marks, &sent.host));
         prop_assert_eq!(&message.position, &encoder.position);
-        prop_assert_eq!((message.rejoined, came.rejoined), (rejoined, rejoined));
-        prop_assert_eq!(read(6, Some(&encoder.marker()), Bytes::new()).unwrap().rejoined, rejoined);
+        prop_assert_eq!((came.rejoined, self::rejoined(&headers), self::rejoined(&encoder.marker())), (rejoined, rejoined, rejoined));
         match came.content {
             Content::Event(event) => prop_assert_eq!(&*event, sent.event().unwrap()),
             Content::Gap(_) | Content::Covered(_) => prop_assert!(false),

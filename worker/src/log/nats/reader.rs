@@ -30,6 +30,7 @@ const QUIET: Duration = Duration::from_secs(4);
 
 /// What a shard's log gives next.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are messages, which are taken at once")]
 pub enum Next {
     /// The next message.
     Message(Message),

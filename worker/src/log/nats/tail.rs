@@ -48,11 +48,11 @@ impl Log {
             let why = "its last message can not be found".to_owned();
             return Err(Error::Request { what: "the end of the log", why });
         }
-        let read = |last: &StreamMessage| message::read(last.sequence, Some(&last.headers), last.payload.clone());
-        let (position, rejoined) = match last.as_ref().map(read).transpose()? {
-            Some(last) => (last.position, last.rejoined),
-            None => (None, false),
+        let position = match &last {
+            Some(last) => message::read(last.sequence, Some(&last.headers), last.payload.clone())?.position,
+            None => None,
         };
+        let rejoined = last.as_ref().is_some_and(|last| message::rejoined(&last.headers));
         let numbers = stream::iter(slices.shards())
             .map(|shard| async move { Ok::<_, Error>((shard, self.last_place(slices, shard).await?)) })
             .buffer_unordered(REQUESTS)
