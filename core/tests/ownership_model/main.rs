@@ -78,11 +78,11 @@ fn true_numbers() {
 fn no_state_is_lost_with_the_numbers() {
     for (slow, epochs, events) in [(false, 4, 2), (true, 3, 1)] {
         let bounds = Some(Bounds { crashes: 2, epochs, events });
-        let rejoined = reached(&Ownership { slow, ..Ownership::<1>::new(Rules::REAL) });
+        let renumbered = reached(&Ownership { slow, ..Ownership::<1>::new(Rules::REAL) });
         for mut state in reached(&Ownership { bounds, slow, ..Ownership::<1>::new(Rules::REAL) }) {
             state.crashes = 0;
             state.renumber();
-            assert!(rejoined.contains(&state.representative()), "{state:?}");
+            assert!(renumbered.contains(&state.representative()), "{state:?}");
         }
     }
 }

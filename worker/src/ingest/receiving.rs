@@ -126,10 +126,15 @@ impl<S: Source> Ingest<S> {
                 let (known, in_window) = known;
                 self.joined(join, host, Some((in_window, known.time_us)));
                 events::Joined { host: &self.name, held: held.len(), window: &self.appending.window }.emit();
+                // What is held back may move it out of the window.
+                let new = !self.appending.window.contains(in_window);
                 self.appending.window.align(in_window, known.time_us);
                 self.append_held(held, host);
                 self.release(host);
-                self.appending.event((known, in_window), id, host);
+                match new {
+                    true => self.appending.event((known, in_window), id, host),
+                    false => self.appending.moved(&known, id, host),
+                }
             }
             Step::NotJoined => return Some(Over::NotJoined),
             Step::Full => return self.gave_up(join, host, patience),

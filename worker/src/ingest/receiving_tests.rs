@@ -143,9 +143,9 @@ async fn garbage_before_the_join_is_held_back_and_released_with_it() {
 #[tokio::test]
 async fn a_stream_that_shows_known_events_behind_the_last_one_has_other_sequences() {
     let numbered = |n: u64, cursor: u64| Ok(Received::Event(Box::new(Event { cursor: Some(cursor), ..nth(n, 10) })));
-    let rejoined = || vec![event(5), numbered(3, 6), numbered(6, 7)];
+    let renumbered = || vec![event(5), numbered(3, 6), numbered(6, 7)];
     let known = vec![numbered(40, 4), event(2), event(3), event(4), event(5), numbered(6, 7)];
-    let ran = run(read_to(5, "host"), vec![rejoined(), known]).await;
+    let ran = run(read_to(5, "host"), vec![renumbered(), known]).await;
     assert!(
         matches!(ran.asked[0].0, Ask::Sequence(5, _)) && matches!(ran.asked[1].0, Ask::Time { .. }),
         "{:?}",
