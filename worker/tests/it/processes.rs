@@ -142,6 +142,8 @@ fn two_ingesters_and_three_workers_leave_every_event_once_whoever_is_killed() {
 /// Stops processes in good order.
 pub fn stop(processes: impl IntoIterator<Item = Process>) {
     for mut process in processes {
+        // One that has not come so far yet ends by the signal itself.
+        process.address();
         process.signal("TERM");
         assert!(process.wait().success(), "{}", process.log());
     }
