@@ -80,7 +80,10 @@ fn another_host_is_rewound_after_the_log_was_lost() {
     assert!(network.wait_for(EVENTS, Duration::from_secs(120)));
     let truth = network.truth();
     // What was had of the other host comes again, and is counted again.
+    eventually(PATIENCE, "everything lands", || servers.entries() >= entries(&truth.v2, 2) as i64);
     eventually(PATIENCE, "every row is right", || wrong_rows(&servers, &truth.v2).is_none());
+    eventually(PATIENCE, "and nothing waits", || second[1].stats()["log"]["waiting"] == 0);
+    assert_eq!(wrong_rows(&servers, &truth.v2), None, "and stays right");
     assert_eq!(servers.number(OTHER_GAPS), 0);
     stop(second);
 }

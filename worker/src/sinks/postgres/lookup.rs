@@ -121,8 +121,8 @@ impl Database {
     }
 
     /// Where the source has to be read from where the log was lost: the lowest position of all shards and sinks. Where they are of
-    /// several hosts, or of one that has numbered anew, whose sequences can not be compared, it is a time well before all of them. With the time of the event
-    /// there.
+    /// several hosts, or of one that has numbered anew, whose sequences can not be compared, it is a time well before all of
+    /// them. With the source time of its event, in microseconds.
     ///
     /// # Errors
     /// PostgreSQL refuses.
