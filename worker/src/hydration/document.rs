@@ -20,6 +20,9 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use turbo_core::hydrated::{Hydrated, Hydration};
 
+/// What an item takes in the document beside its name and its JSON, at the most, in bytes.
+const SHOWN: usize = 128;
+
 #[derive(Debug, Default, Serialize)]
 struct Document<'a> {
     version: u8,
@@ -81,11 +84,15 @@ impl Serialize for AsOf {
 /// the order of [`items`], with the place that it is wanted for.
 pub fn hydrated(references: &[(Place, Item)], mut look: impl FnMut(Place, Item) -> Option<Entry>) -> Hydrated {
     let mut document = Document { version: 1, ..Document::default() };
-    let (mut known, mut unknown) = (0, 0);
+    let (mut known, mut unknown, mut bytes) = (0, 0, 0);
     for (place, item) in references {
         let shown = shown(item, &mut |item| {
+            bytes += SHOWN + item.name().len();
             let entry = look(*place, item);
-            *(if entry.is_some() { &mut known } else { &mut unknown }) += 1;
+            match &entry {
+                Some(entry) => (known, bytes) = (known + 1, bytes + entry.known.len()),
+                None => unknown += 1,
+            }
             entry
         });
         match place {
@@ -102,8 +109,15 @@ pub fn hydrated(references: &[(Place, Item)], mut look: impl FnMut(Place, Item) 
         (0, _) => Hydration::None,
         _ => Hydration::Partial,
     };
-    let document = (hydration != Hydration::None).then(|| serde_json::to_string(&document).ok()).flatten();
+    let document = (hydration != Hydration::None).then(|| written(&document, bytes)).flatten();
     Hydrated { hydration, document }
+}
+
+/// The JSON of about so many bytes.
+fn written(document: &Document<'_>, bytes: usize) -> Option<String> {
+    let mut json = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut json, document).ok()?;
+    String::from_utf8(json).ok()
 }
 
 /// All items that the references ask for: a post asks for its author too.

@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn hydrator() -> Hydrator {
-        let cache = Arc::new(Cache::new(1 << 20, TTL));
+        let cache = Arc::new(Cache::new(1 << 20));
         let handle = Handle::new(Arc::clone(&cache));
         let targets = Targets::from([(Target::Author, TTL), (Target::Subject, TTL)]);
         Hydrator::new(cache, handle, vec![Targets::new(), targets])
