@@ -112,7 +112,7 @@ impl Inner {
         }
     }
 
-    fn drop(&mut self, item: &Item) {
+    fn forget(&mut self, item: &Item) {
         self.next();
         if let Some(kept) = self.entries.remove(item) {
             self.bytes -= size(item, &kept.entry);
@@ -171,7 +171,7 @@ impl Cache {
         inner.asked.entry(item.clone()).and_modify(|changed| *changed = true);
         match now {
             Some(entry) => inner.keep(item, entry, self.max_bytes),
-            None => inner.drop(item),
+            None => inner.forget(item),
         }
     }
 
