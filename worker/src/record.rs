@@ -35,9 +35,15 @@ impl Record {
     /// Of the record's JSON. One that is no object has no fields, and neither has it one that can not be read: half a
     /// character, a number beyond all range, nesting beyond 128.
     pub(crate) fn new(json: &[u8]) -> Self {
+        Self::of(json, |_| true)
+    }
+
+    /// The same, with the fields of these names only.
+    pub(crate) fn of(json: &[u8], wanted: impl Fn(&str) -> bool) -> Self {
         let fields: HashMap<String, &RawValue> = serde_json::from_slice(json).unwrap_or_default();
+        let fields = fields.into_iter().filter(|(name, _)| wanted(name));
         let read = |(name, raw): (String, &RawValue)| Some((name, serde_json::from_str(raw.get()).ok()?));
-        Self { fields: fields.into_iter().filter_map(read).collect() }
+        Self { fields: fields.filter_map(read).collect() }
     }
 
     /// What stands at a path of names.

@@ -82,7 +82,7 @@ impl Serialize for AsOf {
 
 /// The document of a record that points at these items, by what is known of each. `look` is asked for every item once, in
 /// the order of [`items`], with the place that it is wanted for.
-pub fn hydrated(references: &[(Place, Item)], mut look: impl FnMut(Place, Item) -> Option<Entry>) -> Hydrated {
+pub fn hydrated(references: &[(Place, Item)], mut look: impl FnMut(Place, &Item) -> Option<Entry>) -> Hydrated {
     let mut document = Document { version: 1, ..Document::default() };
     let (mut known, mut unknown, mut bytes) = (0, 0, 0);
     for (place, item) in references {
@@ -127,13 +127,13 @@ pub fn items(references: &[(Place, Item)]) -> impl Iterator<Item = (Place, Item)
         .flat_map(|(place, item)| [Some(item.clone()), item.author()].into_iter().flatten().map(|item| (*place, item)))
 }
 
-fn shown<'a>(item: &'a Item, look: &mut dyn FnMut(Item) -> Option<Entry>) -> Shown<'a> {
-    let mut shown = of_entry(look(item.clone()), item.kind());
+fn shown<'a>(item: &'a Item, look: &mut dyn FnMut(&Item) -> Option<Entry>) -> Shown<'a> {
+    let mut shown = of_entry(look(item), item.kind());
     match item.author() {
         None => shown.did = Some(item.name()),
         Some(author) => {
             shown.uri = Some(item.name());
-            let author = of_entry(look(author), Kind::Profile);
+            let author = of_entry(look(&author), Kind::Profile);
             shown.author = Some(Box::new(Shown { did: Some(item.did()), ..author }));
         }
     }
@@ -178,7 +178,7 @@ mod tests {
     fn made(references: &[(Place, Item)], known: &[(Item, Known)]) -> (Hydration, Value) {
         let known: HashMap<_, _> = known.iter().cloned().collect();
         let entry = |known: &Known| Entry { known: known.clone(), at: Instant::now(), at_us: 1_782_864_000_000_000 };
-        let hydrated = hydrated(references, |_, item| known.get(&item).map(entry));
+        let hydrated = hydrated(references, |_, item| known.get(item).map(entry));
         let document = hydrated.document.map(|text| serde_json::from_str(&text).unwrap());
         (hydrated.hydration, document.unwrap_or_default())
     }

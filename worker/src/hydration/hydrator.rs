@@ -63,10 +63,10 @@ impl Hydrator {
         let references = self.of_event(slice, event)?;
         let (mut lookups, mut missing) = (Lookups::default(), Vec::new());
         let hydrated = hydrated(&references, |place, item| {
-            let entry = self.look(slice, place, &item);
+            let entry = self.look(slice, place, item);
             lookups.count(item.kind(), entry.is_some());
             if entry.is_none() {
-                missing.push(item);
+                missing.push(item.clone());
             }
             entry
         });
@@ -96,7 +96,7 @@ impl Hydrator {
     /// What is known now of what a record of the slice points at.
     #[must_use]
     pub fn known(&self, slice: u16, references: &References) -> Hydrated {
-        hydrated(references, |place, item| self.look(slice, place, &item))
+        hydrated(references, |place, item| self.look(slice, place, item))
     }
 
     /// The items of these references that are not known.

@@ -37,8 +37,9 @@ impl Effects {
     pub(super) fn new(slices: Arc<Slices>) -> Self {
         Self {
             slices,
+            // A row that fails takes the transaction with it: SQLite need not remember how to undo the statement alone.
             records: Bulk::new(
-                "INSERT INTO record_state
+                "INSERT OR FAIL INTO record_state
                    (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq, hydration, hydrated)",
                 13,
                 "ON CONFLICT (did, collection, rkey) DO UPDATE SET

@@ -31,6 +31,9 @@ use std::time::Duration;
 /// SQLite's page cache for each connection.
 const CACHE_KIB: u32 = 8 << 10;
 
+/// A page of a new file, in bytes: a record with its document is about half of one of the usual 4 KiB, and the rest stays empty.
+const PAGE: u32 = 8 << 10;
+
 /// Pages in the write-ahead log before they are copied to the file: pages that change often are copied once.
 const WAL_PAGES: u32 = 8000;
 
@@ -100,6 +103,7 @@ impl Database {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
+            .page_size(PAGE)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(5))
