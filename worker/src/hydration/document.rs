@@ -18,6 +18,7 @@ use super::json::Json;
 use super::references::Place;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+use std::sync::Arc;
 use turbo_core::hydrated::{Hydrated, Hydration};
 
 /// What an item takes in the document beside its name and its JSON, at the most, in bytes.
@@ -114,10 +115,10 @@ pub fn hydrated(references: &[(Place, Item)], mut look: impl FnMut(Place, &Item)
 }
 
 /// The JSON of about so many bytes.
-fn written(document: &Document<'_>, bytes: usize) -> Option<String> {
+fn written(document: &Document<'_>, bytes: usize) -> Option<Arc<str>> {
     let mut json = Vec::with_capacity(bytes);
     serde_json::to_writer(&mut json, document).ok()?;
-    String::from_utf8(json).ok()
+    str::from_utf8(&json).ok().map(Arc::from)
 }
 
 /// All items that the references ask for: a post asks for its author too.

@@ -13,7 +13,7 @@ use crate::sinks::feed::Report;
 use crate::sinks::intents::Handle;
 use crate::sinks::sqlite::rotation::Rotation;
 use crate::sinks::sqlite::segments::{Roll, Segments};
-use crate::sinks::sqlite::{self, Claim, Committer, Database, Hydrations, Loaded, Upkeep};
+use crate::sinks::sqlite::{self, Checkpoints, Claim, Committer, Database, Hydrations, Loaded, Upkeep};
 use crate::telemetry::progress;
 use crate::work::Worker;
 use anyhow::{Context, anyhow};
@@ -226,13 +226,14 @@ async fn worker(
     Ok(Worker { log, hydrator: None, committer, archiver, rotation, live })
 }
 
-/// What goes on beside: samples for the rates, upkeep of metrics and tables.
+/// What goes on beside: samples for the rates, upkeep of metrics and tables, copies of the write-ahead log.
 fn background(
     database: Arc<Database>,
     rotates: bool,
     live: Arc<Live>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> AbortOnDropHandle<()> {
+    let checkpoints = Checkpoints { database: database.clone() };
     let upkeep = Upkeep { database, rotates };
     AbortOnDropHandle::new(tokio::spawn(async move {
         let sample = async {
@@ -242,6 +243,6 @@ fn background(
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
-        tokio::join!(sample, upkeep.run());
+        tokio::join!(sample, upkeep.run(), checkpoints.run());
     }))
 }

@@ -7,6 +7,7 @@
 //! - the slices of a file never change.
 
 mod bulk;
+mod checkpoint;
 mod claim;
 mod commit;
 mod effects;
@@ -17,11 +18,13 @@ mod transaction;
 mod upkeep;
 mod window_file;
 
+pub use checkpoint::Checkpoints;
 pub use claim::{Claim, Loaded};
 pub use commit::{Committed, Committer};
 pub use queue::Hydrations;
 pub use upkeep::Upkeep;
 
+use checkpoint::Grown;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{File, TryLockError};
@@ -34,8 +37,8 @@ const CACHE_KIB: u32 = 8 << 10;
 /// A page of a new file, in bytes: a record with its document is about half of one of the usual 4 KiB, and the rest stays empty.
 const PAGE: u32 = 8 << 10;
 
-/// Pages in the write-ahead log before they are copied to the file: pages that change often are copied once.
-const WAL_PAGES: u32 = 8000;
+/// Pages in the write-ahead log before the connection that commits copies what is not in the file yet.
+const WAL_PAGES: u32 = 16_000;
 
 /// Why the SQLite sink does not work.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +91,9 @@ pub struct Database {
     pub write: SqlitePool,
     /// Connections that only read.
     pub read: SqlitePool,
+    /// The connection that copies the write-ahead log.
+    copy: SqlitePool,
+    grown: Grown,
     path: PathBuf,
     /// Held for as long as the database is open.
     _lock: File,
@@ -124,9 +130,10 @@ impl Database {
             return Err(failed("it holds the tables of another program".into()));
         }
         sqlx::migrate!("migrations/sqlite").run(&write).await.map_err(|e| failed(e.to_string()))?;
+        let copy = pool().max_connections(1).connect_lazy_with(options.clone());
         let read =
             pool().max_connections(2).connect_with(options.read_only(true).pragma("cache_size", "-1024")).await?;
-        Ok(Self { write, read, path: path.to_owned(), _lock: lock })
+        Ok(Self { write, read, copy, grown: Grown::default(), path: path.to_owned(), _lock: lock })
     }
 
     /// The file.
@@ -151,6 +158,7 @@ impl Database {
     /// Closes the connections; what is committed is in the file itself then.
     pub async fn close(&self) {
         self.read.close().await;
+        self.copy.close().await;
         self.write.close().await;
     }
 }
