@@ -1,10 +1,14 @@
 //! What projections and hydration read of a record. Accounts may write anything: what is not there, or is of another
 //! type than its lexicon says, is NULL, and nothing here fails.
 
+mod wanted;
+
+use serde::Deserializer as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use turbo_core::event::parse_time;
+use wanted::Wanted;
 
 const FACET: &str = "app.bsky.richtext.facet#";
 /// The longest name, in bytes, that a column for names takes: what an index can bear. No DID or AT URI comes near.
@@ -40,8 +44,9 @@ impl Record {
 
     /// The same, with the fields of these names only.
     pub(crate) fn of(json: &[u8], wanted: impl Fn(&str) -> bool) -> Self {
-        let fields: HashMap<String, &RawValue> = serde_json::from_slice(json).unwrap_or_default();
-        let fields = fields.into_iter().filter(|(name, _)| wanted(name));
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let fields = reader.deserialize_map(Wanted(wanted)).and_then(|fields| reader.end().map(|()| fields));
+        let fields = fields.unwrap_or_default().into_iter();
         let read = |(name, raw): (String, &RawValue)| Some((name, serde_json::from_str(raw.get()).ok()?));
         Self { fields: fields.filter_map(read).collect() }
     }

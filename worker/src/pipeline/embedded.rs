@@ -45,7 +45,10 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
         windows: windows(file, &namespace, &name, secrets.as_deref()).await?,
     };
     let hydration = Hydration::begin(&spec, secrets.as_deref(), Share::whole(), None)?;
-    let database = Arc::new(Database::open(&file.path).await?);
+    let database = Arc::new(match hydration {
+        Some(_) => Database::open_for_documents(&file.path).await?,
+        None => Database::open(&file.path).await?,
+    });
     if let (Some(archive), Some(folder)) = (&spec.sinks.archive, &stores.archive) {
         archive_is_ours(archive, folder, database.id().await?.as_deref())?;
     }

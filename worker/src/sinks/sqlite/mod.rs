@@ -31,11 +31,10 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// SQLite's page cache for each connection.
-const CACHE_KIB: u32 = 8 << 10;
-
-/// A page of a new file, in bytes: a record with its document is about half of one of the usual 4 KiB, and the rest stays empty.
-const PAGE: u32 = 8 << 10;
+/// SQLite's page cache, and the pages of a new file in bytes: of rows alone, and of rows with documents, which are four times as
+/// large.
+const ROWS: (u32, u32) = (8 << 10, 4 << 10);
+const DOCUMENTS: (u32, u32) = (16 << 10, 8 << 10);
 
 /// Pages in the write-ahead log before the connection that commits copies what is not in the file yet.
 const WAL_PAGES: u32 = 16_000;
@@ -105,15 +104,27 @@ impl Database {
     /// # Errors
     /// The path can not be used, another process has it, or SQLite refuses.
     pub async fn open(path: &Path) -> Result<Self, Error> {
+        Self::opened(path, ROWS).await
+    }
+
+    /// The same, for rows with documents.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn open_for_documents(path: &Path) -> Result<Self, Error> {
+        Self::opened(path, DOCUMENTS).await
+    }
+
+    async fn opened(path: &Path, (cache_kib, page): (u32, u32)) -> Result<Self, Error> {
         let lock = lock(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
-            .page_size(PAGE)
+            .page_size(page)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(5))
-            .pragma("cache_size", format!("-{CACHE_KIB}"))
+            .pragma("cache_size", format!("-{cache_kib}"))
             .pragma("temp_store", "memory")
             .pragma("wal_autocheckpoint", WAL_PAGES.to_string());
         // A connection of its own for the whole life: no check before each use, no idle time-out.
