@@ -1,5 +1,7 @@
 //! What is known of what a record points at, beside the record.
 
+use std::sync::Arc;
+
 /// How much of it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hydration {
@@ -28,8 +30,8 @@ impl Hydration {
 pub struct Hydrated {
     /// How much.
     pub hydration: Hydration,
-    /// The hydrated document, as JSON; `None` where nothing is known.
-    pub document: Option<String>,
+    /// The hydrated document, as JSON; `None` where nothing is known. Copies share it.
+    pub document: Option<Arc<str>>,
 }
 
 /// What is known of a record of which nothing is.

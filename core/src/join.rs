@@ -24,7 +24,8 @@
 //!   sync, so there it joins only at the limit of what can be rewound.
 //! - The clock of a host may be behind by about as much as was rewound: then the time that it is asked for is hardly before the
 //!   end of what was appended, or behind it. A known event shows that: where the rewind was in truth less than twice what
-//!   orders of hosts differ by, it is no join.
+//!   orders of hosts differ by, it is no join. Where the clock of the host before was behind, the next one may be asked for a time
+//!   before the window: the known event shows that too, and what is held back from before the window is dropped with it.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
 //!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; what was
 //!   dropped since may have been new, and belongs to the gap. For as long as a host has sent nothing new, there is none to tell.
@@ -45,6 +46,8 @@ pub const FIRST_REWIND_US: i64 = 2 * 60 * 1_000_000;
 /// For how long, in microseconds of source time, a stream that was joined by its sequence behind the last event shows
 /// nothing known. A host that stores events twice shows some too: then what it has sent is looked through once more.
 pub const CONFIRM_US: i64 = 60 * 1_000_000;
+/// A cursor that the spec gives is a time in microseconds from here on, and a sequence below.
+const TIMES_FROM: u64 = 1_000_000_000_000_000;
 /// How much may be held back before the join is seen.
 pub const MAX_HELD_BYTES: usize = 16 << 20;
 
@@ -64,6 +67,17 @@ pub enum Ask {
         /// Whether a further rewind would reach beyond the window.
         last: bool,
     },
+}
+
+impl Ask {
+    /// The time from which on events were asked for, in microseconds; a host may begin before it.
+    fn since_us(self) -> Option<i64> {
+        match self {
+            Self::Time { from_us, .. } => Some(from_us),
+            Self::Given(cursor) if cursor >= TIMES_FROM => i64::try_from(cursor).ok(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Ask {
@@ -148,6 +162,8 @@ pub enum GivenUp {
 pub struct Join {
     ask: Ask,
     joined: bool,
+    /// What is from before this time, in microseconds, was not asked for: until the stream joins, or has begun.
+    from_us: Option<i64>,
     /// The event of the position.
     position: Option<EventId>,
     passed: Passed,
@@ -176,7 +192,8 @@ impl Join {
         };
         let (held, held_bytes, to_us, highest, agreed) = (Vec::new(), 0, None, None, None);
         let (position, new_until_us, repeats) = (None, i64::MIN, false);
-        Self { ask, joined, position, passed, held, held_bytes, to_us, highest, agreed, new_until_us, repeats }
+        let from_us = ask.since_us();
+        Self { ask, joined, from_us, position, passed, held, held_bytes, to_us, highest, agreed, new_until_us, repeats }
     }
 
     /// The same, of a pipeline whose source was read to this event: by it a stream joins where the window knows nothing.
@@ -212,17 +229,15 @@ impl Join {
     /// Takes the next event of the connection; `id` is the event's own.
     pub fn take(&mut self, event: Box<Event>, id: EventId, window: &Window) -> Step {
         let step = self.step(event, id, window);
-        if self.joined {
+        if self.joined && step != Step::Dropped {
             self.passed.join();
-            (self.highest, self.agreed) = (None, None);
+            (self.from_us, self.highest, self.agreed) = (None, None, None);
         }
         step
     }
 
     fn step(&mut self, event: Box<Event>, id: EventId, window: &Window) -> Step {
-        if let (false, Ask::Time { from_us, .. }) = (self.joined, self.ask)
-            && event.time_us < from_us
-        {
+        if self.from_us.is_some_and(|from_us| event.time_us < from_us) {
             return Step::Dropped;
         }
         if self.new_until_us != i64::MIN && event.time_us > self.new_until_us {
@@ -275,7 +290,7 @@ impl Join {
         }
         if known {
             self.joined = true;
-            return Step::Joined { held: std::mem::take(&mut self.held), known: event };
+            return Step::Joined { held: self.of_the_window(&event, window), known: event };
         }
         if let Some(agreed) = &mut self.agreed {
             agreed.misses();
@@ -297,6 +312,16 @@ impl Join {
         } else {
             Step::NotJoined
         }
+    }
+
+    /// What is held back, without what is from before the window by the clock of this host, which a known event tells: another
+    /// clock may have made it be asked for a time before it.
+    fn of_the_window(&mut self, (known, id): &Identified, window: &Window) -> Vec<Identified> {
+        let mut held = std::mem::take(&mut self.held);
+        if let Some(from_us) = window.begins_us(*id, known.time_us) {
+            held.retain(|(event, _)| event.time_us >= from_us);
+        }
+        held
     }
 
     /// Whether a further rewind would reach beyond the window.
@@ -353,6 +378,7 @@ impl Join {
             return GivenUp::Waits;
         }
         self.joined = true;
+        self.from_us = None;
         self.passed.join();
         GivenUp::Gap { held: std::mem::take(&mut self.held), to_us: self.to_us }
     }

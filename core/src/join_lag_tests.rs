@@ -1,7 +1,7 @@
 //! Hosts whose clocks are behind by about as much as was rewound.
 
 use super::*;
-use crate::testing::{commit, told};
+use crate::testing::{commit, identity, told};
 
 const SECOND: i64 = 1_000_000;
 /// When the last event was taken, by its host.
@@ -55,6 +55,25 @@ fn a_host_that_leads_joins_at_once() {
     let ask = Ask::Time { from_us: END - 120 * SECOND, last: false };
     let step = joins(&window(1), ask, (0..1190).rev().map(|before| event(before, -300)));
     assert!(matches!(step, Some(Step::Joined { .. })), "{step:?}");
+}
+
+/// The host before was behind by more than the window reaches, and so the next one is asked for what the window has forgotten.
+#[test]
+fn what_is_held_back_from_before_the_window_does_not_land_again() {
+    let window = window(1);
+    let odd = |before: i64| {
+        let at = END - before * SECOND;
+        // Neither tells when it was made, by a clock that can be relied on.
+        [identity("b", &format!("{before}.example"), at), commit("c", END + at, "k", at)]
+    };
+    let events = (0..1320).rev().flat_map(|before| {
+        let new = [1000, 950, 870].into_iter().filter(move |at| *at == before).flat_map(odd);
+        new.chain((before <= 1200).then(|| event(before, 0)))
+    });
+    let ask = Ask::Time { from_us: END - 1320 * SECOND, last: false };
+    let Some(Step::Joined { held, known }) = joins(&window, ask, events) else { panic!("it does not join") };
+    assert_eq!(known.0.time_us, END - 837 * SECOND, "the fourth behind the edge");
+    assert_eq!(held.into_iter().map(|(event, _)| *event).collect::<Vec<_>>(), odd(870));
 }
 
 #[test]

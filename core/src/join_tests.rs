@@ -73,6 +73,18 @@ fn a_sequence_joins_at_its_own_event_only() {
 }
 
 #[test]
+fn what_comes_before_the_time_that_a_first_start_gives_is_dropped() {
+    let minute = TIMES_FROM as i64 / MINUTE + 1;
+    let (before, first, late) = (seen("a", minute - 1), seen("b", minute), seen("c", minute - 1));
+    let mut join = Join::new(Ask::Given((minute * MINUTE) as u64), None);
+    assert_eq!(take(&mut join, &before, &Window::new()), Step::Dropped);
+    assert_eq!(take(&mut join, &first, &Window::new()), Step::Append(with_id(&first)));
+    assert_eq!(take(&mut join, &late, &Window::new()), Step::Append(with_id(&late)), "its clock is its own");
+    let mut of_a_sequence = Join::new(Ask::Given(TIMES_FROM - 1), None);
+    assert_eq!(take(&mut of_a_sequence, &seen("a", 0), &Window::new()), Step::Append(with_id(&seen("a", 0))));
+}
+
+#[test]
 fn new_events_before_the_join_are_held_back_and_released_in_order() {
     let (one, known, first, second) = (seen("z", 99), seen("a", 100), seen("b", 100), seen("c", 100));
     let window = window(&[seen("o", 90), one.clone(), known.clone()]);

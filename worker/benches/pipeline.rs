@@ -34,7 +34,7 @@ async fn write(rows: &[Event], folder: &Path) -> Duration {
     let sql = |rows: usize| {
         let values = vec!["(?, ?, ?, ?, ?, ?, ?, '2026-11-21T00:00:00.000000Z', 'default', 0, 1)"; rows].join(", ");
         format!(
-            "INSERT INTO record_state ({columns}) VALUES {values}
+            "INSERT OR FAIL INTO record_state ({columns}) VALUES {values}
              ON CONFLICT DO UPDATE SET rev = excluded.rev, record = excluded.record"
         )
     };

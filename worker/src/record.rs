@@ -1,10 +1,14 @@
 //! What projections and hydration read of a record. Accounts may write anything: what is not there, or is of another
 //! type than its lexicon says, is NULL, and nothing here fails.
 
+mod wanted;
+
+use serde::Deserializer as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use turbo_core::event::parse_time;
+use wanted::Wanted;
 
 const FACET: &str = "app.bsky.richtext.facet#";
 /// The longest name, in bytes, that a column for names takes: what an index can bear. No DID or AT URI comes near.
@@ -35,9 +39,16 @@ impl Record {
     /// Of the record's JSON. One that is no object has no fields, and neither has it one that can not be read: half a
     /// character, a number beyond all range, nesting beyond 128.
     pub(crate) fn new(json: &[u8]) -> Self {
-        let fields: HashMap<String, &RawValue> = serde_json::from_slice(json).unwrap_or_default();
+        Self::of(json, |_| true)
+    }
+
+    /// The same, with the fields of these names only.
+    pub(crate) fn of(json: &[u8], wanted: impl Fn(&str) -> bool) -> Self {
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let fields = reader.deserialize_map(Wanted(wanted)).and_then(|fields| reader.end().map(|()| fields));
+        let fields = fields.unwrap_or_default().into_iter();
         let read = |(name, raw): (String, &RawValue)| Some((name, serde_json::from_str(raw.get()).ok()?));
-        Self { fields: fields.into_iter().filter_map(read).collect() }
+        Self { fields: fields.filter_map(read).collect() }
     }
 
     /// What stands at a path of names.

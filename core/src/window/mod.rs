@@ -303,6 +303,14 @@ impl Window {
         self.order.front().map_or(i64::MIN, |oldest| oldest.time_us)
     }
 
+    /// When the window begins by the clock of a host that gives this known event the time `time_us`; `None` where it still has
+    /// everything that was taken.
+    #[must_use]
+    pub fn begins_us(&self, id: EventId, time_us: i64) -> Option<i64> {
+        let mark = self.order.iter().rev().find(|mark| mark.id == id).filter(|_| self.is_cut())?;
+        Some(time_us.saturating_sub(mark.time_us.saturating_sub(self.oldest_us())))
+    }
+
     /// What was made before this and is not in the window is from before it, by the clocks of the makers; `None` without
     /// commits. Where the window no longer has everything, it is when the oldest commits behind its edge were made: the middle
     /// of 65, so that no single wrong clock moves it. Where it has everything, it may hold less than the hosts' orders differ

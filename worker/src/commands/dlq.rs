@@ -123,7 +123,13 @@ pub async fn redrive(database: &Database, options: &Redrive, out: &mut impl Writ
     );
     let count = database.ask_again(&options.filter).await?;
     ensure!(count > 0 || !options.filter.by_id(), "there is no such dead letter");
-    writeln!(out, "{count} asked for again; a running worker takes them up. What fails again stays in the list.")?;
+    match count {
+        0 => writeln!(out, "there is no dead letter of that kind to ask for")?,
+        _ => writeln!(
+            out,
+            "{count} asked for again; a running worker takes them up. What fails again stays in the list."
+        )?,
+    }
     Ok(())
 }
 

@@ -11,9 +11,8 @@
 
 use super::item::Item;
 use super::json::Json;
+use hashlink::LruCache;
 use jiff::Timestamp;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache as Bounded;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,8 +20,10 @@ use tokio::time::Instant;
 
 /// What an entry takes beside its texts, in bytes.
 const OVERHEAD: usize = 200;
+/// One of so many that are found is put in front of those that are let go.
+const RANKED: u64 = 8;
 /// Repositories whose last change is remembered. One that is forgotten is not worse off than by the time to live.
-const MAX_REPOS: u64 = 100_000;
+const MAX_REPOS: usize = 100_000;
 
 /// What is known of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,16 @@ pub enum Known {
     Blocked,
     /// It was taken down.
     TakenDown,
+}
+
+impl Known {
+    /// Bytes of its JSON.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Found(json) => json.len(),
+            Self::Missing | Self::Blocked | Self::TakenDown => 0,
+        }
+    }
 }
 
 /// What is known, and since when.
@@ -60,26 +71,28 @@ impl Entry {
     }
 }
 
-/// What is known of items.
+/// What is known of items. Of what was wanted longest ago as much is let go as the bound asks for.
 pub struct Cache {
-    entries: Bounded<Item, Kept>,
-    /// The last change of all that a repository has, by its number.
-    repos: Bounded<Box<str>, u64>,
+    max_bytes: usize,
     inner: Mutex<Inner>,
 }
 
 /// An entry, and the number of the change that it came with.
-#[derive(Clone)]
 struct Kept {
     entry: Entry,
     number: u64,
 }
 
-/// Every change of entries is made under its lock.
-#[derive(Default)]
 struct Inner {
+    entries: LruCache<Item, Kept>,
+    /// What the entries take.
+    bytes: usize,
+    /// The last change of all that a repository has, by its number.
+    repos: LruCache<Box<str>, u64>,
     /// Changes so far.
     changes: u64,
+    /// How often anything was looked for.
+    gets: u64,
     /// What is being asked for, and whether it has changed since.
     asked: HashMap<Item, bool>,
 }
@@ -89,26 +102,47 @@ impl Inner {
         self.changes += 1;
         self.changes
     }
+
+    fn keep(&mut self, item: &Item, entry: Entry, max_bytes: usize) {
+        let number = self.next();
+        self.bytes += size(item, &entry);
+        if let Some(before) = self.entries.insert(item.clone(), Kept { entry, number }) {
+            self.bytes -= size(item, &before.entry);
+        }
+        while self.bytes > max_bytes
+            && let Some((item, kept)) = self.entries.remove_lru()
+        {
+            self.bytes -= size(&item, &kept.entry);
+        }
+    }
+
+    fn forget(&mut self, item: &Item) {
+        self.next();
+        if let Some(kept) = self.entries.remove(item) {
+            self.bytes -= size(item, &kept.entry);
+        }
+    }
 }
 
 impl Cache {
-    /// A cache of at most this many bytes, in which nothing stays longer than `longest`.
+    /// A cache of at most this many bytes.
     #[must_use]
-    pub fn new(max_bytes: u64, longest: Duration) -> Self {
-        // What is new is wanted next. The other policy lets nothing new in that was not asked for often.
-        let entries = Bounded::builder().max_capacity(max_bytes).weigher(weight);
-        let entries = entries.eviction_policy(EvictionPolicy::lru()).time_to_live(longest).build();
-        let repos = Bounded::builder().max_capacity(MAX_REPOS).eviction_policy(EvictionPolicy::lru());
-        let repos = repos.time_to_live(longest).build();
-        Self { entries, repos, inner: Mutex::default() }
+    pub fn new(max_bytes: u64) -> Self {
+        let (entries, repos) = (LruCache::new_unbounded(), LruCache::new(MAX_REPOS));
+        let inner = Inner { entries, bytes: 0, repos, changes: 0, gets: 0, asked: HashMap::new() };
+        Self { max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX), inner: Mutex::new(inner) }
     }
 
     /// What is known of an item, where it is younger than `ttl`.
     #[must_use]
     pub fn get(&self, item: &Item, ttl: Duration) -> Option<Entry> {
-        let Kept { entry, number } = self.entries.get(item)?;
-        let is_newer = self.repos.get(item.did()).is_none_or(|changed| changed < number);
-        (is_newer && entry.at.elapsed() < ttl).then_some(entry)
+        let Inner { entries, repos, gets, .. } = &mut *self.inner();
+        *gets = gets.wrapping_add(1);
+        // To put one in front takes as long as all the rest: what is wanted often gets there all the same.
+        let kept = if *gets % RANKED == 0 { entries.get(item) } else { entries.peek(item) };
+        let Kept { entry, number } = kept?;
+        let is_newer = repos.peek(item.did()).is_none_or(|changed| changed < number);
+        (is_newer && entry.at.elapsed() < ttl).then(|| entry.clone())
     }
 
     /// The caller is about to ask for this item: `false` where somebody does so already. What is asked for ends with
@@ -128,8 +162,7 @@ impl Cache {
         let mut inner = self.inner();
         let kept = inner.asked.remove(item) == Some(false);
         if kept {
-            let number = inner.next();
-            self.entries.insert(item.clone(), Kept { entry, number });
+            inner.keep(item, entry, self.max_bytes);
         }
         kept
     }
@@ -142,11 +175,10 @@ impl Cache {
     /// The stream tells what an item is now, or that it has changed (`None`).
     pub fn changed(&self, item: &Item, now: Option<Entry>) {
         let mut inner = self.inner();
-        let number = inner.next();
         inner.asked.entry(item.clone()).and_modify(|changed| *changed = true);
         match now {
-            Some(entry) => self.entries.insert(item.clone(), Kept { entry, number }),
-            None => self.entries.invalidate(item),
+            Some(entry) => inner.keep(item, entry, self.max_bytes),
+            None => inner.forget(item),
         }
     }
 
@@ -155,14 +187,14 @@ impl Cache {
         let mut inner = self.inner();
         let number = inner.next();
         inner.asked.iter_mut().filter(|(item, _)| item.did() == did).for_each(|(_, changed)| *changed = true);
-        self.repos.insert(did.into(), number);
+        inner.repos.insert(did.into(), number);
     }
 
     /// Bytes that are taken, and entries.
     #[must_use]
     pub fn size(&self) -> (u64, u64) {
-        self.entries.run_pending_tasks();
-        (self.entries.weighted_size(), self.entries.entry_count())
+        let inner = self.inner();
+        (inner.bytes as u64, inner.entries.len() as u64)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -170,12 +202,9 @@ impl Cache {
     }
 }
 
-fn weight(item: &Item, kept: &Kept) -> u32 {
-    let json = match &kept.entry.known {
-        Known::Found(json) => json.len(),
-        Known::Missing | Known::Blocked | Known::TakenDown => 0,
-    };
-    u32::try_from(item.name().len() + json + OVERHEAD).unwrap_or(u32::MAX)
+/// What an entry takes, in bytes.
+fn size(item: &Item, entry: &Entry) -> usize {
+    item.name().len() + entry.known.len() + OVERHEAD
 }
 
 #[cfg(test)]
@@ -201,7 +230,7 @@ mod tests {
     }
 
     fn cache() -> Cache {
-        Cache::new(1 << 20, TTL)
+        Cache::new(1 << 20)
     }
 
     #[tokio::test(start_paused = true)]
@@ -261,7 +290,7 @@ mod tests {
 
     #[test]
     fn it_is_bounded_by_bytes() {
-        let cache = Cache::new(100_000, TTL);
+        let cache = Cache::new(100_000);
         let json = "x".repeat(1000);
         for number in 0..1000 {
             cache.changed(&profile(&format!("did:plc:{number}")), Some(entry(&json)));

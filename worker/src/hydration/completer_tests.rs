@@ -69,7 +69,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let cache = Arc::new(Cache::new(1 << 24, TTL));
+        let cache = Arc::new(Cache::new(1 << 24));
         let targets = Targets::from([(Target::Author, TTL), (Target::Subject, TTL)]);
         let hydrator = Hydrator::new(cache.clone(), Handle::new(cache.clone()), vec![targets]);
         let memory = Memory::default();

@@ -18,7 +18,11 @@ use super::json::Json;
 use super::references::Place;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+use std::sync::Arc;
 use turbo_core::hydrated::{Hydrated, Hydration};
+
+/// What an item takes in the document beside its name and its JSON, at the most, in bytes.
+const SHOWN: usize = 128;
 
 #[derive(Debug, Default, Serialize)]
 struct Document<'a> {
@@ -79,13 +83,17 @@ impl Serialize for AsOf {
 
 /// The document of a record that points at these items, by what is known of each. `look` is asked for every item once, in
 /// the order of [`items`], with the place that it is wanted for.
-pub fn hydrated(references: &[(Place, Item)], mut look: impl FnMut(Place, Item) -> Option<Entry>) -> Hydrated {
+pub fn hydrated(references: &[(Place, Item)], mut look: impl FnMut(Place, &Item) -> Option<Entry>) -> Hydrated {
     let mut document = Document { version: 1, ..Document::default() };
-    let (mut known, mut unknown) = (0, 0);
+    let (mut known, mut unknown, mut bytes) = (0, 0, 0);
     for (place, item) in references {
         let shown = shown(item, &mut |item| {
+            bytes += SHOWN + item.name().len();
             let entry = look(*place, item);
-            *(if entry.is_some() { &mut known } else { &mut unknown }) += 1;
+            match &entry {
+                Some(entry) => (known, bytes) = (known + 1, bytes + entry.known.len()),
+                None => unknown += 1,
+            }
             entry
         });
         match place {
@@ -102,8 +110,15 @@ pub fn hydrated(references: &[(Place, Item)], mut look: impl FnMut(Place, Item) 
         (0, _) => Hydration::None,
         _ => Hydration::Partial,
     };
-    let document = (hydration != Hydration::None).then(|| serde_json::to_string(&document).ok()).flatten();
+    let document = (hydration != Hydration::None).then(|| written(&document, bytes)).flatten();
     Hydrated { hydration, document }
+}
+
+/// The JSON of about so many bytes.
+fn written(document: &Document<'_>, bytes: usize) -> Option<Arc<str>> {
+    let mut json = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut json, document).ok()?;
+    str::from_utf8(&json).ok().map(Arc::from)
 }
 
 /// All items that the references ask for: a post asks for its author too.
@@ -113,13 +128,13 @@ pub fn items(references: &[(Place, Item)]) -> impl Iterator<Item = (Place, Item)
         .flat_map(|(place, item)| [Some(item.clone()), item.author()].into_iter().flatten().map(|item| (*place, item)))
 }
 
-fn shown<'a>(item: &'a Item, look: &mut dyn FnMut(Item) -> Option<Entry>) -> Shown<'a> {
-    let mut shown = of_entry(look(item.clone()), item.kind());
+fn shown<'a>(item: &'a Item, look: &mut dyn FnMut(&Item) -> Option<Entry>) -> Shown<'a> {
+    let mut shown = of_entry(look(item), item.kind());
     match item.author() {
         None => shown.did = Some(item.name()),
         Some(author) => {
             shown.uri = Some(item.name());
-            let author = of_entry(look(author), Kind::Profile);
+            let author = of_entry(look(&author), Kind::Profile);
             shown.author = Some(Box::new(Shown { did: Some(item.did()), ..author }));
         }
     }
@@ -164,7 +179,7 @@ mod tests {
     fn made(references: &[(Place, Item)], known: &[(Item, Known)]) -> (Hydration, Value) {
         let known: HashMap<_, _> = known.iter().cloned().collect();
         let entry = |known: &Known| Entry { known: known.clone(), at: Instant::now(), at_us: 1_782_864_000_000_000 };
-        let hydrated = hydrated(references, |_, item| known.get(&item).map(entry));
+        let hydrated = hydrated(references, |_, item| known.get(item).map(entry));
         let document = hydrated.document.map(|text| serde_json::from_str(&text).unwrap());
         (hydrated.hydration, document.unwrap_or_default())
     }

@@ -13,7 +13,7 @@ use super::item::{Item, Kind};
 use super::json::Json;
 use super::references::{Place, References, Target, references};
 use crate::telemetry::metrics as m;
-use metrics::counter;
+use metrics::{Counter, counter};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,7 @@ pub struct Hydrator {
     handle: Handle,
     /// By the index of the slice.
     slices: Arc<[Targets]>,
+    counters: Arc<Counters>,
     /// Who tells the other workers of changes, where there are any.
     told: Option<mpsc::Sender<Change>>,
 }
@@ -39,7 +40,7 @@ impl Hydrator {
     /// For slices with these targets.
     #[must_use]
     pub fn new(cache: Arc<Cache>, handle: Handle, slices: Vec<Targets>) -> Self {
-        Self { cache, handle, slices: slices.into(), told: None }
+        Self { cache, handle, slices: slices.into(), counters: Arc::default(), told: None }
     }
 
     /// The same, which tells what changes to those who listen there.
@@ -63,14 +64,14 @@ impl Hydrator {
         let references = self.of_event(slice, event)?;
         let (mut lookups, mut missing) = (Lookups::default(), Vec::new());
         let hydrated = hydrated(&references, |place, item| {
-            let entry = self.look(slice, place, &item);
+            let entry = self.look(slice, place, item);
             lookups.count(item.kind(), entry.is_some());
             if entry.is_none() {
-                missing.push(item);
+                missing.push(item.clone());
             }
             entry
         });
-        lookups.tell(hydrated.hydration);
+        self.counters.tell(hydrated.hydration, &lookups);
         if !missing.is_empty() {
             self.handle.fresh(missing);
         }
@@ -96,7 +97,7 @@ impl Hydrator {
     /// What is known now of what a record of the slice points at.
     #[must_use]
     pub fn known(&self, slice: u16, references: &References) -> Hydrated {
-        hydrated(references, |place, item| self.look(slice, place, &item))
+        hydrated(references, |place, item| self.look(slice, place, item))
     }
 
     /// The items of these references that are not known.
@@ -146,12 +147,31 @@ impl Lookups {
     fn count(&mut self, kind: Kind, is_known: bool) {
         self.0[usize::from(kind == Kind::Post)][usize::from(!is_known)] += 1;
     }
+}
 
-    fn tell(&self, hydration: Hydration) {
-        counter!(m::HYDRATION_RECORDS, "hydration" => hydration.as_str()).increment(1);
-        for (name, lookups) in [m::HYDRATION_PROFILES, m::HYDRATION_POSTS].into_iter().zip(self.0) {
-            for (lookup, count) in ["hit", "miss"].into_iter().zip(lookups).filter(|(_, count)| *count > 0) {
-                counter!(name, "lookup" => lookup).increment(count);
+/// The counters of all that, found by their names once: that takes longer than a lookup in the cache.
+struct Counters {
+    records: [(Hydration, Counter); 3],
+    lookups: [[Counter; 2]; 2],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let record = |of: Hydration| (of, counter!(m::HYDRATION_RECORDS, "hydration" => of.as_str()));
+        let lookups = |name: &'static str| ["hit", "miss"].map(|lookup| counter!(name, "lookup" => lookup));
+        Self {
+            records: [Hydration::Full, Hydration::Partial, Hydration::None].map(record),
+            lookups: [m::HYDRATION_PROFILES, m::HYDRATION_POSTS].map(lookups),
+        }
+    }
+}
+
+impl Counters {
+    fn tell(&self, hydration: Hydration, lookups: &Lookups) {
+        self.records.iter().filter(|(of, _)| *of == hydration).for_each(|(_, counter)| counter.increment(1));
+        for (counter, count) in self.lookups.iter().flatten().zip(lookups.0.iter().flatten()) {
+            if *count > 0 {
+                counter.increment(*count);
             }
         }
     }
@@ -175,7 +195,7 @@ mod tests {
     }
 
     fn hydrator() -> Hydrator {
-        let cache = Arc::new(Cache::new(1 << 20, TTL));
+        let cache = Arc::new(Cache::new(1 << 20));
         let handle = Handle::new(Arc::clone(&cache));
         let targets = Targets::from([(Target::Author, TTL), (Target::Subject, TTL)]);
         Hydrator::new(cache, handle, vec![Targets::new(), targets])

@@ -27,6 +27,9 @@ pub enum Target {
 /// All but the author: what stands in the record.
 const REST: [Target; 4] = [Target::Mentions, Target::Reply, Target::Quote, Target::Subject];
 
+/// The fields of a record in which that stands.
+const FIELDS: [&str; 4] = ["facets", "reply", "embed", "subject"];
+
 /// What a record points at, and where that stands in its document.
 pub type References = Vec<(Place, Item)>;
 
@@ -70,7 +73,7 @@ pub fn references(did: &str, collection: &str, record: &[u8], wanted: impl Fn(Ta
         found.extend(Item::profile(did).map(|item| (Place::Author, item)));
     }
     if REST.into_iter().any(&wanted) && points(collection) {
-        let places = of_record(collection, &Record::new(record));
+        let places = of_record(collection, &Record::of(record, |field| FIELDS.contains(&field)));
         found.extend(places.into_iter().filter(|(place, _)| wanted(place.target())));
     }
     found

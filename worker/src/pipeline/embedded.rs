@@ -13,7 +13,7 @@ use crate::sinks::feed::Report;
 use crate::sinks::intents::Handle;
 use crate::sinks::sqlite::rotation::Rotation;
 use crate::sinks::sqlite::segments::{Roll, Segments};
-use crate::sinks::sqlite::{self, Claim, Committer, Database, Hydrations, Loaded, Upkeep};
+use crate::sinks::sqlite::{self, Checkpoints, Claim, Committer, Database, Hydrations, Loaded, Upkeep};
 use crate::telemetry::progress;
 use crate::work::Worker;
 use anyhow::{Context, anyhow};
@@ -45,7 +45,10 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
         windows: windows(file, &namespace, &name, secrets.as_deref()).await?,
     };
     let hydration = Hydration::begin(&spec, secrets.as_deref(), Share::whole(), None)?;
-    let database = Arc::new(Database::open(&file.path).await?);
+    let database = Arc::new(match hydration {
+        Some(_) => Database::open_for_documents(&file.path).await?,
+        None => Database::open(&file.path).await?,
+    });
     if let (Some(archive), Some(folder)) = (&spec.sinks.archive, &stores.archive) {
         archive_is_ours(archive, folder, database.id().await?.as_deref())?;
     }
@@ -226,13 +229,14 @@ async fn worker(
     Ok(Worker { log, hydrator: None, committer, archiver, rotation, live })
 }
 
-/// What goes on beside: samples for the rates, upkeep of metrics and tables.
+/// What goes on beside: samples for the rates, upkeep of metrics and tables, copies of the write-ahead log.
 fn background(
     database: Arc<Database>,
     rotates: bool,
     live: Arc<Live>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> AbortOnDropHandle<()> {
+    let checkpoints = Checkpoints { database: database.clone() };
     let upkeep = Upkeep { database, rotates };
     AbortOnDropHandle::new(tokio::spawn(async move {
         let sample = async {
@@ -242,6 +246,6 @@ fn background(
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
-        tokio::join!(sample, upkeep.run());
+        tokio::join!(sample, upkeep.run(), checkpoints.run());
     }))
 }

@@ -53,10 +53,10 @@ impl Hydration {
         shared: Option<SharedCache>,
     ) -> anyhow::Result<Option<Self>> {
         let Some(options) = spec.hydration() else { return Ok(None) };
-        let (slices, longest) = (slices(spec), longest(spec));
+        let slices = slices(spec);
         let hosts = hosts(&options, secrets)?;
         let report = Report::default();
-        let cache = Arc::new(Cache::new(options.cache.bytes(), longest));
+        let cache = Arc::new(Cache::new(options.cache.bytes()));
         let handle = Handle::new(cache.clone());
         let share = Shared::new(share);
         let (rate, share_of) = (options.requests_per_second, share.clone());

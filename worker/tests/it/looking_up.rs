@@ -53,7 +53,7 @@ impl Rig {
         let client = reqwest::Client::builder().tls_backend_preconfigured((*tls).clone()).build().unwrap();
         let url = network.appview_url().unwrap();
         let host = AppView::new(client, url.parse().unwrap()).asked_by(by(&url));
-        let cache = Arc::new(Cache::new(8 << 20, TTL));
+        let cache = Arc::new(Cache::new(8 << 20));
         let handle = Handle::new(Arc::clone(&cache));
         let share = Shared::new(Share::whole());
         let hosts = vec![host.with_timeout(Duration::from_secs(1))];

@@ -37,7 +37,7 @@ async fn rig(rkeys: std::ops::Range<i64>) -> Option<Rig> {
 
 fn completed(waiting: &Waiting, document: &str, waits: bool) -> Completion {
     let hydration = if waits { Hydration::Partial } else { Hydration::Full };
-    let hydrated = Some(Hydrated { hydration, document: Some(document.to_owned()) });
+    let hydrated = Some(Hydrated { hydration, document: Some(document.into()) });
     Completion { waiting: waiting.clone(), hydrated, waits }
 }
 

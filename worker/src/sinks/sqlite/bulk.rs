@@ -1,5 +1,6 @@
 //! Statements that write many rows at once: a round trip to SQLite's thread costs more than a row.
 
+use futures_util::future::join;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
@@ -34,14 +35,14 @@ impl Bulk {
         bind: impl Fn(Values, &T) -> Values,
     ) -> Result<u64, sqlx::Error> {
         let (many, rest) = rows.as_chunks::<MANY>();
-        let mut changed = 0;
-        for chunk in many {
-            let query = sqlx::query(AssertSqlSafe(self.many.clone()));
-            changed += chunk.iter().fold(query, &bind).execute(&mut *connection).await?.rows_affected();
-        }
-        for row in rest {
-            let query = sqlx::query(AssertSqlSafe(self.one.clone()));
-            changed += bind(query, row).execute(&mut *connection).await?.rows_affected();
+        let of = |sql: &Arc<str>, rows: &[T]| rows.iter().fold(sqlx::query(AssertSqlSafe(sql.clone())), &bind);
+        let mut queries =
+            many.iter().map(|rows| of(&self.many, rows)).chain(rest.chunks(1).map(|row| of(&self.one, row)));
+        let (mut changed, mut next) = (0, queries.next());
+        while let Some(query) = next {
+            // SQLite's thread writes some rows while the next ones are made.
+            let (done, following) = join(query.execute(&mut *connection), async { queries.next() }).await;
+            (changed, next) = (changed + done?.rows_affected(), following);
         }
         Ok(changed)
     }

@@ -84,6 +84,8 @@ impl Committer {
             segments.settle(committed.is_ok());
         }
         if committed.is_ok() {
+            let documents = batch.entries.iter().filter_map(|entry| entry.hydrated.as_ref()?.document.as_ref());
+            self.database.grown.by(batch.bytes as u64 + documents.map(|document| document.len() as u64).sum::<u64>());
             trace::done(Step::Commit, began, &self.slices, &batch.entries);
         }
         committed

@@ -14,6 +14,8 @@ use turbo_core::shard::Slices;
 /// The statements that write effects.
 pub(super) struct Effects {
     slices: Arc<Slices>,
+    /// Of the slices, by index.
+    names: Vec<Arc<str>>,
     records: Bulk,
     accounts: Bulk,
     floors: Bulk,
@@ -35,10 +37,13 @@ pub struct Written {
 
 impl Effects {
     pub(super) fn new(slices: Arc<Slices>) -> Self {
+        let names = slices.list().iter().map(|slice| slice.name.as_str().into()).collect();
         Self {
             slices,
+            names,
+            // A row that fails takes the transaction with it: SQLite need not remember how to undo the statement alone.
             records: Bulk::new(
-                "INSERT INTO record_state
+                "INSERT OR FAIL INTO record_state
                    (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq, hydration, hydrated)",
                 13,
                 "ON CONFLICT (did, collection, rkey) DO UPDATE SET
@@ -144,21 +149,21 @@ impl Effects {
         let indexed_at: Arc<str> = now_text().into();
         self.records
             .write(connection, &rows, |query, row| {
-                let record = row.record().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+                // Each text is copied once, into what SQLite's thread is given.
                 query
-                    .bind(row.key.to_owned())
-                    .bind(row.commit.collection.to_string())
-                    .bind(row.commit.rkey.to_string())
-                    .bind(row.commit.rev.to_string())
-                    .bind(row.commit.cid.as_ref().map(ToString::to_string))
-                    .bind(record)
+                    .bind(Arc::<str>::from(row.key))
+                    .bind(Arc::<str>::from(&*row.commit.collection))
+                    .bind(Arc::<str>::from(&*row.commit.rkey))
+                    .bind(Arc::<str>::from(&*row.commit.rev))
+                    .bind(row.commit.cid.as_deref().map(Arc::<str>::from))
+                    .bind(row.record().map(|bytes| Arc::<str>::from(&*String::from_utf8_lossy(bytes))))
                     .bind(row.time_us)
                     .bind(indexed_at.clone())
                     .bind(self.name(row.shard.slice))
                     .bind(row.shard.partition)
                     .bind(row.seq as i64)
                     .bind(Hydrated::word(row.hydrated))
-                    .bind(Hydrated::json(row.hydrated).map(ToOwned::to_owned))
+                    .bind(row.hydrated.and_then(|hydrated| hydrated.document.clone()))
             })
             .await?;
         self.queue.add(connection, &rows, |slice| self.name(slice)).await
@@ -201,8 +206,8 @@ impl Effects {
         Ok(())
     }
 
-    fn name(&self, slice: u16) -> String {
-        self.slices.list().get(usize::from(slice)).map(|slice| slice.name.clone()).unwrap_or_default()
+    fn name(&self, slice: u16) -> Arc<str> {
+        self.names.get(usize::from(slice)).cloned().unwrap_or_default()
     }
 
     fn names(&self) -> String {

@@ -7,6 +7,7 @@
 //! - the slices of a file never change.
 
 mod bulk;
+mod checkpoint;
 mod claim;
 mod commit;
 mod effects;
@@ -17,22 +18,26 @@ mod transaction;
 mod upkeep;
 mod window_file;
 
+pub use checkpoint::Checkpoints;
 pub use claim::{Claim, Loaded};
 pub use commit::{Committed, Committer};
 pub use queue::Hydrations;
 pub use upkeep::Upkeep;
 
+use checkpoint::Grown;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// SQLite's page cache for each connection.
-const CACHE_KIB: u32 = 8 << 10;
+/// SQLite's page cache, and the pages of a new file in bytes: of rows alone, and of rows with documents, which are four times as
+/// large.
+const ROWS: (u32, u32) = (8 << 10, 4 << 10);
+const DOCUMENTS: (u32, u32) = (16 << 10, 8 << 10);
 
-/// Pages in the write-ahead log before they are copied to the file: pages that change often are copied once.
-const WAL_PAGES: u32 = 8000;
+/// Pages in the write-ahead log before the connection that commits copies what is not in the file yet.
+const WAL_PAGES: u32 = 16_000;
 
 /// Why the SQLite sink does not work.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +90,9 @@ pub struct Database {
     pub write: SqlitePool,
     /// Connections that only read.
     pub read: SqlitePool,
+    /// The connection that copies the write-ahead log.
+    copy: SqlitePool,
+    grown: Grown,
     path: PathBuf,
     /// Held for as long as the database is open.
     _lock: File,
@@ -96,14 +104,27 @@ impl Database {
     /// # Errors
     /// The path can not be used, another process has it, or SQLite refuses.
     pub async fn open(path: &Path) -> Result<Self, Error> {
+        Self::opened(path, ROWS).await
+    }
+
+    /// The same, for rows with documents.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn open_for_documents(path: &Path) -> Result<Self, Error> {
+        Self::opened(path, DOCUMENTS).await
+    }
+
+    async fn opened(path: &Path, (cache_kib, page): (u32, u32)) -> Result<Self, Error> {
         let lock = lock(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
+            .page_size(page)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(5))
-            .pragma("cache_size", format!("-{CACHE_KIB}"))
+            .pragma("cache_size", format!("-{cache_kib}"))
             .pragma("temp_store", "memory")
             .pragma("wal_autocheckpoint", WAL_PAGES.to_string());
         // A connection of its own for the whole life: no check before each use, no idle time-out.
@@ -120,9 +141,10 @@ impl Database {
             return Err(failed("it holds the tables of another program".into()));
         }
         sqlx::migrate!("migrations/sqlite").run(&write).await.map_err(|e| failed(e.to_string()))?;
+        let copy = pool().max_connections(1).connect_lazy_with(options.clone());
         let read =
             pool().max_connections(2).connect_with(options.read_only(true).pragma("cache_size", "-1024")).await?;
-        Ok(Self { write, read, path: path.to_owned(), _lock: lock })
+        Ok(Self { write, read, copy, grown: Grown::default(), path: path.to_owned(), _lock: lock })
     }
 
     /// The file.
@@ -147,6 +169,7 @@ impl Database {
     /// Closes the connections; what is committed is in the file itself then.
     pub async fn close(&self) {
         self.read.close().await;
+        self.copy.close().await;
         self.write.close().await;
     }
 }

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use turbo_core::fold::Row;
-use turbo_core::hydrated::Hydrated;
 use turbo_core::shard::{Shard, Slices};
 
 /// Completions in one transaction: the file has one writer, and commits wait for it.
@@ -38,7 +37,7 @@ impl Queueing {
         &self,
         connection: &mut SqliteConnection,
         rows: &[&Row<'_>],
-        name: impl Fn(u16) -> String,
+        name: impl Fn(u16) -> Arc<str>,
     ) -> Result<(), Error> {
         let rows: Vec<&&Row<'_>> = rows.iter().filter(|row| row.waits()).collect();
         let now_us = now_us();
@@ -79,7 +78,7 @@ impl Hydrations {
                               WHERE did = ? AND collection = ? AND rkey = ? AND seq = ? AND record IS NOT NULL";
                 let update = sqlx::query(update)
                     .bind(hydrated.hydration.as_str())
-                    .bind(Hydrated::json(Some(hydrated)).map(ToOwned::to_owned))
+                    .bind(hydrated.document.clone())
                     .bind(waiting.did.clone())
                     .bind(waiting.collection.clone())
                     .bind(waiting.rkey.clone())
