@@ -12,11 +12,10 @@
 //! - Any other host can only be asked for a time, and clocks of hosts differ: it is asked for at least
 //!   [`FIRST_REWIND_US`] before the last source time. What it sends from before the time asked for is dropped. Until
 //!   the first events that are surely in the window, what was made before the oldest event in the window, or has no higher
-//!   revision than one that the window has of its repository (a stream shows what it repeats of a repository before what
-//!   is new of it), is dropped, and what is new is held back: it is released, in order, when
-//!   the join is seen, and was never appended if it is not. A sync is not surely in it (it is kept for longer than the window
-//!   reaches), and neither is a commit that is known behind a sync which this stream has not shown: it may be the same one
-//!   from before that sync.
+//!   revision than one that the window has of its repository and this stream has not shown yet, is dropped, and what is
+//!   new is held back: it is released, in order, when the join is seen, and was never appended if it is not. A sync is not
+//!   surely in it (it is kept for longer than the window reaches), and neither is a commit that is known behind a sync which
+//!   this stream has not shown: it may be the same one from before that sync.
 //! - One known event is not enough for that: a sync brings some again much later. Several have to stand beside each other in the
 //!   window as they do in the stream ([`agreed`]).
 //! - Of a log that was lost nothing is known but the event of the position ([`Join::behind`]). That one joins, and is new to the
@@ -26,94 +25,41 @@
 //!   end of what was appended, or behind it. A known event shows that: where the rewind was in truth less than twice what
 //!   orders of hosts differ by, it is no join. Where the clock of the host before was behind, the next one may be asked for a time
 //!   before the window: the known event shows that too, and what is held back from before the window is dropped with it.
+//! - A log that has just begun has a beginning, and what was sent before that is not wanted. A stream that begins before it shows
+//!   the whole log: so what it shows of a repository before the last event that the log has of it ([`Newest`]) is from before
+//!   the log, also a little behind the join, for as long as orders of hosts differ by.
 //! - No known event in time, or a host that has nothing so old, means: not joined; rewind twice as far, never beyond
 //!   the window. At that limit a gap is counted with the first that is held back, and the stream goes on from there; what was
 //!   dropped since may have been new, and belongs to the gap. For as long as a host has sent nothing new, there is none to tell.
 
 mod agreed;
+mod ask;
+
+pub use ask::{Ask, FIRST_REWIND_US, ask};
 
 use crate::event::{Body, Commit, Event};
 use crate::id::{EventId, key_hash};
-use crate::position::SourcePosition;
 use crate::tid;
-use crate::window::{ORDER_US, Passed, Window};
+use crate::window::{Newest, ORDER_US, Passed, Window};
 use agreed::{Agreed, ENOUGH};
 use std::collections::HashMap;
-use std::fmt;
 
-/// How far before the last source time another host is asked for at first, in microseconds.
-pub const FIRST_REWIND_US: i64 = 2 * 60 * 1_000_000;
 /// For how long, in microseconds of source time, a stream that was joined by its sequence behind the last event shows
 /// nothing known. A host that stores events twice shows some too: then what it has sent is looked through once more.
 pub const CONFIRM_US: i64 = 60 * 1_000_000;
-/// A cursor that the spec gives is a time in microseconds from here on, and a sequence below.
-const TIMES_FROM: u64 = 1_000_000_000_000_000;
 /// How much may be held back before the join is seen.
 pub const MAX_HELD_BYTES: usize = 16 << 20;
 
-/// What a host is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// What happens from now on: a pipeline without a position.
-    Tip,
-    /// The cursor that the spec gives to a pipeline without a position.
-    Given(u64),
-    /// A sequence number of this host, inclusive, and the event that has to come first.
-    Sequence(u64, EventId),
-    /// Events from this time on, in microseconds.
-    Time {
-        /// The time.
-        from_us: i64,
-        /// Whether a further rewind would reach beyond the window.
-        last: bool,
-    },
-}
-
-impl Ask {
-    /// The time from which on events were asked for, in microseconds; a host may begin before it.
-    fn since_us(self) -> Option<i64> {
-        match self {
-            Self::Time { from_us, .. } => Some(from_us),
-            Self::Given(cursor) if cursor >= TIMES_FROM => i64::try_from(cursor).ok(),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Ask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tip => f.write_str("no position yet"),
-            Self::Given(cursor) => write!(f, "cursor {cursor}"),
-            Self::Sequence(cursor, _) => write!(f, "sequence {cursor}"),
-            Self::Time { from_us, .. } => match jiff::Timestamp::from_microsecond(*from_us) {
-                Ok(from) => write!(f, "time {from}"),
-                Err(_) => write!(f, "time {from_us} us"),
-            },
-        }
-    }
-}
-
-/// What a host is asked for, after `rewinds` attempts by time that did not join. `sequences` is false once the host's
-/// sequences proved to be new ones. `newest_us` is a time that the last source time is not believed to be after: the
-/// reader's clock, or when the newest events were made, if that is earlier (a host whose clock leads by more than the
-/// window would make the next one be asked for its future). `reach_us` is how far the window reaches back.
-#[must_use]
-pub fn ask(position: &SourcePosition, host: &str, sequences: bool, rewinds: u32, newest_us: i64, reach_us: i64) -> Ask {
-    match position.cursor {
-        Some(cursor) if sequences && position.host == host => Ask::Sequence(cursor, position.id),
-        _ => {
-            let rewind_us = (FIRST_REWIND_US << rewinds.min(16)).min(reach_us);
-            Ask::Time {
-                from_us: position.time_us.min(newest_us).saturating_sub(rewind_us),
-                last: rewind_us == reach_us,
-            }
-        }
-    }
-}
-
 /// An event with its id in the window.
 pub type Identified = (Box<Event>, EventId);
+
+/// An event that waits for the join.
+#[derive(Debug)]
+struct Held {
+    event: Identified,
+    /// Whether the window has an event of its repository that the stream had not shown then.
+    is_before_known: bool,
+}
 
 /// What becomes of an event that was received.
 #[derive(Debug, PartialEq)]
@@ -166,13 +112,17 @@ pub struct Join {
     from_us: Option<i64>,
     /// The event of the position.
     position: Option<EventId>,
+    /// The time of the first event, in microseconds.
+    began_us: Option<i64>,
     passed: Passed,
-    held: Vec<Identified>,
+    held: Vec<Held>,
     held_bytes: usize,
     /// The source time of the first that is held back, or of the last that was dropped since for being older.
     to_us: Option<i64>,
-    /// The window's [`Window::highest`], until the join.
-    highest: Option<HashMap<u64, u64>>,
+    /// The window's [`Window::newest`] of which this stream has not shown the last event, until a little behind the join.
+    unshown: Option<HashMap<u64, Newest>>,
+    /// That is until this source time, in microseconds.
+    unshown_until_us: i64,
     /// Known events that stand beside each other, until the join.
     agreed: Option<Agreed>,
     /// Up to this source time nothing is known: the stream was joined behind what was appended last.
@@ -190,10 +140,22 @@ impl Join {
             (Ask::Sequence(..), Some(before)) => before.clone(),
             _ => Passed::new(joined),
         };
-        let (held, held_bytes, to_us, highest, agreed) = (Vec::new(), 0, None, None, None);
-        let (position, new_until_us, repeats) = (None, i64::MIN, false);
-        let from_us = ask.since_us();
-        Self { ask, joined, from_us, position, passed, held, held_bytes, to_us, highest, agreed, new_until_us, repeats }
+        Self {
+            ask,
+            joined,
+            from_us: ask.since_us(),
+            position: None,
+            began_us: None,
+            passed,
+            held: Vec::new(),
+            held_bytes: 0,
+            to_us: None,
+            unshown: None,
+            unshown_until_us: i64::MIN,
+            agreed: None,
+            new_until_us: i64::MIN,
+            repeats: false,
+        }
     }
 
     /// The same, of a pipeline whose source was read to this event: by it a stream joins where the window knows nothing.
@@ -231,12 +193,13 @@ impl Join {
         let step = self.step(event, id, window);
         if self.joined && step != Step::Dropped {
             self.passed.join();
-            (self.from_us, self.highest, self.agreed) = (None, None, None);
+            (self.from_us, self.agreed) = (None, None);
         }
         step
     }
 
     fn step(&mut self, event: Box<Event>, id: EventId, window: &Window) -> Step {
+        self.began_us.get_or_insert(event.time_us);
         if self.from_us.is_some_and(|from_us| event.time_us < from_us) {
             return Step::Dropped;
         }
@@ -250,9 +213,16 @@ impl Join {
         // has not shown the sync.
         let exact = id == own || self.passed.is_behind(&event.key);
         let (known, event) = (window.contains(id), (event, id));
+        if self.joined && event.0.time_us > self.unshown_until_us {
+            self.unshown = None;
+        }
+        if known && exact {
+            self.shows(&event, window);
+        }
         match self.ask {
             _ if self.joined && known && event.0.time_us <= self.new_until_us => Step::NotJoined,
             _ if self.joined && known => Step::Known(event),
+            _ if self.joined && self.is_before_known(&event.0) => self.drops(&event.0),
             _ if self.joined => Step::Append(event),
             Ask::Sequence(cursor, last) => {
                 self.joined = (known || window.is_empty()) && own == last && event.0.cursor == Some(cursor);
@@ -263,7 +233,7 @@ impl Join {
             }
             _ if self.is_position(&event, own, window) => {
                 self.joined = true;
-                Step::Joined { held: std::mem::take(&mut self.held), known: event }
+                Step::Joined { held: self.release(|_| true), known: event }
             }
             _ => self.by_time(event, known, exact, window),
         }
@@ -290,21 +260,21 @@ impl Join {
         }
         if known {
             self.joined = true;
+            self.unshown_until_us = event.0.time_us.saturating_add(ORDER_US);
             return Step::Joined { held: self.of_the_window(&event, window), known: event };
         }
         if let Some(agreed) = &mut self.agreed {
             agreed.misses();
         }
+        self.unshown.get_or_insert_with(|| window.newest());
         if self.is_older(&event.0, window) {
-            if matches!(event.0.body, Body::Sync { .. }) {
-                self.passed.is_old(&event.0.key);
-            }
             self.to_us = self.to_us.map(|to_us| to_us.max(event.0.time_us));
-            return Step::Dropped;
+            return self.drops(&event.0);
         }
         self.to_us.get_or_insert(event.0.time_us);
         self.held_bytes += event.0.bytes.len();
-        self.held.push(event);
+        let is_before_known = self.is_before_known(&event.0);
+        self.held.push(Held { event, is_before_known });
         if self.held_bytes <= MAX_HELD_BYTES {
             Step::Held
         } else if self.is_last() {
@@ -314,14 +284,26 @@ impl Join {
         }
     }
 
-    /// What is held back, without what is from before the window by the clock of this host, which a known event tells: another
-    /// clock may have made it be asked for a time before it.
+    /// What is held back, without what is from before the window, or before the log: a known event tells where they begin by the
+    /// clock of this host. Another clock may have made it be asked for a time before the window.
     fn of_the_window(&mut self, (known, id): &Identified, window: &Window) -> Vec<Identified> {
-        let mut held = std::mem::take(&mut self.held);
-        if let Some(from_us) = window.begins_us(*id, known.time_us) {
-            held.retain(|(event, _)| event.time_us >= from_us);
+        let Some(begins_us) = window.begins_us(*id, known.time_us) else { return self.release(|_| true) };
+        let shows_all = self.began_us.is_some_and(|began_us| began_us <= begins_us);
+        if !shows_all {
+            self.unshown = None;
         }
-        held
+        self.release(|held| held.event.0.time_us >= begins_us && !(shows_all && held.is_before_known))
+    }
+
+    fn release(&mut self, new: impl Fn(&Held) -> bool) -> Vec<Identified> {
+        std::mem::take(&mut self.held).into_iter().filter(new).map(|held| held.event).collect()
+    }
+
+    fn drops(&mut self, event: &Event) -> Step {
+        if matches!(event.body, Body::Sync { .. }) {
+            self.passed.is_old(&event.key);
+        }
+        Step::Dropped
     }
 
     /// Whether a further rewind would reach beyond the window.
@@ -349,18 +331,50 @@ impl Join {
     }
 
     /// Whether an event that is not in the window is from before it.
-    fn is_older(&mut self, event: &Event, window: &Window) -> bool {
-        if event.made_us().zip(window.join_from_us()).is_some_and(|(made, from)| made < from) {
-            return true;
-        }
+    fn is_older(&self, event: &Event, window: &Window) -> bool {
+        let made_before = event.made_us().zip(window.join_from_us()).is_some_and(|(made, from)| made < from);
+        made_before || self.known_revision(event).is_some_and(|(own, highest)| own <= highest)
+    }
+
+    /// The revision of an event that is not in the window, and the highest that the window has of its repository, where the
+    /// stream has not shown the last event of it.
+    fn known_revision(&self, event: &Event) -> Option<(u64, u64)> {
         let rev = match &event.body {
             // Behind a sync that is held back revisions begin anew.
             Body::Commit(Commit { rev, .. }) if !self.passed.is_behind(&event.key) => rev,
             Body::Sync { rev, .. } => rev,
-            _ => return false,
+            _ => return None,
         };
-        let highest = self.highest.get_or_insert_with(|| window.highest()).get(&key_hash(&event.key));
-        highest.zip(tid::bits(rev)).is_some_and(|(highest, rev)| rev <= *highest)
+        tid::bits(rev).zip(self.newest(event)?.rev)
+    }
+
+    /// Whether an event that is not in the window stands before one of its repository that is, on a stream that shows all of
+    /// the window. A revision says so by itself.
+    fn is_before_known(&self, event: &Event) -> bool {
+        match (self.newest(event), self.known_revision(event)) {
+            (None, _) => false,
+            (_, Some((own, highest))) => own <= highest,
+            (Some(newest), None) => {
+                newest.rev.is_none() || matches!(event.body, Body::Identity { .. } | Body::Account { .. })
+            }
+        }
+    }
+
+    /// What the window has of the repository, where the stream has not shown the last event of it.
+    fn newest(&self, event: &Event) -> Option<&Newest> {
+        self.unshown.as_ref()?.get(&key_hash(&event.key))
+    }
+
+    /// The stream, which was asked for a time, shows a known event.
+    fn shows(&mut self, (event, id): &Identified, window: &Window) {
+        if self.joined && self.unshown.is_none() || !self.is_by_time() {
+            return;
+        }
+        let unshown = self.unshown.get_or_insert_with(|| window.newest());
+        let key = key_hash(&event.key);
+        if unshown.get(&key).is_some_and(|newest| newest.last == *id) {
+            unshown.remove(&key);
+        }
     }
 
     /// Events that are held back.
@@ -380,10 +394,13 @@ impl Join {
         self.joined = true;
         self.from_us = None;
         self.passed.join();
-        GivenUp::Gap { held: std::mem::take(&mut self.held), to_us: self.to_us }
+        GivenUp::Gap { held: self.release(|_| true), to_us: self.to_us }
     }
 }
 
+#[cfg(test)]
+#[path = "join_begun_tests.rs"]
+mod begun_tests;
 #[cfg(test)]
 #[path = "join_lag_tests.rs"]
 mod lag_tests;

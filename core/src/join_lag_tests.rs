@@ -67,13 +67,14 @@ fn what_is_held_back_from_before_the_window_does_not_land_again() {
         [identity("b", &format!("{before}.example"), at), commit("c", END + at, "k", at)]
     };
     let events = (0..1320).rev().flat_map(|before| {
-        let new = [1000, 950, 870].into_iter().filter(move |at| *at == before).flat_map(odd);
+        let new = [1000, 950, 899, 870, 839].into_iter().filter(move |at| *at == before).flat_map(odd);
         new.chain((before <= 1200).then(|| event(before, 0)))
     });
     let ask = Ask::Time { from_us: END - 1320 * SECOND, last: false };
     let Some(Step::Joined { held, known }) = joins(&window, ask, events) else { panic!("it does not join") };
-    assert_eq!(known.0.time_us, END - 837 * SECOND, "the fourth behind the edge");
-    assert_eq!(held.into_iter().map(|(event, _)| *event).collect::<Vec<_>>(), odd(870));
+    assert_eq!(known.0.time_us, END - 836 * SECOND, "the fourth behind what is new");
+    // Orders of hosts differ: near its edge the window may have forgotten what this one shows behind it.
+    assert_eq!(held.into_iter().map(|(event, _)| *event).collect::<Vec<_>>(), odd(839));
 }
 
 #[test]

@@ -1,4 +1,6 @@
+use super::ask::TIMES_FROM;
 use super::*;
+use crate::position::SourcePosition;
 use crate::testing::{commit, sync};
 use crate::window::SPAN_US;
 

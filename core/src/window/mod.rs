@@ -77,6 +77,17 @@ pub struct Place {
     pub all: usize,
 }
 
+/// What the window has of a repository. Every host shows what it has of one in the same order: until a stream has shown the
+/// last event, what is not known is from before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Its last event that is no sync.
+    pub last: EventId,
+    /// The highest revision behind the last sync, zero where there is none; what has a higher one is new. `None` where only
+    /// the account is known.
+    pub rev: Option<u64>,
+}
+
 /// The events taken lately.
 #[derive(Default)]
 pub struct Window {
@@ -303,12 +314,34 @@ impl Window {
         self.order.front().map_or(i64::MIN, |oldest| oldest.time_us)
     }
 
-    /// When the window begins by the clock of a host that gives this known event the time `time_us`; `None` where it still has
-    /// everything that was taken.
+    /// Before this, by the clock of a host that gives this known event the time `time_us`, nothing that is not in the window is
+    /// new: it is from before its beginning, or was forgotten; `None` where the event is not known. Near its end that is not
+    /// sure: there hosts may have sent what they have in another order.
     #[must_use]
     pub fn begins_us(&self, id: EventId, time_us: i64) -> Option<i64> {
-        let mark = self.order.iter().rev().find(|mark| mark.id == id).filter(|_| self.is_cut())?;
-        Some(time_us.saturating_sub(mark.time_us.saturating_sub(self.oldest_us())))
+        let known = self.order.iter().rposition(|mark| mark.id == id)?;
+        let edge_us = self.oldest_us().saturating_add(if self.is_cut() { EDGE_US } else { 0 });
+        let first = self.order.partition_point(|mark| mark.time_us < edge_us).min(known);
+        let end_us = time_us.saturating_add(self.now_us - self.order[known].time_us).saturating_sub(ORDER_US);
+        Some(time_us.saturating_sub(self.between_us(first, known)).min(end_us))
+    }
+
+    /// How far one mark stands behind another, in microseconds: by window time, or by when they were made, where that is more and
+    /// window time went on by little since events were few.
+    fn between_us(&self, first: usize, last: usize) -> i64 {
+        let (marks, taken_us) = (last - first, self.order[last].time_us - self.order[first].time_us);
+        let between = self.order.range(first..=last).zip(self.order.range(first + 1..=last));
+        let held_up = between.filter(|(one, next)| next.time_us - one.time_us == STEP_US).count();
+        if 4 * held_up < marks.max(1) {
+            return taken_us;
+        }
+        // Some, so that no single wrong clock counts.
+        let most = if marks < 9 { 1 } else { 9 };
+        let made = |marks: Vec<i64>| marks.get(middle(&marks)).copied();
+        let ends =
+            [made(made_us(self.order.range(..=last).rev(), most)), made(made_us(self.order.range(first..), most))];
+        let [Some(last_us), Some(first_us)] = ends else { return taken_us };
+        taken_us.max(last_us.saturating_sub(first_us))
     }
 
     /// What was made before this and is not in the window is from before it, by the clocks of the makers; `None` without
@@ -326,21 +359,26 @@ impl Window {
         Some((*oldest).max(middle.saturating_sub(EDGE_US)).saturating_sub(ORDER_US))
     }
 
-    /// The highest revision of each repository behind the last sync that it has here, by the hash of its key; nothing where the
-    /// window may have forgotten something. What is new of the repository has a higher one: one that is not, and is not in the
-    /// window, is from before it.
+    /// The last event of each repository that it has, by the hash of its key; nothing where the window may have forgotten
+    /// something.
     #[must_use]
-    pub fn highest(&self) -> HashMap<u64, u64> {
-        let mut highest = HashMap::new();
-        for mark in self.order.iter().filter(|mark| mark.rev != 0 && !self.is_cut()) {
+    pub fn newest(&self) -> HashMap<u64, Newest> {
+        let mut all = HashMap::<u64, Newest>::new();
+        if self.is_cut() {
+            return all;
+        }
+        for mark in self.order.iter().filter(|mark| mark.key != 0) {
             if mark.rev == Mark::SYNC {
-                highest.remove(&mark.key);
+                all.entry(mark.key).and_modify(|newest| newest.rev = Some(0));
                 continue;
             }
-            let rev = highest.entry(mark.key).or_insert(mark.rev);
-            *rev = mark.rev.max(*rev);
+            let newest = all.entry(mark.key).or_insert(Newest { last: mark.id, rev: None });
+            newest.last = mark.id;
+            if mark.rev != 0 {
+                newest.rev = newest.rev.max(Some(mark.rev));
+            }
         }
-        highest
+        all
     }
 
     /// How far an event of this id, made then, stands before the last that was taken, in microseconds: by window time, or by

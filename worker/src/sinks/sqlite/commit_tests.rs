@@ -37,6 +37,18 @@ async fn number(database: &Database, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(&database.read).await.unwrap()
 }
 
+/// A process that is killed when it has just begun leaves this.
+#[tokio::test]
+async fn a_file_with_no_more_than_an_empty_list_of_migrations_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.sqlite");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::migrate::Migrate::ensure_migrations_table(&mut connection, "_sqlx_migrations").await.unwrap();
+    connection.close().await.unwrap();
+    Database::open(&path).await.unwrap().close().await;
+}
+
 #[tokio::test]
 async fn a_full_disk_leaves_nothing_behind_and_the_next_attempt_holds() {
     let folder = tempfile::tempdir().unwrap();

@@ -132,7 +132,8 @@ impl Database {
         let writing = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
         let failed = |why: String| Error::Open { path: path.display().to_string(), why };
         let write = pool().max_connections(1).connect_with(writing).await.map_err(|e| failed(e.to_string()))?;
-        let tables = "SELECT count(*) FROM sqlite_master WHERE name <> '_sqlx_migrations'";
+        // A process that was killed when it had just begun has left an empty list of migrations, and its index.
+        let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name <> '_sqlx_migrations'";
         let ours = "SELECT count(*) FROM sqlite_master WHERE name IN ('record_state', 'pipeline', '_sqlx_migrations')";
         let count = |sql| sqlx::query_scalar::<_, i64>(sql).fetch_one(&write);
         let (tables, ours) = (count(tables).await, count(ours).await);
