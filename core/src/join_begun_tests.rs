@@ -64,6 +64,18 @@ fn what_was_sent_before_the_log_does_not_land() {
     assert_eq!(lands(&window, 60, shown), [new]);
 }
 
+/// Of a host without sequences, which was cut off.
+#[test]
+fn what_the_same_host_has_sent_before_the_log_does_not_land_however_short_the_log() {
+    let mut window = window(5, &[]);
+    let known = at("o5", 5);
+    window.align(EventId::of(&known), known.time_us);
+    let old = (-100..0).map(|second| identity(&format!("i{second}"), "a.example", time(second)));
+    let new = at("new", 6);
+    let shown = old.chain((0..=5).map(|second| at(&format!("o{second}"), second))).chain([new.clone()]);
+    assert_eq!(lands(&window, 5, shown), [new]);
+}
+
 /// Orders of hosts differ: what the first one had not sent yet is new, though the second one shows it before what is known.
 #[test]
 fn what_the_first_host_had_still_to_send_lands() {

@@ -316,14 +316,18 @@ impl Window {
 
     /// Before this, by the clock of a host that gives this known event the time `time_us`, nothing that is not in the window is
     /// new: it is from before its beginning, or was forgotten; `None` where the event is not known. Near its end that is not
-    /// sure: there hosts may have sent what they have in another order.
+    /// sure, but on the host that was read before: others may have sent what they have in another order.
     #[must_use]
     pub fn begins_us(&self, id: EventId, time_us: i64) -> Option<i64> {
         let known = self.order.iter().rposition(|mark| mark.id == id)?;
         let edge_us = self.oldest_us().saturating_add(if self.is_cut() { EDGE_US } else { 0 });
         let first = self.order.partition_point(|mark| mark.time_us < edge_us).min(known);
+        let begins_us = time_us.saturating_sub(self.between_us(first, known));
+        if self.is_aligned(id, time_us) {
+            return Some(begins_us);
+        }
         let end_us = time_us.saturating_add(self.now_us - self.order[known].time_us).saturating_sub(ORDER_US);
-        Some(time_us.saturating_sub(self.between_us(first, known)).min(end_us))
+        Some(begins_us.min(end_us))
     }
 
     /// How far one mark stands behind another, in microseconds: by window time, or by when they were made, where that is more and

@@ -43,9 +43,9 @@ async fn a_file_with_no_more_than_an_empty_list_of_migrations_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.sqlite");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
-    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
     sqlx::migrate::Migrate::ensure_migrations_table(&mut connection, "_sqlx_migrations").await.unwrap();
-    connection.close().await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
     Database::open(&path).await.unwrap().close().await;
 }
 
