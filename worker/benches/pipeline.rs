@@ -4,6 +4,7 @@
 //! Run by `make bench`. `BENCH_EVENTS` (200,000) and `BENCH_TURNS` (5) change the size.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "for the terminal")]
 
+#[allow(dead_code, reason = "each benchmark takes its own part")]
 mod shared;
 
 use bytes::Bytes;

@@ -14,53 +14,13 @@
 #[path = "../shared/mod.rs"]
 mod shared;
 
-mod gate;
 mod hour;
 mod plot;
 mod process;
 
-use gate::Gate;
 use process::{Hydration, Pipeline};
-use shared::{Running, median, setting};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-/// Few enough that half of the events point at nearly all that there is: 64 old posts of each.
-const ACCOUNTS: &str = "200";
-/// Bytes of an event on the socket, about.
-const EVENT: u64 = 550;
-
-/// The simulated network with its AppView, whose limits are out of the way: `ws://…` and `http://…`.
-fn network(events: usize) -> (Running, String, String) {
-    let program = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name("turbo-sim");
-    let events = events.to_string();
-    let mut child = Command::new(&program)
-        .args([
-            "serve",
-            "--full",
-            "--port",
-            "0",
-            "--nasty",
-            "0",
-            "--prepare",
-            "v2",
-            "--events",
-            &events,
-            "--accounts",
-            ACCOUNTS,
-        ])
-        .args(["--appview", "0", "--appview-requests", "4000000000"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let source = lines.find(|line| line.starts_with("ws://")).expect("turbo-sim says where");
-    let appview = lines.find(|line| line.starts_with("http://")).expect("turbo-sim says where its AppView is");
-    let url: url::Url = source.split_whitespace().next().unwrap().parse().unwrap();
-    (Running(child), url.authority().to_owned(), appview)
-}
+use shared::gate::Gate;
+use shared::{EVENT, hydrated_network, median, setting};
 
 /// Events a second behind the gate.
 fn turn(source: &str, hydration: Option<&Hydration>, events: usize) -> f64 {
@@ -81,12 +41,13 @@ fn main() {
     if let Some(path) = std::env::var_os("BENCH_HYDRATION_PLOT") {
         std::fs::write(path, plot::svg(&minutes)).unwrap();
     }
-    let (_network, source, appview) = network(events);
+    let (_network, source, appview) = hydrated_network(events);
+    let source = source.strip_prefix("ws://").unwrap();
     let hydration = Hydration { appview, rate: 1000, ttl_seconds: 3600 };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for number in 1..=turns {
-        let plain = turn(&source, None, events);
-        let hydrated = turn(&source, Some(&hydration), events);
+        let plain = turn(source, None, events);
+        let hydrated = turn(source, Some(&hydration), events);
         println!("turn {number} of {turns}: without {plain:.0}/s, with a warm cache {hydrated:.0}/s");
         with.push(hydrated);
         without.push(plain);

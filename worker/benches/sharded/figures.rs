@@ -23,6 +23,8 @@ pub(crate) struct Measured {
     pub(crate) takeover: Vec<f64>,
     /// Calls for each 1,000 events: without what is shared, and with it.
     pub(crate) hydration: Vec<(f64, f64)>,
+    /// Events a second: without hydration, and with a warm cache.
+    pub(crate) warm: Vec<(f64, f64)>,
 }
 
 /// The median of something of each turn; not a number where there was none.
@@ -65,6 +67,13 @@ impl Measured {
             let ratio = alone / shared;
             println!(
                 "bench hydration_shared ratio={ratio:.2} goal=1 calls_per_1000_events={shared:.1} without={alone:.1}"
+            );
+        }
+        if !self.warm.is_empty() {
+            let (without, with) = (middle(&self.warm, |of| of.0), middle(&self.warm, |of| of.1));
+            let ratio = with / without;
+            println!(
+                "bench hydration_warm_sharded ratio={ratio:.2} goal=0.8 events_per_second={with:.0} without={without:.0}"
             );
         }
         if !self.takeover.is_empty() {

@@ -5,7 +5,7 @@
 //!
 //! Run by `make bench`. `BENCH_EVENTS` (100,000), `BENCH_TURNS` (3) and `BENCH_SECONDS` (20) change the size;
 //! `BENCH_PLOT=FILE` writes a plot; `BENCH_ONLY` names the parts to run: log, commit, whole, latency, takeover,
-//! hydration.
+//! hydration, warm.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "for the terminal")]
 
 mod bare_commit;
@@ -19,9 +19,11 @@ mod process;
 mod stage;
 mod takeover;
 mod usage;
+mod warm;
 mod whole;
 mod work;
 
+#[allow(dead_code, reason = "each benchmark takes its own part")]
 #[path = "../shared/mod.rs"]
 mod shared;
 
@@ -59,6 +61,9 @@ async fn measure(turns: usize) -> Measured {
         }
         if part("hydration") {
             measured.hydration.push(hydrating::turn(setting("BENCH_HYDRATED", 30_000) as u64).await);
+        }
+        if part("warm") {
+            measured.warm.push(warm::turn(setting("BENCH_EVENTS", 100_000)).await);
         }
         if part("latency") {
             measured.latency.push(latency::turn(setting("BENCH_SECONDS", 20) as u64).await);

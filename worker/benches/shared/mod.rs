@@ -1,4 +1,6 @@
-//! What both benchmarks need: the simulated network, a bare reader of it, the median.
+//! What the benchmarks need: the simulated network, a bare reader of it, a gate before it, the median.
+
+pub(crate) mod gate;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -10,6 +12,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// A time that every host answers with all that it has.
 pub(crate) const FROM: u64 = 1_000_000_000_000_000;
+
+/// Few enough that half of the events point at nearly all that there is: 64 old posts of each.
+const ACCOUNTS: &str = "200";
+
+/// Bytes of an event on the socket, about.
+pub(crate) const EVENT: u64 = 550;
 
 /// A number from the environment.
 pub(crate) fn setting(name: &str, default: usize) -> usize {
@@ -28,17 +36,39 @@ impl Drop for Running {
 
 /// The simulated network with all its events there at once, encoded beforehand, and its URL.
 pub(crate) fn network(events: usize) -> (Running, String) {
+    let (running, mut said) = simulated(events, &[]);
+    let source = address(&mut said, "ws://");
+    (running, source)
+}
+
+/// The same, a small world with its AppView, whose limits are out of the way: its URL, and the AppView's.
+pub(crate) fn hydrated_network(events: usize) -> (Running, String, String) {
+    let more = ["--accounts", ACCOUNTS, "--appview", "0", "--appview-requests", "4000000000"];
+    let (running, mut said) = simulated(events, &more);
+    let source = address(&mut said, "ws://");
+    let appview = address(&mut said, "http://");
+    (running, source, appview)
+}
+
+/// The simulator with these arguments, and the words that it says.
+fn simulated(events: usize, more: &[&str]) -> (Running, impl Iterator<Item = String>) {
     let program = Path::new(env!("CARGO_BIN_EXE_turbo")).with_file_name("turbo-sim");
     let mut child = Command::new(&program)
         .args(["serve", "--full", "--port", "0", "--nasty", "0", "--prepare", "v2", "--events", &events.to_string()])
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let mut words = lines.flat_map(|line| line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>());
-    let url: url::Url = words.find(|word| word.starts_with("ws://")).expect("turbo-sim says where").parse().unwrap();
-    (Running(child), format!("ws://{}", url.authority()))
+    let words = lines.flat_map(|line| line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>());
+    (Running(child), words)
+}
+
+/// The next address with this scheme, without its path.
+fn address(words: &mut impl Iterator<Item = String>, scheme: &str) -> String {
+    let url = words.find(|word| word.starts_with(scheme)).expect("turbo-sim says where");
+    format!("{scheme}{}", url.parse::<url::Url>().unwrap().authority())
 }
 
 /// Reads `count` events from the socket.
