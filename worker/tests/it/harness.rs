@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -52,12 +53,12 @@ impl Pipeline {
             .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), [log.clone(), self.history.clone()]);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 kept.iter().for_each(|kept| *kept.lock().unwrap() += &format!("{line}\n"));
             }
         });
-        Process { child, log }
+        Process { child, log, reader }
     }
 
     /// What all its processes said.
@@ -78,6 +79,8 @@ impl Pipeline {
 pub struct Process {
     child: Child,
     log: Arc<Mutex<String>>,
+    /// Ends with the log.
+    reader: JoinHandle<()>,
 }
 
 impl Process {
@@ -91,8 +94,7 @@ impl Process {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
-        // The rest of the log is on its way.
-        std::thread::sleep(Duration::from_millis(20));
+        eventually(PATIENCE, "the rest of the log is read", || self.reader.is_finished());
         status.unwrap()
     }
 
