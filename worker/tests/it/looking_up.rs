@@ -233,7 +233,8 @@ async fn what_one_worker_was_told_no_other_asks_for_until_the_source_changes_it(
     first.look_up(&profiles).await;
     first.look_up(&posts).await;
     let asked = first.network.appview_stats().requests;
-    assert!((8..=9).contains(&asked), "{asked}: nothing was shared yet");
+    // A call may go before all that it could ask for is there.
+    assert!((8..=12).contains(&asked), "{asked}: nothing was shared yet");
     // Whoever comes next has its own AppView here, which is asked for nothing.
     let second = worker();
     second.look_up(&profiles).await;

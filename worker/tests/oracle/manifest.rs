@@ -40,6 +40,8 @@ pub struct Addresses {
 
 /// Calls to the AppView in a second, of all workers together.
 pub const REQUESTS: u32 = 100;
+/// Records that may wait to be completed: more than there are, since each has to be complete in the end.
+const QUEUE: u32 = 1_000_000_000;
 
 /// Writes the pipeline file.
 ///
@@ -69,7 +71,7 @@ fn yaml(at: &Addresses) -> String {
         )
     });
     let hydration = at.appview.as_ref().map_or_else(String::new, |url| {
-        format!("  hydration: {{ hosts: [\"{url}\"], requestsPerSecond: {REQUESTS} }}\n")
+        format!("  hydration: {{ hosts: [\"{url}\"], requestsPerSecond: {REQUESTS}, queue: {{ records: {QUEUE} }} }}\n")
     });
     let bytes = at.enriched_gibibytes;
     let enriched =
