@@ -6,7 +6,6 @@ mod wanted;
 use serde::Deserializer as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
 use turbo_core::event::parse_time;
 use wanted::Wanted;
 
@@ -29,10 +28,11 @@ pub(crate) enum Datum {
     Time(i64),
 }
 
-/// The fields of a record.
+/// The fields of a record: few, so that they are looked through; of a repeated one the last counts.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    fields: HashMap<String, Value>,
+    /// `None` for what can not be read.
+    fields: Vec<(String, Option<Value>)>,
 }
 
 impl Record {
@@ -47,14 +47,15 @@ impl Record {
         let mut reader = serde_json::Deserializer::from_slice(json);
         let fields = reader.deserialize_map(Wanted(wanted)).and_then(|fields| reader.end().map(|()| fields));
         let fields = fields.unwrap_or_default().into_iter();
-        let read = |(name, raw): (String, &RawValue)| Some((name, serde_json::from_str(raw.get()).ok()?));
-        Self { fields: fields.filter_map(read).collect() }
+        let read = |(name, raw): (String, &RawValue)| (name, serde_json::from_str(raw.get()).ok());
+        Self { fields: fields.map(read).collect() }
     }
 
     /// What stands at a path of names.
     pub(crate) fn at(&self, path: &[&str]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.fields.get(*first)?, |value, name| value.get(name))
+        let (_, value) = self.fields.iter().rfind(|(name, _)| name == first)?;
+        rest.iter().try_fold(value.as_ref()?, |value, name| value.get(name))
     }
 
     /// The elements of a list at a path; none where there is none.
@@ -153,6 +154,7 @@ mod tests {
         assert_eq!(Record::new(deep.as_bytes()).text(&["text"]), Datum::Text("x".into()));
         assert_eq!(Record::new(br#"{"text":"a\u0000b"}"#).text(&["text"]), Datum::Text("ab".into()));
         assert_eq!(Record::new(br#"{"text":"\ud800","b":"x"}"#).text(&["b"]), Datum::Text("x".into()));
+        assert_eq!(Record::new(br#"{"text":"x","text":"\ud800"}"#).text(&["text"]), Datum::Null, "the last counts");
         let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(3000));
         assert_eq!(Record::new(long.as_bytes()).name(&["text"]), Datum::Null);
         for json in ["null", "[1]", "3", "\"text\"", "", "{"] {

@@ -18,7 +18,7 @@ const COPY: &str = "COPY stage FROM STDIN (FORMAT binary)";
 const MERGE: &str = "INSERT INTO record_state
     (did, collection, rkey, rev, cid, record, time_us, indexed_at, slice, partition, seq)
   SELECT did, collection, rkey, rev, cid, record, time_us, now(), slice, partition, seq
-  FROM stage ORDER BY did, collection, rkey
+  FROM stage
   ON CONFLICT (did, collection, rkey) DO UPDATE SET
     rev = excluded.rev, cid = excluded.cid, record = excluded.record, time_us = excluded.time_us,
     indexed_at = excluded.indexed_at, slice = excluded.slice, partition = excluded.partition, seq = excluded.seq,

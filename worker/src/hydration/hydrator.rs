@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use turbo_core::event::{Body, Event};
 use turbo_core::hydrated::{Hydrated, Hydration};
 
@@ -34,6 +35,15 @@ pub struct Hydrator {
     counters: Arc<Counters>,
     /// Who tells the other workers of changes, where there are any.
     told: Option<mpsc::Sender<Change>>,
+}
+
+/// What is known of a record that has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// What is known.
+    pub hydrated: Arc<Hydrated>,
+    /// When some of it becomes older than its time to live; `None` for never.
+    pub until: Option<Instant>,
 }
 
 impl Hydrator {
@@ -57,30 +67,43 @@ impl Hydrator {
     /// Takes an event of a slice: learns from it where it is new, and says what is known of its record; `None` where the
     /// slice looks nothing up, or there is no record. `new` is when it was appended to the log, in microseconds since the
     /// Unix epoch; what is read again is older than what was learned since.
-    pub fn take(&self, slice: u16, event: &Event, new: Option<i64>) -> Option<Hydrated> {
+    pub fn take(&self, slice: u16, event: &Event, new: Option<i64>) -> Option<Taken> {
         if let Some(at_us) = new {
             self.learn(event, at_us);
         }
         let references = self.of_event(slice, event)?;
         let (mut lookups, mut missing) = (Lookups::default(), Vec::new());
-        let hydrated = hydrated(&references, |place, item| {
-            let entry = self.look(slice, place, item);
-            lookups.count(item.kind(), entry.is_some());
-            if entry.is_none() {
+        let taken = self.taken(slice, &references, |item, is_known| {
+            lookups.count(item.kind(), is_known);
+            if !is_known {
                 missing.push(item.clone());
             }
-            entry
         });
-        self.counters.tell(hydrated.hydration, &lookups);
+        self.counters.tell(taken.hydrated.hydration, &lookups);
         if !missing.is_empty() {
             self.handle.fresh(missing);
         }
-        Some(hydrated)
+        Some(taken)
     }
 
     /// What is known by now of the record of an event that was taken before.
-    pub fn again(&self, slice: u16, event: &Event) -> Option<Hydrated> {
-        Some(self.known(slice, &self.of_event(slice, event)?))
+    pub fn again(&self, slice: u16, event: &Event) -> Option<Taken> {
+        Some(self.taken(slice, &self.of_event(slice, event)?, |_, _| ()))
+    }
+
+    /// What is known of the references of a record. `each` is told of each item, and whether it is known.
+    fn taken(&self, slice: u16, references: &References, mut each: impl FnMut(&Item, bool)) -> Taken {
+        let mut until: Option<Instant> = None;
+        let hydrated = hydrated(references, |place, item| {
+            let ttl = self.ttl(slice, place)?;
+            let entry = self.cache.get(item, ttl);
+            each(item, entry.is_some());
+            if let Some(ends) = entry.as_ref().and_then(|entry| entry.at.checked_add(ttl)) {
+                until = Some(until.map_or(ends, |until| until.min(ends)));
+            }
+            entry
+        });
+        Taken { hydrated: Arc::new(hydrated), until }
     }
 
     fn of_event(&self, slice: u16, event: &Event) -> Option<References> {
@@ -106,7 +129,11 @@ impl Hydrator {
     }
 
     fn look(&self, slice: u16, place: Place, item: &Item) -> Option<Entry> {
-        self.cache.get(item, *self.targets(slice)?.get(&place.target())?)
+        self.cache.get(item, self.ttl(slice, place)?)
+    }
+
+    fn ttl(&self, slice: u16, place: Place) -> Option<Duration> {
+        self.targets(slice)?.get(&place.target()).copied()
     }
 
     fn targets(&self, slice: u16) -> Option<&Targets> {
@@ -178,153 +205,5 @@ impl Counters {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use serde_json::{Value, json};
-    use turbo_core::wire::{Frame, decode};
-
-    const TTL: Duration = Duration::from_secs(600);
-
-    fn now_us() -> Option<i64> {
-        Some(jiff::Timestamp::now().as_microsecond())
-    }
-
-    fn now(known: Known) -> Entry {
-        Entry::as_of(known, now_us().unwrap())
-    }
-
-    fn hydrator() -> Hydrator {
-        let cache = Arc::new(Cache::new(1 << 20));
-        let handle = Handle::new(Arc::clone(&cache));
-        let targets = Targets::from([(Target::Author, TTL), (Target::Subject, TTL)]);
-        Hydrator::new(cache, handle, vec![Targets::new(), targets])
-    }
-
-    fn event(did: &str, kind: &str, content: Value) -> Event {
-        let mut line = json!({"did": format!("did:plc:{did}"), "time_us": 1, "kind": kind});
-        line[kind] = content;
-        match decode(&Bytes::from(line.to_string())) {
-            Ok(Frame::Event(event)) => *event,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn commit(did: &str, operation: &str, collection: &str, rkey: &str, record: &Value) -> Event {
-        let mut commit =
-            json!({"rev": "3l7", "operation": operation, "collection": collection, "rkey": rkey, "cid": "c"});
-        if operation != "delete" {
-            commit["record"] = record.clone();
-        }
-        event(did, "commit", commit)
-    }
-
-    fn like(of: &str) -> Event {
-        let uri = format!("at://did:plc:{of}/app.bsky.feed.post/k");
-        commit("me", "create", "app.bsky.feed.like", "l", &json!({"subject": {"uri": uri, "cid": "c"}}))
-    }
-
-    fn post(did: &str, operation: &str, text: &str) -> Event {
-        commit(did, operation, "app.bsky.feed.post", "k", &json!({"text": text}))
-    }
-
-    /// What an AppView says of an account.
-    fn answered(hydrator: &Hydrator, did: &str, handle: &str) {
-        let item = Item::profile(&format!("did:plc:{did}")).unwrap();
-        assert!(hydrator.cache.asks(&item));
-        let json = format!(r#"{{"handle":"{handle}","displayName":"old"}}"#);
-        assert!(hydrator.cache.answered(&item, now(Known::Found(json.into()))));
-    }
-
-    fn document(hydrator: &Hydrator, event: &Event) -> (Hydration, Value) {
-        let hydrated = hydrator.take(1, event, now_us()).unwrap();
-        (hydrated.hydration, hydrated.document.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_not_known_is_wanted_and_the_record_lands_without_it() {
-        let hydrator = hydrator();
-        assert_eq!(document(&hydrator, &like("a")), (Hydration::None, Value::Null));
-        assert_eq!(hydrator.handle.waiting(), (3, 0), "who likes, what is liked, and who wrote it");
-        assert_eq!(hydrator.take(0, &like("b"), now_us()), None);
-        assert_eq!(hydrator.handle.waiting(), (3, 0), "a slice that looks nothing up wants nothing");
-        let deleted = commit("me", "delete", "app.bsky.feed.like", "l", &Value::Null);
-        assert_eq!(hydrator.take(1, &deleted, now_us()), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_post_that_passes_is_known_to_the_likes_after_it() {
-        let hydrator = hydrator();
-        hydrator.take(0, &post("a", "create", "hello"), now_us());
-        answered(&hydrator, "me", "me.example");
-        let (hydration, shown) = document(&hydrator, &like("a"));
-        assert_eq!((hydration, &shown["subject"]["post"]["record"]["text"]), (Hydration::Partial, &json!("hello")));
-        answered(&hydrator, "a", "a.example");
-        let (hydration, shown) = document(&hydrator, &like("a"));
-        assert_eq!(hydration, Hydration::Full);
-        assert_eq!(shown["subject"]["author"]["profile"]["handle"], "a.example");
-        hydrator.take(0, &post("a", "update", "hello again"), now_us());
-        assert_eq!(document(&hydrator, &like("a")).1["subject"]["post"]["record"]["text"], "hello again");
-        hydrator.take(0, &post("a", "delete", ""), now_us());
-        assert_eq!(document(&hydrator, &like("a")).1["subject"]["state"], "missing");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_waits_for_its_commit_lands_with_what_is_known_then() {
-        let hydrator = hydrator();
-        answered(&hydrator, "me", "me.example");
-        let (event, handle) = (like("a"), |hydrated: Option<Hydrated>| {
-            let document = hydrated.unwrap().document;
-            document.map(|text| serde_json::from_str::<Value>(&text).unwrap()["author"]["profile"]["handle"].clone())
-        });
-        assert_eq!(handle(hydrator.take(1, &event, now_us())), Some(json!("me.example")));
-        let did = "did:plc:me";
-        let changed = json!({"did": did, "handle": "you.example", "seq": 1, "time": "2026-07-01T00:00:00Z"});
-        hydrator.take(0, &self::event("me", "identity", changed), now_us());
-        let waiting = hydrator.handle.waiting();
-        assert_eq!(handle(hydrator.again(1, &event)), Some(json!("you.example")));
-        tokio::time::advance(TTL).await;
-        assert_eq!(handle(hydrator.again(1, &event)), None, "nothing is as old as that");
-        assert_eq!(hydrator.handle.waiting(), waiting, "its record waits in the catalog, and asks from there");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_profile_follows_its_record_and_its_handle() {
-        let hydrator = hydrator();
-        let profile =
-            |name: &str| commit("me", "update", "app.bsky.actor.profile", "self", &json!({"displayName": name}));
-        let author = |hydrator: &Hydrator| document(hydrator, &like("a")).1["author"].clone();
-        hydrator.take(0, &profile("new"), now_us());
-        assert_eq!(author(&hydrator), Value::Null, "the handle is not known");
-        answered(&hydrator, "me", "me.example");
-        hydrator.take(0, &profile("newer"), now_us());
-        assert_eq!(author(&hydrator)["profile"], json!({"handle": "me.example", "displayName": "newer"}));
-        let identity = |handle: Option<&str>| {
-            let did = "did:plc:me";
-            event("me", "identity", json!({"did": did, "handle": handle, "seq": 1, "time": "2026-07-01T00:00:00Z"}))
-        };
-        hydrator.take(0, &identity(Some("you.example")), now_us());
-        assert_eq!(author(&hydrator)["profile"], json!({"handle": "you.example", "displayName": "newer"}));
-        hydrator.take(0, &identity(None), now_us());
-        assert_eq!(author(&hydrator), Value::Null);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_account_that_goes_takes_what_is_known_of_it_with_it() {
-        let hydrator = hydrator();
-        let account = |active: bool, status: Option<&str>| {
-            let content = json!({"active": active, "did": "did:plc:a", "status": status, "seq": 1, "time": "2026-07-01T00:00:00Z"});
-            event("a", "account", content)
-        };
-        hydrator.take(0, &post("a", "create", "hello"), now_us());
-        answered(&hydrator, "a", "a.example");
-        answered(&hydrator, "me", "me.example");
-        assert_eq!(document(&hydrator, &like("a")).0, Hydration::Full);
-        hydrator.take(0, &account(false, Some("takendown")), now_us());
-        let (hydration, shown) = document(&hydrator, &like("a"));
-        assert_eq!((hydration, &shown["subject"]["state"]), (Hydration::Partial, &json!("unknown")));
-        assert_eq!(shown["subject"]["author"]["state"], "takendown");
-        hydrator.take(0, &account(true, None), now_us());
-        assert_eq!(document(&hydrator, &like("a")).1["subject"]["author"]["state"], "unknown");
-    }
-}
+#[path = "hydrator_tests.rs"]
+mod tests;

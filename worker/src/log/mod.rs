@@ -3,11 +3,12 @@
 pub mod embedded;
 pub mod nats;
 
-use crate::hydration::hydrator::Hydrator;
+use crate::hydration::hydrator::{Hydrator, Taken};
 use crate::telemetry::trace::TraceContext;
 use bytes::Bytes;
 use jiff::Timestamp;
 use std::sync::Arc;
+use tokio::time::Instant;
 use turbo_core::event::Event;
 use turbo_core::fold::Logged;
 use turbo_core::hydrated::Hydrated;
@@ -75,6 +76,8 @@ pub struct Entry {
     /// What was known of what its record points at, where its slice looks that up. It is in no log: whoever commits the
     /// entry puts it here.
     pub hydrated: Option<Arc<Hydrated>>,
+    /// When some of that becomes too old to land; `None` for never.
+    pub hydrated_until: Option<Instant>,
     /// When it was appended, in microseconds since the Unix epoch, where the log says that.
     pub appended_us: Option<i64>,
 }
@@ -83,7 +86,7 @@ impl Entry {
     /// An entry as it comes from the log.
     #[must_use]
     pub fn new(seq: u64, shard: Shard, item: Arc<Item>) -> Self {
-        Self { seq, shard, item, hydrated: None, appended_us: None }
+        Self { seq, shard, item, hydrated: None, hydrated_until: None, appended_us: None }
     }
 
     /// The event with what is known of it, if it is one.
@@ -96,7 +99,14 @@ impl Entry {
     /// Puts what is known by now in the place of what was known when it came: it has waited.
     pub fn hydrate_again(&mut self, hydrator: &Hydrator) {
         if let (Some(event), Some(_)) = (self.item.event(), &self.hydrated) {
-            self.hydrated = hydrator.again(self.shard.slice, event).map(Arc::new);
+            self.put(hydrator.again(self.shard.slice, event));
+        }
+    }
+
+    /// The same, where some of what was known is too old to land by now.
+    pub fn refresh(&mut self, hydrator: &Hydrator, now: Instant) {
+        if self.hydrated_until.is_some_and(|until| until <= now) {
+            self.hydrate_again(hydrator);
         }
     }
 
@@ -104,8 +114,14 @@ impl Entry {
     pub fn hydrate(&mut self, hydrator: &Hydrator, new: bool) {
         if let Some(event) = self.item.event() {
             let appended_us = || self.appended_us.unwrap_or_else(|| Timestamp::now().as_microsecond());
-            self.hydrated = hydrator.take(self.shard.slice, event, new.then(appended_us)).map(Arc::new);
+            self.put(hydrator.take(self.shard.slice, event, new.then(appended_us)));
         }
+    }
+
+    /// Puts what was taken for its event beside it.
+    pub fn put(&mut self, taken: Option<Taken>) {
+        self.hydrated_until = taken.as_ref().and_then(|taken| taken.until);
+        self.hydrated = taken.map(|taken| taken.hydrated);
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a shard is claimed, read, and given up.
 
+use super::ahead::{Ahead, Looking};
 use super::covered::Sinks;
 use super::holder::{ANSWER, Holder, LARGEST, Read};
 use super::members::View;
@@ -126,13 +127,19 @@ impl Holder {
         events::ShardClaimed { slice, partition, epoch, position }.emit();
         parts.live.claimed(&parts.slices, shard, epoch, position, claimed.time_us);
         parts.announcements.set(shard, announced);
-        self.readers.insert(shard, self.read(shard, epoch, lowest));
+        self.readers.insert(shard, self.read(shard, epoch, lowest, self.looking_ahead(shard, &claimed)));
         self.epochs.insert(shard, epoch);
         self.covered.insert(shard, Sinks::claimed(&claimed));
         self.owned.insert(shard, claimed.owned);
     }
 
-    fn read(&self, shard: Shard, epoch: u64, behind: SinkPosition) -> AbortOnDropHandle<()> {
+    /// Who looks up for what is read of a shard; nobody where what was had may come again, which tells nothing new.
+    fn looking_ahead(&self, shard: Shard, claimed: &Claimed) -> Option<Looking> {
+        let hydrator = self.parts.hydrator.clone().filter(|_| claimed.had.is_none())?;
+        Some(Looking { hydrator, slice: shard.slice, position: claimed.owned.position() })
+    }
+
+    fn read(&self, shard: Shard, epoch: u64, behind: SinkPosition, looking: Option<Looking>) -> AbortOnDropHandle<()> {
         let behind = Behind { seq: behind.seq, number: Some(behind.number) };
         let mut reader = self.parts.log.shard(&self.parts.slices, shard, behind);
         let (to, room) = (self.to.clone(), self.room.clone());
@@ -145,10 +152,12 @@ impl Holder {
                     false => reader.next().await.map(Some),
                 };
                 broken = next.is_err();
-                let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Next::bytes) + OVERHEAD;
-                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                let ahead = looking.as_ref().map_or(Ahead::Not, |looking| looking.at(&next));
+                let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Next::bytes);
+                let bytes = u32::try_from(bytes + ahead.bytes() + OVERHEAD).unwrap_or(u32::MAX);
                 let Ok(room) = room.clone().acquire_many_owned(bytes.min(LARGEST)).await else { return };
-                if to.send(Read { shard, epoch, connection: reader.connection(), next, _room: room }).await.is_err() {
+                let connection = reader.connection();
+                if to.send(Read { shard, epoch, connection, next, ahead, _room: room }).await.is_err() {
                     return;
                 }
                 if broken {

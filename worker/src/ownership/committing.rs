@@ -1,5 +1,6 @@
 //! How what was read is committed, and handed to the other sinks.
 
+use super::ahead::{Ahead, appended_us};
 use super::covered::handed;
 use super::holder::{ANSWER, Holder, Read};
 use super::reread::Readings;
@@ -30,17 +31,15 @@ impl Holder {
         let mut rooms = Vec::with_capacity(read.len());
         let mut entries = Vec::with_capacity(read.len());
         for one in read {
-            let Read { shard, epoch, next, _room, .. } = one;
+            let Read { shard, epoch, next, ahead, _room, .. } = one;
             rooms.push(_room);
-            entries.extend(self.entries(shard, epoch, next));
+            entries.extend(self.entries(shard, epoch, next, ahead));
         }
         // Readers interleave as they like; slices share the table of accounts, where the highest sequence counts.
         entries.sort_unstable_by_key(|entry| entry.entry.seq);
         if let Some(hydrator) = &self.parts.hydrator {
-            for numbered in &mut entries {
-                let new = self.is_new(numbered);
-                numbered.entry.hydrate(hydrator, new);
-            }
+            let now = tokio::time::Instant::now();
+            entries.iter_mut().for_each(|numbered| numbered.entry.refresh(hydrator, now));
         }
         // The room is given back when the last sink has let go of them.
         let all = Entries::new(entries, rooms);
@@ -58,7 +57,7 @@ impl Holder {
 
     /// Commits to the database what it does not have yet. Returns false where the process ends before that is done.
     async fn land(&mut self, all: &[Numbered], readings: &mut Readings) -> bool {
-        let mut entries: Vec<Numbered> = all.iter().filter(|entry| self.is_new(entry)).cloned().collect();
+        let mut entries: Vec<Numbered> = all.iter().filter(|numbered| self.is_new(&numbered.entry)).cloned().collect();
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         while !entries.is_empty() {
             let began = Instant::now();
@@ -120,8 +119,8 @@ impl Holder {
         }
     }
 
-    fn is_new(&self, entry: &Numbered) -> bool {
-        self.owned.get(&entry.entry.shard).is_some_and(|owned| entry.entry.seq > owned.position())
+    fn is_new(&self, entry: &Entry) -> bool {
+        self.owned.get(&entry.shard).is_some_and(|owned| entry.seq > owned.position())
     }
 
     fn landed(&mut self, entries: &[Numbered], committed: &Committed, took: Duration) {
@@ -168,11 +167,18 @@ impl Holder {
 
     /// What was read, if it was read under the claim that is held now. Messages that the log has lost come as a gap before
     /// the next one, so that what moves the position over them writes them down too.
-    fn entries(&mut self, shard: Shard, epoch: u64, next: Result<Option<Next>, LogError>) -> Vec<Numbered> {
+    fn entries(
+        &mut self,
+        shard: Shard,
+        epoch: u64,
+        next: Result<Option<Next>, LogError>,
+        ahead: Ahead,
+    ) -> Vec<Numbered> {
         if self.owned.get(&shard).is_none_or(|owned| owned.epoch() != epoch) {
             return Vec::new();
         }
-        let (slice, partition) = (self.parts.slices.name(shard).to_owned(), shard.partition);
+        let slices = self.parts.slices.clone();
+        let (slice, partition) = (slices.name(shard), shard.partition);
         match next {
             Ok(Some(Next::Message(Message { seq, number, item: Some(item), appended_ms, .. }))) => {
                 let gaps = self.missing.remove(&shard).unwrap_or_default();
@@ -187,8 +193,13 @@ impl Holder {
                 // A lost message has a sequence below that of the next one.
                 let gap = (!gaps.is_empty()).then(|| numbered(shard, seq - 1, number - 1, Content::Gap(gap(&gaps))));
                 let item = self.or_covered(shard, seq, item);
-                let appended_us = appended_ms.map(|at| at.get().saturating_mul(1000) as i64);
-                let entry = Entry { appended_us, ..Entry::new(seq, shard, Arc::new(item)) };
+                let mut entry =
+                    Entry { appended_us: appended_us(appended_ms), ..Entry::new(seq, shard, Arc::new(item)) };
+                match (ahead, &self.parts.hydrator) {
+                    (Ahead::Taken(taken), _) => entry.put(taken),
+                    (Ahead::Not, Some(hydrator)) => entry.hydrate(hydrator, self.is_new(&entry)),
+                    (Ahead::Not, None) => {}
+                }
                 gap.into_iter().chain([Numbered { entry, number }]).collect()
             }
             Ok(Some(Next::Message(_))) => Vec::new(),
@@ -197,7 +208,7 @@ impl Holder {
                 Vec::new()
             }
             Ok(Some(Next::Missing { from, to })) => {
-                events::LogMissing { slice: &slice, partition, from, to }.emit();
+                events::LogMissing { slice, partition, from, to }.emit();
                 self.parts.live.gap();
                 self.missing.entry(shard).or_default().push((from, to));
                 Vec::new()
@@ -212,7 +223,7 @@ impl Holder {
             }
             Err(error) => {
                 let error = error.to_string();
-                events::ShardUnreadable { slice: &slice, partition, error: &error }.emit();
+                events::ShardUnreadable { slice, partition, error: &error }.emit();
                 self.parts.live.unreadable(shard, &error);
                 Vec::new()
             }

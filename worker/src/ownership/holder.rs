@@ -7,6 +7,7 @@
 //! - a shard is released between two commits, never in one;
 //! - a claim or a release whose answer was lost is carried to its end, so that no row names a worker that does not hold it.
 
+use super::ahead::Ahead;
 use super::claiming::Claiming;
 use super::covered::Sinks;
 use super::keeper::Announcements;
@@ -51,6 +52,7 @@ pub(super) struct Read {
     pub(super) connection: u64,
     /// `None`: what could not be read is there no more.
     pub(super) next: Result<Option<Next>, LogError>,
+    pub(super) ahead: Ahead,
     pub(super) _room: OwnedSemaphorePermit,
 }
 
@@ -149,6 +151,7 @@ impl Holder {
                 () = stop.cancelled() => break,
                 Some(released) = self.releasing.join_next() => self.released(released),
                 _ = again.tick() => {
+                    self.end_with_a_reader().await;
                     let now = view.borrow_and_update().clone();
                     let look = looked.elapsed() >= LOOK;
                     if look {
@@ -213,6 +216,17 @@ impl Holder {
             }
         }
         self.release_surplus(&wanted);
+    }
+
+    /// A reader that has failed would leave its shard unread.
+    async fn end_with_a_reader(&mut self) {
+        for reader in self.readers.values_mut().filter(|reader| reader.is_finished()) {
+            if let Err(failed) = reader.await
+                && failed.is_panic()
+            {
+                std::panic::resume_unwind(failed.into_panic());
+            }
+        }
     }
 
     fn tell_epochs(&self) {

@@ -6,6 +6,7 @@
 //! - all workers of a log have one catalog ([`catalog`]);
 //! - the plan is one pure function ([`turbo_core::plan`]), written over the very plan that it was computed from.
 
+mod ahead;
 mod board;
 pub(crate) mod catalog;
 mod claiming;

@@ -1,25 +1,24 @@
-//! The fields of an object that are wanted; of a repeated one the last. The others are passed over, whatever they hold.
+//! The fields of an object that are wanted, in their order. The others are passed over, whatever they hold.
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::collections::HashMap;
 use std::fmt;
 
 /// Keeps the fields whose names are wanted.
 pub(super) struct Wanted<F>(pub(super) F);
 
 impl<'de, F: Fn(&str) -> bool> Visitor<'de> for Wanted<F> {
-    type Value = HashMap<String, &'de RawValue>;
+    type Value = Vec<(String, &'de RawValue)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = HashMap::new();
+        let mut fields = Vec::new();
         while let Some(name) = map.next_key_seed(Name(&self.0))? {
             match name {
-                Some(name) => drop(fields.insert(name, map.next_value()?)),
+                Some(name) => fields.push((name, map.next_value()?)),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }

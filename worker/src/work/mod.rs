@@ -102,6 +102,10 @@ impl Worker {
     /// Commits a batch; waits out every error but a lost claim. Returns whether a segment was closed.
     async fn commit(&mut self, batch: &mut Batch) -> Result<bool, Error> {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        if let Some(hydrator) = &self.hydrator {
+            let now = tokio::time::Instant::now();
+            batch.entries.iter_mut().for_each(|entry| entry.refresh(hydrator, now));
+        }
         loop {
             let began = Instant::now();
             match self.committer.commit(batch).await {

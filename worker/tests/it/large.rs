@@ -1,6 +1,6 @@
-//! Accounts with very many records: what ends all of them takes no statement longer than it may take.
+//! Accounts with very many records, where what ends all of them takes no statement longer than it may take; and large records.
 
-use crate::rig::{Rig, deleted_account, rev, sync};
+use crate::rig::{Rig, change, deleted_account, rev, sync};
 use std::time::Duration;
 use turbo_worker::sinks::postgres::Committer;
 
@@ -50,4 +50,20 @@ async fn a_large_account_is_replaced_and_deleted_where_one_statement_has_no_time
     assert_eq!(rig.number("SELECT count(*) FROM likes").await, 0);
     let floors = rig.texts("SELECT rev FROM floors WHERE did = 'did:plc:big' ORDER BY rev").await;
     assert_eq!(floors.last(), Some(&rev(RECORDS - 1)), "the highest revision of all steps");
+}
+
+/// Many rows go another way than few.
+#[tokio::test]
+async fn what_is_wide_is_compressed_by_lz4_where_the_server_has_it() {
+    let Some(mut rig) = Rig::start(&[]).await else { return };
+    let has = "SELECT count(*) FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
+    let method = if rig.number(has).await == 1 { "lz4" } else { "pglz" };
+    let record = format!(r#"{{"text":"{}"}}"#, "it is wide, and says the same again; ".repeat(100));
+    for (from, to) in [(0, 1), (1, 1001)] {
+        let lines: Vec<String> = (from..to).map(|n| change("wide", "create", &format!("{n}"), n, &record)).collect();
+        rig.lines(&lines).await;
+        let methods = rig.texts("SELECT DISTINCT pg_column_compression(record) FROM record_state").await;
+        assert_eq!(methods, [method], "{to} rows");
+        assert_eq!(rig.number("SELECT count(*) FROM records WHERE length(record ->> 'text') = 3700").await, to);
+    }
 }

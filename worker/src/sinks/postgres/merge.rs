@@ -35,7 +35,10 @@ impl Merge {
         let (arrays, names, casts) = (arrays.join(", "), names.join(", "), casts.join(", "));
         Self {
             fields: columns.len(),
-            make: format!("CREATE TEMP TABLE IF NOT EXISTS {stage} ({types}) ON COMMIT DELETE ROWS"),
+            // What is wide is compressed once, where it stays.
+            make: format!(
+                "CREATE TEMP TABLE IF NOT EXISTS {stage} ({types}) WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS"
+            ),
             copy: format!("COPY {stage} FROM STDIN (FORMAT binary)"),
             from_stage: statement(&stage),
             from_arrays: statement(&format!("(SELECT {casts} FROM unnest({arrays}) AS x ({names}))")),

@@ -38,7 +38,10 @@ fn nul(event: &Event) -> Option<&'static str> {
         Body::Sync { rev, .. } => [("rev", Some(rev)), ("", None), ("", None), ("", None)],
     };
     let texts = [("did", Some(&*event.key))].into_iter().chain(of_body);
-    texts.into_iter().find(|(_, text)| text.is_some_and(|text| text.contains('\0'))).map(|(field, _)| field)
+    texts
+        .into_iter()
+        .find(|(_, text)| text.is_some_and(|text| memchr::memchr(0, text.as_bytes()).is_some()))
+        .map(|(field, _)| field)
 }
 
 /// What stands in the fold for refused events: their revision is seen, and their record is nobody's.
