@@ -31,6 +31,9 @@ pub(super) struct WorldArgs {
     /// Share of events that delete an account.
     #[arg(long, default_value_t = WorldConfig::default().removals)]
     pub(super) removals: f64,
+    /// How often accounts change their handle, or are away for a while: 1 as in the network, 0 never.
+    #[arg(long, default_value_t = WorldConfig::default().unrest)]
+    pub(super) unrest: f64,
 }
 
 impl WorldArgs {
@@ -44,6 +47,7 @@ impl WorldArgs {
             nasty: self.nasty,
             resyncs: self.resyncs,
             removals: self.removals,
+            unrest: self.unrest,
             ..WorldConfig::default()
         }
     }
@@ -51,9 +55,9 @@ impl WorldArgs {
 
 /// The flags that make a world again.
 pub(super) fn flags(world: &WorldConfig) -> String {
-    let WorldConfig { seed, accounts, skew, rate, start_us, nasty, resyncs, removals, .. } = world;
+    let WorldConfig { seed, accounts, skew, rate, start_us, nasty, resyncs, removals, unrest, .. } = world;
     let figures = format!("--accounts {accounts} --skew {skew} --nasty {nasty} --resyncs {resyncs}");
-    format!("--seed {seed} --rate {rate} {figures} --removals {removals} --start-us {start_us}")
+    format!("--seed {seed} --rate {rate} {figures} --removals {removals} --unrest {unrest} --start-us {start_us}")
 }
 
 /// A duration as in `10m`, `1.5s` or `1h 30m`.

@@ -22,6 +22,9 @@ pub struct WorldConfig {
     pub resyncs: f64,
     /// Share of acts that delete an account.
     pub removals: f64,
+    /// How often accounts change their handle, or are away for a while: 1 as in the network, 0 never. What is known of such an
+    /// account has to be asked for anew: in a small world of few accounts that is much of all.
+    pub unrest: f64,
     /// A repository with more records than this is never replaced, since its records are not all remembered.
     pub whole: usize,
     /// How many records may be remembered in all.
@@ -39,6 +42,7 @@ impl Default for WorldConfig {
             nasty: 0.002,
             resyncs: 0.000_4,
             removals: 0.000_2,
+            unrest: 1.0,
             whole: 48,
             remembered: 100_000,
         }

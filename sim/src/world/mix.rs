@@ -16,7 +16,8 @@
 //! | identity, with the handle, or one in three without | 2 |
 //! | account deactivated, and active again after a while | 1 |
 //!
-//! Nasty acts, resyncs and removals of accounts come on top with the shares that the configuration gives them.
+//! Nasty acts, resyncs and removals of accounts come on top with the shares that the configuration gives them, and it says how
+//! much of the last two lines there is.
 
 use super::config::WorldConfig;
 use super::dice::Dice;
@@ -63,11 +64,12 @@ pub(crate) struct Mix {
     nasty: f64,
     resyncs: f64,
     removals: f64,
+    unrest: f64,
 }
 
 impl Mix {
     pub(crate) fn new(config: &WorldConfig) -> Self {
-        Self { nasty: config.nasty, resyncs: config.resyncs, removals: config.removals }
+        Self { nasty: config.nasty, resyncs: config.resyncs, removals: config.removals, unrest: config.unrest }
     }
 
     pub(crate) fn act(&self, dice: &mut Dice) -> Act {
@@ -78,7 +80,11 @@ impl Mix {
                 return act;
             }
         }
-        ORDINARY[dice.weighted(ORDINARY.iter().map(|(_, share)| *share))].0
+        let share = |(act, share): &(Act, f64)| match act {
+            Act::Identity | Act::Deactivate => share * self.unrest,
+            _ => *share,
+        };
+        ORDINARY[dice.weighted(ORDINARY.iter().map(share))].0
     }
 
     /// Mean time between acts at this many events per second, in microseconds.

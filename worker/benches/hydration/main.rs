@@ -20,10 +20,10 @@ mod process;
 
 use process::{Hydration, Pipeline};
 use shared::gate::Gate;
-use shared::{EVENT, hydrated_network, median, setting};
+use shared::{EVENT, RECORDS, hydrated_network, known, median, setting};
 
-/// Events a second behind the gate.
-fn turn(source: &str, hydration: Option<&Hydration>, events: usize) -> f64 {
+/// Events a second behind the gate, and how warm the cache was for them.
+fn turn(source: &str, hydration: Option<&Hydration>, events: usize) -> (f64, String) {
     let folder = tempfile::tempdir().unwrap();
     let gate = Gate::before(source, events as u64 / 2 * EVENT);
     let pipeline = Pipeline::start(folder.path(), &gate.address, hydration);
@@ -31,8 +31,11 @@ fn turn(source: &str, hydration: Option<&Hydration>, events: usize) -> f64 {
     gate.open();
     // Who has waited long connects anew, which is none of it.
     let (from, _) = pipeline.reaches(warm + 1);
+    let landed = || RECORDS.map(|of| pipeline.metric(of));
+    let before = landed();
     let (to, took) = pipeline.reaches(events as u64);
-    (to - from) as f64 / took.as_secs_f64()
+    let after = landed();
+    ((to - from) as f64 / took.as_secs_f64(), known(std::array::from_fn(|at| after[at] - before[at])))
 }
 
 fn main() {
@@ -46,9 +49,9 @@ fn main() {
     let hydration = Hydration { appview, rate: 1000, ttl_seconds: 3600 };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for number in 1..=turns {
-        let plain = turn(source, None, events);
-        let hydrated = turn(source, Some(&hydration), events);
-        println!("turn {number} of {turns}: without {plain:.0}/s, with a warm cache {hydrated:.0}/s");
+        let (plain, _) = turn(source, None, events);
+        let (hydrated, known) = turn(source, Some(&hydration), events);
+        println!("turn {number} of {turns}: without {plain:.0}/s, with a warm cache {hydrated:.0}/s, {known}");
         with.push(hydrated);
         without.push(plain);
     }

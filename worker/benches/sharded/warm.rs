@@ -2,7 +2,7 @@
 //! the source holds the rest back until everything that has landed is complete.
 
 use crate::shared::gate::Gate;
-use crate::shared::{EVENT, FROM, hydrated_network};
+use crate::shared::{EVENT, FROM, RECORDS, hydrated_network, known};
 use crate::stage::Stage;
 use crate::usage::cpu_seconds;
 use sqlx::PgConnection;
@@ -32,6 +32,7 @@ async fn rate(source: &str, events: usize, slice: &str, hydration: &str) -> f64 
     let all = [&worker[0], &ingest];
     stage.entries(&mut connection, events as i64 / 4, &all).await;
     let warm = settled(&stage, &mut connection).await;
+    let landed = || RECORDS.map(|of| worker[0].metric(of));
     let used = || {
         let of = |pid: Option<u32>| pid.map_or(0.0, cpu_seconds);
         [of(Some(ingest.pid())), of(Some(worker[0].pid())), of(stage.nats.pid()), of(stage.postgres.pid())]
@@ -39,14 +40,18 @@ async fn rate(source: &str, events: usize, slice: &str, hydration: &str) -> f64 
     gate.open();
     // Who has waited long connects anew, which is none of it.
     let (first, before) = stage.entries(&mut connection, warm + 1, &all).await;
-    let used_before = used();
+    let (used_before, landed_before) = (used(), landed());
     let (last, after) = stage.entries(&mut connection, events as i64, &all).await;
     let (counted, seconds) = ((after - before) as f64, (last - first).as_secs_f64());
-    let used_after = used();
+    let (used_after, landed_after) = (used(), landed());
+    let hydrated: [f64; 3] = std::array::from_fn(|at| landed_after[at] - landed_before[at]);
     let cpu: [f64; 4] = std::array::from_fn(|at| (used_after[at] - used_before[at]) * 1e6 / counted);
     println!(
         "  {}: {:.0}/s; CPU for each event: ingest {:.0}, work {:.0}, NATS {:.0}, PostgreSQL {:.0} microseconds",
-        if hydration.is_empty() { "without hydration" } else { "with a warm cache" },
+        match hydration {
+            "" => "without hydration".to_owned(),
+            _ => format!("with a warm cache, {}", known(hydrated)),
+        },
         counted / seconds,
         cpu[0],
         cpu[1],

@@ -19,6 +19,18 @@ const ACCOUNTS: &str = "200";
 /// Bytes of an event on the socket, about.
 pub(crate) const EVENT: u64 = 550;
 
+/// Records that have landed: full, partial, and none.
+pub(crate) const RECORDS: [&str; 3] = [
+    r#"turbo_hydration_records_total{hydration="full"}"#,
+    r#"turbo_hydration_records_total{hydration="partial"}"#,
+    r#"turbo_hydration_records_total{hydration="none"}"#,
+];
+
+/// How warm a cache was, by how these have landed.
+pub(crate) fn known(records: [f64; 3]) -> String {
+    format!("{:.1} % of the records full", 100.0 * records[0] / records.iter().sum::<f64>())
+}
+
 /// A number from the environment.
 pub(crate) fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -41,9 +53,12 @@ pub(crate) fn network(events: usize) -> (Running, String) {
     (running, source)
 }
 
-/// The same, a small world with its AppView, whose limits are out of the way: its URL, and the AppView's.
+/// The same, a small world with its AppView, whose limits are out of the way: its URL, and the AppView's. Its accounts are at
+/// rest: as few as they are, each that changes would take a share of what is known with it that is beyond all measure.
 pub(crate) fn hydrated_network(events: usize) -> (Running, String, String) {
     let more = ["--accounts", ACCOUNTS, "--appview", "0", "--appview-requests", "4000000000"];
+    let rest = ["--resyncs", "0", "--removals", "0", "--unrest", "0"];
+    let more = [&more[..], &rest[..]].concat();
     let (running, mut said) = simulated(events, &more);
     let source = address(&mut said, "ws://");
     let appview = address(&mut said, "http://");

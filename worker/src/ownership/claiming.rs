@@ -1,11 +1,11 @@
 //! How a shard is claimed, read, and given up.
 
-use super::ahead::{Ahead, Looking};
+use super::ahead::Ahead;
 use super::covered::Sinks;
 use super::holder::{ANSWER, Holder, LARGEST, Read};
 use super::members::View;
 use crate::log::nats::{Announced, Behind, Next};
-use crate::sinks::feed::{Order, SinkPosition};
+use crate::sinks::feed::Order;
 use crate::sinks::postgres::{Claimed, Error, Seen, answered};
 use crate::telemetry::events;
 use std::collections::BTreeMap;
@@ -112,7 +112,7 @@ impl Holder {
     /// Reads a shard from its lowest position on, under a claim that is announced.
     fn begin(&mut self, shard: Shard, claimed: Claimed, announced: Announced) {
         let parts = &self.parts;
-        let (epoch, lowest) = (claimed.owned.epoch(), claimed.lowest());
+        let epoch = claimed.owned.epoch();
         self.outbox.give(|sink| {
             let position = claimed.sinks.get(sink.name)?.position;
             sink.report.claimed(shard, position);
@@ -127,20 +127,16 @@ impl Holder {
         events::ShardClaimed { slice, partition, epoch, position }.emit();
         parts.live.claimed(&parts.slices, shard, epoch, position, claimed.time_us);
         parts.announcements.set(shard, announced);
-        self.readers.insert(shard, self.read(shard, epoch, lowest, self.looking_ahead(shard, &claimed)));
+        self.readers.insert(shard, self.read(shard, &claimed));
         self.epochs.insert(shard, epoch);
         self.covered.insert(shard, Sinks::claimed(&claimed));
         self.owned.insert(shard, claimed.owned);
     }
 
-    /// Who looks up for what is read of a shard; nobody where what was had may come again, which tells nothing new.
-    fn looking_ahead(&self, shard: Shard, claimed: &Claimed) -> Option<Looking> {
-        let hydrator = self.parts.hydrator.clone().filter(|_| claimed.had.is_none())?;
-        Some(Looking { hydrator, slice: shard.slice, position: claimed.owned.position() })
-    }
-
-    fn read(&self, shard: Shard, epoch: u64, behind: SinkPosition, looking: Option<Looking>) -> AbortOnDropHandle<()> {
-        let behind = Behind { seq: behind.seq, number: Some(behind.number) };
+    fn read(&self, shard: Shard, claimed: &Claimed) -> AbortOnDropHandle<()> {
+        let (epoch, position, lowest) = (claimed.owned.epoch(), claimed.owned.position(), claimed.lowest());
+        let had_us = claimed.had.as_ref().map(|had| had.time_us.unwrap_or(i64::MAX));
+        let behind = Behind { seq: lowest.seq, number: Some(lowest.number) };
         let mut reader = self.parts.log.shard(&self.parts.slices, shard, behind);
         let (to, room) = (self.to.clone(), self.room.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
@@ -152,12 +148,11 @@ impl Holder {
                     false => reader.next().await.map(Some),
                 };
                 broken = next.is_err();
-                let ahead = looking.as_ref().map_or(Ahead::Not, |looking| looking.at(&next));
-                let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Next::bytes);
-                let bytes = u32::try_from(bytes + ahead.bytes() + OVERHEAD).unwrap_or(u32::MAX);
-                let Ok(room) = room.clone().acquire_many_owned(bytes.min(LARGEST)).await else { return };
-                let connection = reader.connection();
-                if to.send(Read { shard, epoch, connection, next, ahead, _room: room }).await.is_err() {
+                let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Next::bytes) + OVERHEAD;
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                let Ok(_room) = room.clone().acquire_many_owned(bytes.min(LARGEST)).await else { return };
+                let (connection, ahead) = (reader.connection(), Ahead::of(&next, position, had_us));
+                if to.send(Read { shard, epoch, connection, next, ahead, _room }).await.is_err() {
                     return;
                 }
                 if broken {

@@ -197,8 +197,8 @@ impl Holder {
                     Entry { appended_us: appended_us(appended_ms), ..Entry::new(seq, shard, Arc::new(item)) };
                 match (ahead, &self.parts.hydrator) {
                     (Ahead::Taken(taken), _) => entry.put(taken),
-                    (Ahead::Not, Some(hydrator)) => entry.hydrate(hydrator, self.is_new(&entry)),
-                    (Ahead::Not, None) => {}
+                    (Ahead::May { .. } | Ahead::Not, Some(hydrator)) => entry.hydrate(hydrator, self.is_new(&entry)),
+                    (Ahead::May { .. } | Ahead::Not, None) => {}
                 }
                 gap.into_iter().chain([Numbered { entry, number }]).collect()
             }

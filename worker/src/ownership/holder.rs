@@ -7,7 +7,7 @@
 //! - a shard is released between two commits, never in one;
 //! - a claim or a release whose answer was lost is carried to its end, so that no row names a worker that does not hold it.
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, ahead};
 use super::claiming::Claiming;
 use super::covered::Sinks;
 use super::keeper::Announcements;
@@ -15,7 +15,7 @@ use super::members::View;
 use super::outbox::Outbox;
 use crate::hydration::hydrator::Hydrator;
 use crate::live::Live;
-use crate::log::nats::{Error as LogError, Log, Next};
+use crate::log::nats::{Error as LogError, Log, Message, Next};
 use crate::sinks::feed::SinkHandle;
 use crate::sinks::postgres::{Committer, Database, Wanted, answered};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ use turbo_core::ownership::{Owned, Row};
 use turbo_core::plan::WorkerId;
 use turbo_core::shard::{Shard, Slices};
 
-/// Messages on their way from the readers to the commit, and their bytes.
+/// Messages on their way from the readers, and their bytes until the commit.
 const AHEAD: usize = 4096;
 const AHEAD_BYTES: usize = 32 << 20;
 /// A larger message counts as this much, so that it fits.
@@ -54,6 +54,16 @@ pub(super) struct Read {
     pub(super) next: Result<Option<Next>, LogError>,
     pub(super) ahead: Ahead,
     pub(super) _room: OwnedSemaphorePermit,
+}
+
+impl Read {
+    /// The message, if it is one.
+    pub(super) fn message(&self) -> Option<&Message> {
+        match &self.next {
+            Ok(Some(Next::Message(message))) => Some(message),
+            _ => None,
+        }
+    }
 }
 
 /// What a holder works with.
@@ -108,7 +118,9 @@ pub struct Holder {
     pub(super) room: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
     pub(super) outbox: Outbox,
-    from: mpsc::Receiver<Read>,
+    from: mpsc::Receiver<Vec<Read>>,
+    /// Who gives them on from the readers.
+    ahead: AbortOnDropHandle<()>,
 }
 
 impl Holder {
@@ -116,6 +128,7 @@ impl Holder {
     #[must_use]
     pub fn new(mut parts: Parts, stop: CancellationToken) -> Self {
         let (to, from) = mpsc::channel(AHEAD);
+        let (from, ahead) = ahead(from, MAX_ENTRIES, parts.hydrator.clone());
         let outbox = Outbox::new(std::mem::take(&mut parts.sinks), parts.live.clone());
         Self {
             parts,
@@ -134,6 +147,7 @@ impl Holder {
             stop,
             outbox,
             from,
+            ahead,
         }
     }
 
@@ -142,7 +156,6 @@ impl Holder {
         let mut again = tokio::time::interval(AGAIN);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looked = Instant::now();
-        let mut read = Vec::new();
         let stop = self.stop.clone();
         loop {
             tokio::select! {
@@ -151,7 +164,7 @@ impl Holder {
                 () = stop.cancelled() => break,
                 Some(released) = self.releasing.join_next() => self.released(released),
                 _ = again.tick() => {
-                    self.end_with_a_reader().await;
+                    self.end_with_who_failed().await;
                     let now = view.borrow_and_update().clone();
                     let look = looked.elapsed() >= LOOK;
                     if look {
@@ -167,10 +180,7 @@ impl Holder {
                 }
                 () = self.outbox.hand_on() => {}
                 // While a sink holds, nothing more is read; shards come and go all the same.
-                count = self.from.recv_many(&mut read, MAX_ENTRIES), if !self.outbox.waits() => {
-                    debug_assert!(count > 0, "the holder has a sender of its own");
-                    self.commit(std::mem::take(&mut read)).await;
-                }
+                Some(read) = self.from.recv(), if !self.outbox.waits() => self.commit(read).await,
             }
         }
         self.release(self.owned.keys().copied().collect());
@@ -218,10 +228,10 @@ impl Holder {
         self.release_surplus(&wanted);
     }
 
-    /// A reader that has failed would leave its shard unread.
-    async fn end_with_a_reader(&mut self) {
-        for reader in self.readers.values_mut().filter(|reader| reader.is_finished()) {
-            if let Err(failed) = reader.await
+    /// What has failed of the reading would leave shards unread.
+    async fn end_with_who_failed(&mut self) {
+        for reading in self.readers.values_mut().chain([&mut self.ahead]).filter(|reading| reading.is_finished()) {
+            if let Err(failed) = reading.await
                 && failed.is_panic()
             {
                 std::panic::resume_unwind(failed.into_panic());
