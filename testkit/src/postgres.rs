@@ -32,7 +32,8 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// Whether it waits for the disk. Without, it still loses nothing when it is killed.
+    /// Whether it waits for the disk. Without, it still loses nothing when it is killed: a page that the kill tears is written
+    /// whole in its log, whatever this says.
     #[must_use]
     pub fn fsync(mut self, on: bool) -> Self {
         self.fsync = on;
@@ -80,7 +81,7 @@ impl PostgresOptions {
             std::fs::OpenOptions::new().append(true).open(folder.path().join("data/postgresql.conf")).unwrap();
         let lines = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = ''\ntimezone = 'UTC'\n\
-             fsync = {fsync}\nfull_page_writes = {fsync}\nshared_buffers = '32MB'\n{}",
+             fsync = {fsync}\nshared_buffers = '32MB'\n{}",
             port.number(),
             self.settings
         );

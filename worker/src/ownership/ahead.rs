@@ -9,10 +9,17 @@ use super::holder::Read;
 use crate::hydration::hydrator::{Hydrator, Taken};
 use crate::log::Item;
 use crate::log::nats::{Message, Next};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use turbo_core::position::generation;
+
+/// Bytes of documents that wait for the commit or for a sink, and of those of one batch. One of many mentions and long posts has
+/// a hundred kilobytes.
+const DOCUMENTS: usize = 32 << 20;
+const DOCUMENTS_AT_ONCE: usize = 8 << 20;
 
 /// What is put together of what was read.
 #[derive(Debug)]
@@ -41,36 +48,65 @@ impl Ahead {
     }
 }
 
-/// Gives on what was read, at most so many at once, one such batch ahead of who takes them; what is known was put together.
+/// What goes to a commit: in the order of the log, but that what is no message keeps its place behind its shard's.
+pub(super) struct Batch {
+    pub(super) read: Vec<Read>,
+    /// Room of the documents.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// Gives on what was read, at most so many at once and one batch ahead of who takes them, with what is known.
 pub(super) fn ahead(
     mut from: mpsc::Receiver<Read>,
     most: usize,
     hydrator: Option<Hydrator>,
-) -> (mpsc::Receiver<Vec<Read>>, AbortOnDropHandle<()>) {
+) -> (mpsc::Receiver<Batch>, AbortOnDropHandle<()>) {
     let (to, batches) = mpsc::channel(1);
+    let room = Arc::new(Semaphore::new(DOCUMENTS));
     let running = tokio::spawn(async move {
-        let mut batch = Vec::new();
-        while from.recv_many(&mut batch, most).await > 0 {
-            if let Some(hydrator) = &hydrator {
-                put_together(&mut batch, hydrator);
-            }
-            if to.send(std::mem::take(&mut batch)).await.is_err() {
-                return;
+        let mut read = Vec::new();
+        while from.recv_many(&mut read, most).await > 0 {
+            sort(&mut read);
+            while !read.is_empty() {
+                let (count, bytes) = put_together(&mut read, hydrator.as_ref());
+                let later = read.split_off(count);
+                let bytes = u32::try_from(bytes.min(DOCUMENTS)).unwrap_or(u32::MAX);
+                let Ok(room) = room.clone().acquire_many_owned(bytes).await else { return };
+                if to.send(Batch { read: std::mem::replace(&mut read, later), room }).await.is_err() {
+                    return;
+                }
             }
         }
     });
     (batches, AbortOnDropHandle::new(running))
 }
 
-fn put_together(batch: &mut [Read], hydrator: &Hydrator) {
-    let mut may: Vec<&mut Read> = batch.iter_mut().filter(|read| matches!(read.ahead, Ahead::May { .. })).collect();
-    may.sort_by_key(|read| read.message().map(|message| message.seq));
-    for read in may {
+fn sort(read: &mut [Read]) {
+    let mut last = BTreeMap::new();
+    let mut place = |read: &Read| {
+        let last = last.entry((read.shard, read.epoch)).or_default();
+        *last = read.message().map_or(*last, |message| message.seq);
+        *last
+    };
+    read.sort_by_cached_key(|read| place(read));
+}
+
+/// Puts together what is known for the first of these, as many as fit. Returns how many that are, and the bytes of their documents.
+fn put_together(read: &mut [Read], hydrator: Option<&Hydrator>) -> (usize, usize) {
+    let Some(hydrator) = hydrator else { return (read.len(), 0) };
+    let mut bytes = 0;
+    for (at, read) in read.iter_mut().enumerate() {
+        if bytes >= DOCUMENTS_AT_ONCE {
+            return (at, bytes);
+        }
         let (Some(message), &Ahead::May { new }) = (read.message(), &read.ahead) else { continue };
         let Some(event) = message.item.as_ref().and_then(Item::event) else { continue };
         let new = new.then(|| appended_us(message.appended_ms)).flatten();
-        read.ahead = Ahead::Taken(hydrator.take(read.shard.slice, event, new));
+        let taken = hydrator.take(read.shard.slice, event, new);
+        bytes += taken.as_ref().and_then(|taken| taken.hydrated.document.as_ref()).map_or(0, |document| document.len());
+        read.ahead = Ahead::Taken(taken);
     }
+    (read.len(), bytes)
 }
 
 /// When a message was appended, in microseconds since the Unix epoch.

@@ -61,7 +61,7 @@ fn hydrator() -> Hydrator {
 fn what_is_new_teaches_and_what_is_read_again_or_may_have_been_had_does_not() {
     let hydrator = hydrator();
     let taken = |mut read: Read| {
-        put_together(std::slice::from_mut(&mut read), &hydrator);
+        put_together(std::slice::from_mut(&mut read), Some(&hydrator));
         read
     };
     assert!(matches!(taken(post(0, POSITION - 1, "again")).ahead, Ahead::Taken(_)));
@@ -79,16 +79,46 @@ fn what_is_new_teaches_and_what_is_read_again_or_may_have_been_had_does_not() {
 #[tokio::test]
 async fn over_all_shards_it_goes_by_the_order_of_the_log_and_each_keeps_its_own() {
     let (to, from) = mpsc::channel(8);
-    for read in [like(1, 12), like(1, 14), of(1, Ok(None)), post(0, 13, "new"), of(0, Ok(None)), post(0, 15, "newer")] {
+    for read in [like(1, 12), like(1, 14), of(1, Ok(None)), of(0, Ok(None)), post(0, 13, "new"), post(0, 15, "newer")] {
         to.send(read).await.unwrap();
     }
     drop(to);
     let (mut batches, running) = ahead(from, 5, Some(hydrator()));
-    let batch = batches.recv().await.unwrap();
-    let seqs: Vec<Option<u64>> = batch.iter().map(|read| read.message().map(|message| message.seq)).collect();
-    assert_eq!(seqs, [Some(12), Some(14), None, Some(13), None]);
-    assert_eq!([shown(&batch[0]), shown(&batch[1])], [Value::Null, json!("new")]);
-    assert_eq!(batches.recv().await.unwrap().len(), 1, "at most so many at once");
+    let Batch { read, room } = batches.recv().await.unwrap();
+    let order: Vec<_> =
+        read.iter().map(|read| (read.shard.partition, read.message().map(|message| message.seq))).collect();
+    assert_eq!(order, [(0, None), (1, Some(12)), (0, Some(13)), (1, Some(14)), (1, None)]);
+    assert_eq!([shown(&read[1]), shown(&read[3])], [Value::Null, json!("new")]);
+    assert!(room.num_permits() > 0, "the documents count");
+    assert_eq!(batches.recv().await.unwrap().read.len(), 1, "at most so many at once");
     assert!(batches.recv().await.is_none());
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn large_documents_go_on_in_parts_and_wait_for_those_before_them() {
+    let long = "x".repeat(15 << 10);
+    let (to, from) = mpsc::channel(4096);
+    to.send(post(0, 11, &long)).await.unwrap();
+    for seq in 12..4000 {
+        to.send(like(0, seq)).await.unwrap();
+    }
+    drop(to);
+    let (mut batches, _running) = ahead(from, 4096, Some(hydrator()));
+    let (mut held, mut seqs) = (Vec::new(), Vec::new());
+    while let Ok(batch) = tokio::time::timeout(Duration::from_millis(300), batches.recv()).await {
+        let batch = batch.expect("there is more");
+        assert!((DOCUMENTS_AT_ONCE..=DOCUMENTS_AT_ONCE + 20_000).contains(&batch.room.num_permits()));
+        seqs.extend(batch.read.iter().filter_map(|read| read.message().map(|message| message.seq)));
+        held.push(batch);
+    }
+    assert_eq!(held.len(), DOCUMENTS / DOCUMENTS_AT_ONCE - 1, "the next one has no room");
+    while !held.is_empty() {
+        held.remove(0);
+        if let Some(batch) = batches.recv().await {
+            seqs.extend(batch.read.iter().filter_map(|read| read.message().map(|message| message.seq)));
+            held.push(batch);
+        }
+    }
+    assert_eq!(seqs, (11..4000).collect::<Vec<u64>>());
 }

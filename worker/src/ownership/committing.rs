@@ -1,6 +1,6 @@
 //! How what was read is committed, and handed to the other sinks.
 
-use super::ahead::{Ahead, appended_us};
+use super::ahead::{Ahead, Batch, appended_us};
 use super::covered::handed;
 use super::holder::{ANSWER, Holder, Read};
 use super::reread::Readings;
@@ -23,20 +23,23 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 
 impl Holder {
     /// Commits what was read, as far as it is still held, and hands it on.
-    pub(super) async fn commit(&mut self, read: Vec<Read>) {
+    pub(super) async fn commit(&mut self, Batch { read, room }: Batch) {
         let mut readings = Readings::of(&read);
         if let Err(error) = self.drop_what_went(&mut readings, &mut Vec::new()).await {
             tracing::debug!(%error, "the log is asked again before the commit");
         }
-        let mut rooms = Vec::with_capacity(read.len());
+        let mut rooms = Vec::with_capacity(read.len() + 1);
+        rooms.push(room);
         let mut entries = Vec::with_capacity(read.len());
         for one in read {
             let Read { shard, epoch, next, ahead, _room, .. } = one;
             rooms.push(_room);
             entries.extend(self.entries(shard, epoch, next, ahead));
         }
-        // Readers interleave as they like; slices share the table of accounts, where the highest sequence counts.
-        entries.sort_unstable_by_key(|entry| entry.entry.seq);
+        debug_assert!(
+            entries.is_sorted_by_key(|entry: &Numbered| entry.entry.seq),
+            "slices share the table of accounts"
+        );
         if let Some(hydrator) = &self.parts.hydrator {
             let now = tokio::time::Instant::now();
             entries.iter_mut().for_each(|numbered| numbered.entry.refresh(hydrator, now));

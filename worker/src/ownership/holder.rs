@@ -7,7 +7,7 @@
 //! - a shard is released between two commits, never in one;
 //! - a claim or a release whose answer was lost is carried to its end, so that no row names a worker that does not hold it.
 
-use super::ahead::{Ahead, ahead};
+use super::ahead::{Ahead, Batch, ahead};
 use super::claiming::Claiming;
 use super::covered::Sinks;
 use super::keeper::Announcements;
@@ -118,7 +118,7 @@ pub struct Holder {
     pub(super) room: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
     pub(super) outbox: Outbox,
-    from: mpsc::Receiver<Vec<Read>>,
+    from: mpsc::Receiver<Batch>,
     /// Who gives them on from the readers.
     ahead: AbortOnDropHandle<()>,
 }
@@ -180,7 +180,7 @@ impl Holder {
                 }
                 () = self.outbox.hand_on() => {}
                 // While a sink holds, nothing more is read; shards come and go all the same.
-                Some(read) = self.from.recv(), if !self.outbox.waits() => self.commit(read).await,
+                Some(batch) = self.from.recv(), if !self.outbox.waits() => self.commit(batch).await,
             }
         }
         self.release(self.owned.keys().copied().collect());
