@@ -155,7 +155,8 @@ async fn an_appview_that_is_busy_is_left_alone_until_it_says() {
     rig.look_up(&profiles).await;
     let stats = rig.network.appview_stats();
     assert!(stats.over <= 3, "one call that is refused is enough for a window: {}", stats.over);
-    assert!(stats.requests <= 12 + stats.over, "{}", stats.requests);
+    // One that a busy machine answers late is asked again; who does not leave the host alone would send hundreds.
+    assert!(stats.requests <= 24 + stats.over, "{}", stats.requests);
 }
 
 #[tokio::test(flavor = "multi_thread")]

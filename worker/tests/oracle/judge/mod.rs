@@ -8,6 +8,7 @@ mod events;
 pub mod hydrated;
 mod letters;
 mod records;
+mod sound;
 
 pub use archive::{archive, files};
 pub use enriched::enriched;
@@ -30,6 +31,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub async fn postgres(url: &str, truth: &Truth, left: &BTreeSet<String>) -> Result<Wrong, Failure> {
     let mut wrong = Wrong::default();
     let mut connection = PgConnection::connect(url).await?;
+    sound::sound(&mut connection, &mut wrong).await?;
     records::records(&mut connection, truth, &mut wrong).await?;
     records::accounts(&mut connection, truth, &mut wrong).await?;
     letters::letters(&mut connection, truth, &mut wrong).await?;
