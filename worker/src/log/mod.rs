@@ -103,9 +103,15 @@ impl Entry {
         }
     }
 
-    /// The same, where some of what was known is too old to land by now.
+    /// Whether some of what was known is too old to land by now.
+    #[must_use]
+    pub fn is_too_old(&self, now: Instant) -> bool {
+        self.hydrated_until.is_some_and(|until| until <= now)
+    }
+
+    /// Puts what is known by now in its place, if it is.
     pub fn refresh(&mut self, hydrator: &Hydrator, now: Instant) {
-        if self.hydrated_until.is_some_and(|until| until <= now) {
+        if self.is_too_old(now) {
             self.hydrate_again(hydrator);
         }
     }

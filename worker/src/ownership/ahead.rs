@@ -3,12 +3,14 @@
 //! Invariants:
 //! - it is done in the order of the log over all shards, as far as they were read: a like that follows its post knows it;
 //! - what the shard had already, before its log was begun anew, teaches nothing: only the commit knows what that is, so what
-//!   is read behind a new beginning is left to it.
+//!   is read behind a new beginning is left to it, until a claim is well behind that;
+//! - of one claim, nothing that is put together here comes behind anything of its repository that is left to the commit.
 
 use super::holder::Read;
 use crate::hydration::hydrator::{Hydrator, Taken};
 use crate::log::Item;
 use crate::log::nats::{Message, Next};
+use crate::sinks::postgres::Had;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use turbo_core::position::generation;
 /// a hundred kilobytes.
 const DOCUMENTS: usize = 32 << 20;
 const DOCUMENTS_AT_ONCE: usize = 8 << 20;
+/// By more than that no repository goes back in source time: hosts differ by less.
+const WELL_BEHIND_US: i64 = 3600 * 1_000_000;
 
 /// What is put together of what was read.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ pub(super) enum Ahead {
 }
 
 impl Ahead {
-    /// Of what is read behind a claim at this position. `had_us`: the source time up to which events were had before the log
+    /// Of what is read behind a claim at this position. `had_us`: events up to this source time may have been had before the log
     /// was begun anew.
     pub(super) fn of<E>(next: &Result<Option<Next>, E>, position: u64, had_us: Option<i64>) -> Self {
         let Ok(Some(Next::Message(Message { seq, item: Some(item), .. }))) = next else { return Self::Not };
@@ -46,6 +50,14 @@ impl Ahead {
             false => Self::Not,
         }
     }
+}
+
+/// The source time up to which events may have been had; all of them, where the shard is not well behind it yet: what is left to
+/// the commit would be learned behind what came after it.
+pub(super) fn had_us(had: Option<&Had>, now_us: Option<i64>) -> Option<i64> {
+    let had_us = had?.time_us.unwrap_or(i64::MAX);
+    let is_behind = now_us.is_some_and(|now_us| now_us > had_us.saturating_add(WELL_BEHIND_US));
+    Some(if is_behind { had_us } else { i64::MAX })
 }
 
 /// What goes to a commit: in the order of the log, but that what is no message keeps its place behind its shard's.
@@ -81,14 +93,16 @@ pub(super) fn ahead(
     (batches, AbortOnDropHandle::new(running))
 }
 
-fn sort(read: &mut [Read]) {
+fn sort(read: &mut Vec<Read>) {
     let mut last = BTreeMap::new();
-    let mut place = |read: &Read| {
+    let mut placed: Vec<(u64, Read)> = Vec::with_capacity(read.len());
+    for read in read.drain(..) {
         let last = last.entry((read.shard, read.epoch)).or_default();
         *last = read.message().map_or(*last, |message| message.seq);
-        *last
-    };
-    read.sort_by_cached_key(|read| place(read));
+        placed.push((*last, read));
+    }
+    placed.sort_by_key(|(place, _)| *place);
+    read.extend(placed.into_iter().map(|(_, read)| read));
 }
 
 /// Puts together what is known for the first of these, as many as fit. Returns how many that are, and the bytes of their documents.

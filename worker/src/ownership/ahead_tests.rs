@@ -76,6 +76,16 @@ fn what_is_new_teaches_and_what_is_read_again_or_may_have_been_had_does_not() {
     assert!(matches!(taken(of(0, Ok(None))).ahead, Ahead::Not));
 }
 
+#[test]
+fn what_may_have_been_had_is_left_to_the_commit_until_a_claim_is_well_behind_it() {
+    let had = |time_us| Had { host: "a".into(), cursor: 1, time_us };
+    assert_eq!(had_us(None, Some(7)), None);
+    assert_eq!(had_us(Some(&had(None)), Some(i64::MAX)), Some(i64::MAX));
+    assert_eq!(had_us(Some(&had(Some(7))), None), Some(i64::MAX));
+    assert_eq!(had_us(Some(&had(Some(7))), Some(7 + WELL_BEHIND_US)), Some(i64::MAX));
+    assert_eq!(had_us(Some(&had(Some(7))), Some(8 + WELL_BEHIND_US)), Some(7));
+}
+
 #[tokio::test]
 async fn over_all_shards_it_goes_by_the_order_of_the_log_and_each_keeps_its_own() {
     let (to, from) = mpsc::channel(8);

@@ -1,6 +1,6 @@
 //! How a shard is claimed, read, and given up.
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, had_us};
 use super::covered::Sinks;
 use super::holder::{ANSWER, Holder, LARGEST, Read};
 use super::members::View;
@@ -135,7 +135,7 @@ impl Holder {
 
     fn read(&self, shard: Shard, claimed: &Claimed) -> AbortOnDropHandle<()> {
         let (epoch, position, lowest) = (claimed.owned.epoch(), claimed.owned.position(), claimed.lowest());
-        let had_us = claimed.had.as_ref().map(|had| had.time_us.unwrap_or(i64::MAX));
+        let had_us = had_us(claimed.had.as_ref(), claimed.time_us);
         let behind = Behind { seq: lowest.seq, number: Some(lowest.number) };
         let mut reader = self.parts.log.shard(&self.parts.slices, shard, behind);
         let (to, room) = (self.to.clone(), self.room.clone());

@@ -40,10 +40,6 @@ impl Holder {
             entries.is_sorted_by_key(|entry: &Numbered| entry.entry.seq),
             "slices share the table of accounts"
         );
-        if let Some(hydrator) = &self.parts.hydrator {
-            let now = tokio::time::Instant::now();
-            entries.iter_mut().for_each(|numbered| numbered.entry.refresh(hydrator, now));
-        }
         // The room is given back when the last sink has let go of them.
         let all = Entries::new(entries, rooms);
         // What was had before a log was begun anew is that of the last commit before it.
@@ -53,9 +49,24 @@ impl Holder {
             if !self.land(&part, &mut readings).await {
                 break;
             }
-            self.hand_on(part);
+            // It may have waited for long.
+            self.hand_on(self.refreshed(part));
         }
         self.tell_went_back().await;
+    }
+
+    /// The same entries, with what is known now where what was known is too old to land.
+    fn refreshed(&self, all: Entries) -> Entries {
+        let Some(hydrator) = &self.parts.hydrator else { return all };
+        let now = tokio::time::Instant::now();
+        if !all.iter().any(|numbered| numbered.entry.is_too_old(now)) {
+            return all;
+        }
+        all.each(|numbered| {
+            let mut numbered = numbered.clone();
+            numbered.entry.refresh(hydrator, now);
+            numbered
+        })
     }
 
     /// Commits to the database what it does not have yet. Returns false where the process ends before that is done.
@@ -63,6 +74,10 @@ impl Holder {
         let mut entries: Vec<Numbered> = all.iter().filter(|numbered| self.is_new(&numbered.entry)).cloned().collect();
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         while !entries.is_empty() {
+            if let Some(hydrator) = &self.parts.hydrator {
+                let now = tokio::time::Instant::now();
+                entries.iter_mut().for_each(|numbered| numbered.entry.refresh(hydrator, now));
+            }
             let began = Instant::now();
             let shards = match self.attempt(&mut entries, readings).await {
                 Some(Ok(committed)) => {

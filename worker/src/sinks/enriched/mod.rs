@@ -32,6 +32,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use turbo_core::hydrated::Hydrated;
 use turbo_core::shard::{Shard, Slices};
 
 /// What the sink is called in the catalog, in `/stats` and in metrics.
@@ -178,6 +179,10 @@ async fn take_room(room: Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphoreP
 }
 
 fn size(part: &[Numbered]) -> usize {
-    let bytes = |entry: &Numbered| entry.entry.item.event().map_or(0, |event| event.bytes.len()) + OVERHEAD;
+    let bytes = |Numbered { entry, .. }: &Numbered| {
+        entry.item.event().map_or(0, |event| event.bytes.len())
+            + Hydrated::json(entry.hydrated.as_deref()).map_or(0, str::len)
+            + OVERHEAD
+    };
     part.iter().map(bytes).sum()
 }

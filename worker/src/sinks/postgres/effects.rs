@@ -39,8 +39,9 @@ const WAITING: [(&str, &str); 6] = [
     ("rkey", "text COLLATE \"C\""),
 ];
 
-/// The rows come in the order of the key, and are read as they came, so that two merges never wait for each other in a ring:
-/// to sort them here costs more than a tenth of the merge, and spills what is wide to the disk.
+/// The rows are sent in the order of the key. To sort them here as well costs more than a tenth of the merge, and spills what is
+/// wide to the disk; without, they are read nearly in that order (a page that has room takes a later row). Two merges that
+/// wait for each other in a ring all the same, of an owner and of one that is gone, are told apart by the server, and tried again.
 fn records() -> Merge {
     Merge::new("records", &COLUMNS, |from| {
         format!(
