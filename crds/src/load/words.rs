@@ -88,13 +88,20 @@ fn wrong_type(value: &Value, node: &Value) -> (String, String) {
         Some("string") if pattern(node).is_some() => pattern(node).map_or("", |pattern| pattern.mend),
         Some("string") if value.is_number() || value.is_boolean() => "put it in quotes",
         Some("string") => "give a text",
+        Some("integer" | "number") if is_number(value) => "leave out the quotes",
         Some("integer") => "give a whole number",
+        Some("number") => "give a number",
         Some("array") => "give a list",
         Some("object") => "give a mapping of fields",
         Some("boolean") => "give true or false",
         _ => "give another type",
     };
     (is.to_owned(), give.to_owned())
+}
+
+/// Whether a text is a number.
+fn is_number(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.parse::<f64>().is_ok())
 }
 
 fn is_size(node: &Value) -> bool {

@@ -7,7 +7,9 @@ use super::report::{self, Report};
 use super::standing::Outcome;
 use crate::telemetry::events;
 use crate::telemetry::metrics as m;
+use futures_util::FutureExt;
 use metrics::counter;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -66,7 +68,7 @@ impl Hosts {
     pub(super) fn ask(&self, host: usize, call: Call, sent: (Instant, i64)) -> impl Future<Output = Ended> + use<> {
         let view = self.all[host].view.clone();
         async move {
-            let (answer, limits) = view.look_up(call.kind, &call.items).await;
+            let (answer, limits) = caught(view.look_up(call.kind, &call.items)).await;
             Ended { call, host, sent, answer, limits }
         }
     }
@@ -110,9 +112,25 @@ impl Hosts {
     }
 }
 
+/// What a call was told, and the limits of its host.
+type Answer = (Result<Told, Error>, Option<Limits>);
+
+/// The same. An answer that the program panics over is one that can not be read: it spoils none but its own items.
+async fn caught(call: impl Future<Output = Answer>) -> Answer {
+    let unclear = |_| (Ok(Told { unclear: true, ..Told::default() }), None);
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(unclear)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_the_program_panics_over_can_not_be_read() {
+        let (answer, limits) = caught(async { panic!("planted") }).await;
+        let told = answer.unwrap();
+        assert!(told.unclear && told.known.is_empty() && limits.is_none());
+    }
 
     fn ended(answer: Result<(), Error>, items: usize) -> Ended {
         let item = |n: usize| Item::profile(&format!("did:plc:{n}")).unwrap();

@@ -18,6 +18,7 @@ use crate::telemetry::events;
 use crate::telemetry::metrics as m;
 use metrics::counter;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +65,7 @@ pub struct Completion {
     /// The record, without its JSON.
     pub waiting: Waiting,
     /// What is known of it now; `None` where it needs nothing any more.
-    pub hydrated: Option<Hydrated>,
+    pub hydrated: Option<Arc<Hydrated>>,
     /// Whether it goes on waiting.
     pub waits: bool,
 }
@@ -279,7 +280,7 @@ impl Completion {
     #[must_use]
     pub fn hydrated(&self) -> Option<&Hydrated> {
         let is_more = |hydrated: &&Hydrated| hydrated.hydration == Hydration::Partial && !self.waiting.partial;
-        self.hydrated.as_ref().filter(|hydrated| !self.waits || is_more(hydrated))
+        self.hydrated.as_deref().filter(|hydrated| !self.waits || is_more(hydrated))
     }
 }
 

@@ -14,11 +14,13 @@ use super::report::Report;
 use super::shared::SharedCache;
 use super::standing::Outcome;
 use super::wanted::Wanted;
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -137,8 +139,8 @@ impl Fetcher {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(looked) = self.looks.join_next() => self.looked(looked),
-                Some(ended) = self.calls.join_next() => self.ended(ended),
+                Some(Ok(looked)) = self.looks.join_next() => self.looked(looked),
+                Some(Ok(ended)) = self.calls.join_next() => self.ended(ended),
                 host = self.pacer.turn(), if next.is_some() => next.take().into_iter().for_each(|call| self.send(host, call)),
                 () = parts.more.notified(), if next.is_none() => {}
             }
@@ -177,14 +179,13 @@ impl Fetcher {
         {
             let shared = shared.clone();
             self.looks.spawn(async move {
-                let known = shared.get(&items).await;
+                let known = AssertUnwindSafe(shared.get(&items)).catch_unwind().await.unwrap_or_default();
                 Looked { items, known }
             });
         }
     }
 
-    fn looked(&mut self, looked: Result<Looked, JoinError>) {
-        let Ok(Looked { items, known }) = looked else { return };
+    fn looked(&mut self, Looked { items, known }: Looked) {
         let mut known: HashMap<Item, Entry> = known.into_iter().collect();
         let any = !known.is_empty();
         for item in items {
@@ -203,9 +204,7 @@ impl Fetcher {
         self.calls.spawn(self.hosts.ask(host, call, sent));
     }
 
-    fn ended(&mut self, ended: Result<Ended, JoinError>) {
-        // A call that ended by a fault of ours tells nothing of its host, but the pacer waits for it.
-        let Ok(mut ended) = ended else { return self.pacer.lost() };
+    fn ended(&mut self, mut ended: Ended) {
         let outcome = self.hosts.outcome(&ended);
         self.pacer.ended(ended.host, ended.sent.0, outcome, ended.limits.take());
         self.hosts.tell(&ended, outcome, self.pacer.is_open());

@@ -94,11 +94,6 @@ impl Pacer {
         self.hosts[host].ended(sent, outcome, limits);
     }
 
-    /// A call has ended without a word of what became of it, nor whom it asked.
-    pub fn lost(&mut self) {
-        self.hosts.iter_mut().for_each(Standing::lost);
-    }
-
     /// Whether every host is left alone because it fails.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -119,11 +119,6 @@ impl Standing {
         self.not_before = self.not_before.max(Some(now + wait));
     }
 
-    /// A call to it has ended without a word of what became of it.
-    pub(super) fn lost(&mut self) {
-        self.trying = None;
-    }
-
     /// Whether it has failed several times in a row, and is tried by one call at a time.
     pub(super) fn is_open(&self) -> bool {
         self.failures >= FAILURES

@@ -20,6 +20,7 @@ mod given_up;
 mod harness;
 mod held;
 mod hydrating;
+mod hydrating_sharded;
 mod landed;
 mod large;
 mod log_lost;

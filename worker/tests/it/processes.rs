@@ -52,7 +52,7 @@ impl Servers {
     }
 
     /// What another command prints; whether it ended well.
-    fn says(&self, pipeline: &Pipeline, arguments: &[&str]) -> (bool, String) {
+    pub fn says(&self, pipeline: &Pipeline, arguments: &[&str]) -> (bool, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_turbo"))
             .args([arguments[0], "-f", "pipeline.yaml"])
             .args(&arguments[1..])

@@ -3,6 +3,7 @@
 use crate::dlq::{NUL, fine};
 use crate::rig::{Rig, change};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use turbo_core::hydrated::{Hydrated, Hydration, NOTHING};
@@ -37,7 +38,7 @@ async fn rig(rkeys: std::ops::Range<i64>) -> Option<Rig> {
 
 fn completed(waiting: &Waiting, document: &str, waits: bool) -> Completion {
     let hydration = if waits { Hydration::Partial } else { Hydration::Full };
-    let hydrated = Some(Hydrated { hydration, document: Some(document.into()) });
+    let hydrated = Some(Arc::new(Hydrated { hydration, document: Some(document.into()) }));
     Completion { waiting: waiting.clone(), hydrated, waits }
 }
 

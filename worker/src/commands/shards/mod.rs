@@ -21,6 +21,8 @@ struct Seen {
     /// `None` where the catalog does not answer.
     standing: Option<BTreeMap<Shard, Standing>>,
     depths: BTreeMap<Shard, Depth>,
+    /// Records that wait to be completed.
+    incomplete: BTreeMap<Shard, u64>,
     now_us: i64,
 }
 
@@ -40,17 +42,18 @@ pub async fn list(
 ) -> anyhow::Result<()> {
     let (plan, beats) = ownership::announced(log).await?;
     let depths = log.depths(slices).await?;
-    let (standing, away) = match answered(CATALOG, database.standing(slices)).await {
-        Ok(standing) => (Some(standing), None),
-        Err(error) => (None, Some(error)),
+    let catalog = async { Ok((database.standing(slices).await?, database.incomplete(slices).await?)) };
+    let (standing, incomplete, away) = match answered(CATALOG, catalog).await {
+        Ok((standing, incomplete)) => (Some(standing), incomplete, None),
+        Err(error) => (None, BTreeMap::new(), Some(error)),
     };
-    let seen = Seen { plan, beats, standing, depths, now_us: jiff::Timestamp::now().as_microsecond() };
+    let seen = Seen { plan, beats, standing, depths, incomplete, now_us: jiff::Timestamp::now().as_microsecond() };
     if !json {
         workers(&seen, out)?;
         writeln!(
             out,
-            "{:<20} {:>5}  {:<28} {:>6} {:>10} {:>9}  WHY",
-            "SLICE", "SHARD", "OWNER", "EPOCH", "WAITING", "LAG"
+            "{:<20} {:>5}  {:<28} {:>6} {:>10} {:>9} {:>10}  WHY",
+            "SLICE", "SHARD", "OWNER", "EPOCH", "WAITING", "LAG", "INCOMPLETE"
         )?;
     }
     for shard in slices.shards() {
@@ -74,6 +77,7 @@ fn line(seen: &Seen, slices: &Slices, shard: Shard, json: bool, out: &mut impl W
     let standing = seen.standing.as_ref().map(|all| all.get(&shard).cloned().unwrap_or_default());
     let depth = seen.depths.get(&shard).copied().unwrap_or_default();
     let why = seen.why(shard, standing.as_ref(), depth);
+    let incomplete = standing.as_ref().map(|_| seen.incomplete.get(&shard).copied().unwrap_or_default());
     let standing = standing.unwrap_or_default();
     // Where nothing waits the age of the last event says nothing.
     let time_us = standing.time_us.filter(|_| depth.waiting != Some(0));
@@ -84,16 +88,20 @@ fn line(seen: &Seen, slices: &Slices, shard: Shard, json: bool, out: &mut impl W
         let line = serde_json::json!({
             "slice": slice, "partition": partition, "owner": owner, "planned": seen.plan.owner(shard).map(WorkerId::to_string),
             "epoch": standing.row.epoch, "position": standing.row.position, "sinks": standing.sinks,
-            "waiting": depth.waiting, "lag_seconds": lag, "why": why,
+            "waiting": depth.waiting, "lag_seconds": lag, "incomplete": incomplete, "why": why,
         });
         return Ok(writeln!(out, "{line}")?);
     }
     let owner = owner.unwrap_or_else(|| "-".to_owned());
     let waiting = depth.waiting.map_or_else(|| "?".to_owned(), |waiting| waiting.to_string());
     let lag = lag.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s"));
+    let incomplete = incomplete.map_or_else(|| "?".to_owned(), |incomplete| incomplete.to_string());
     let epoch = standing.row.epoch;
     let why = why.unwrap_or_default();
-    Ok(writeln!(out, "{slice:<20} {partition:>5}  {owner:<28} {epoch:>6} {waiting:>10} {lag:>9}  {why}")?)
+    Ok(writeln!(
+        out,
+        "{slice:<20} {partition:>5}  {owner:<28} {epoch:>6} {waiting:>10} {lag:>9} {incomplete:>10}  {why}"
+    )?)
 }
 
 impl Seen {

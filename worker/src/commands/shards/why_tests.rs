@@ -14,7 +14,7 @@ fn seen(planned: &str, heard: &[(&str, i64, Option<&str>)]) -> Seen {
     };
     let plan = Plan::of_owners(1, [(SHARD, WorkerId::from(planned))]);
     let beats = heard.iter().map(beat).collect();
-    Seen { plan, beats, standing: None, depths: BTreeMap::new(), now_us: 0 }
+    Seen { plan, beats, standing: None, depths: BTreeMap::new(), incomplete: BTreeMap::new(), now_us: 0 }
 }
 
 fn standing(owner: Option<&str>, position: u64, archive: u64) -> Standing {

@@ -70,13 +70,7 @@ impl Database {
         let rows = sqlx::query("SELECT slice, partition, min(position) AS lowest FROM positions GROUP BY 1, 2");
         let rows = rows.persistent(false).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
-        let mut found = BTreeMap::new();
-        for row in rows {
-            if let Some(shard) = slices.shard(row.try_get("slice")?, row.try_get::<i32, _>("partition")?) {
-                found.insert(shard, row.try_get::<i64, _>("lowest")? as u64);
-            }
-        }
-        Ok(found)
+        by_shard(slices, &rows, "lowest")
     }
 
     /// Everything that the catalog holds of where shards are.
@@ -106,6 +100,18 @@ impl Database {
             }
         }
         Ok(found)
+    }
+
+    /// How many records of each shard wait to be completed, where any do.
+    ///
+    /// # Errors
+    /// PostgreSQL refuses.
+    pub async fn incomplete(&self, slices: &Slices) -> Result<BTreeMap<Shard, u64>, Error> {
+        let mut transaction = self.begin().await?;
+        let rows = sqlx::query("SELECT slice, partition, count(*) AS count FROM hydration_queue GROUP BY 1, 2");
+        let rows = rows.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        by_shard(slices, &rows, "count")
     }
 
     /// The highest log sequence that any sink has; 0 where nothing was committed yet.
@@ -152,6 +158,17 @@ impl Database {
         transaction.commit().await?;
         Ok(written.rows_affected() == 1)
     }
+}
+
+/// A number of each shard that the pipeline has.
+fn by_shard(slices: &Slices, rows: &[PgRow], column: &str) -> Result<BTreeMap<Shard, u64>, Error> {
+    let mut found = BTreeMap::new();
+    for row in rows {
+        if let Some(shard) = slices.shard(row.try_get("slice")?, row.try_get::<i32, _>("partition")?) {
+            found.insert(shard, row.try_get::<i64, _>(column)? as u64);
+        }
+    }
+    Ok(found)
 }
 
 fn read(row: &PgRow) -> Result<Row, Error> {

@@ -52,6 +52,7 @@ pub fn all() {
 /// It is not found.
 pub fn planted(runtime: &Handle, stage: &Stage, archive: &Path, truth: &Truth) {
     planting::in_postgres(runtime, &stage.postgres, truth);
+    planting::in_files(runtime, &stage.postgres, truth);
     if ARCHIVE {
         planting::in_archive(archive, truth);
     }

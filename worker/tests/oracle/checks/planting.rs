@@ -31,6 +31,12 @@ const PLANTS: &str = "
     INSERT INTO gaps (found_at, host, from_us, reason) VALUES (now(), 'planted', 0, 'planted');
     UPDATE positions SET owner = 'planted-1' WHERE (slice, partition, sink) = ('rest', 0, 'postgres');";
 
+/// A row that the index of its table does not find, as where a page was torn: without it there can be two of one key.
+const TORN: &str = "
+    UPDATE pg_index SET indisready = false WHERE indexrelid = 'record_state_pkey'::regclass;
+    INSERT INTO record_state SELECT * FROM record_state LIMIT 1;
+    UPDATE pg_index SET indisready = true WHERE indexrelid = 'record_state_pkey'::regclass;";
+
 /// Plants in a copy of the database of the run, which nobody is connected to any more.
 ///
 /// # Panics
@@ -42,6 +48,19 @@ pub fn in_postgres(runtime: &Handle, postgres: &Postgres, truth: &Truth) {
         runtime.block_on(judge::postgres(&postgres.url_of(COPY), truth, &["planted".to_owned()].into())).unwrap();
     // Four records, an account, the letter, the entries of three shards, the letters of one, a gap, an owner.
     assert_eq!((wrong.lost, wrong.duplicated, wrong.different), (1, 1, 12), "{wrong:#?}");
+    postgres.execute("postgres", &format!("DROP DATABASE {COPY}"));
+}
+
+/// Damages an index in another copy.
+///
+/// # Panics
+/// It is not told of, or as something else.
+pub fn in_files(runtime: &Handle, postgres: &Postgres, truth: &Truth) {
+    postgres.execute("postgres", &format!("CREATE DATABASE {COPY} TEMPLATE {DATABASE}"));
+    postgres.execute(COPY, TORN);
+    let wrong = runtime.block_on(judge::postgres(&postgres.url_of(COPY), truth, &[].into())).unwrap();
+    let told = format!("{wrong:?}");
+    assert!(told.contains("own files are damaged") && told.contains("record_state_pkey"), "{wrong:#?}");
     postgres.execute("postgres", &format!("DROP DATABASE {COPY}"));
 }
 
