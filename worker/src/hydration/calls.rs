@@ -73,6 +73,11 @@ impl Hosts {
         }
     }
 
+    /// Whether a call to it waits for a token: those behind it would all go at once when it has come.
+    pub(super) fn waits(&self, host: usize) -> bool {
+        self.all[host].view.waits()
+    }
+
     /// What an answer says of the host. One that tells nothing of whatever it is asked fails.
     pub(super) fn outcome(&mut self, ended: &Ended) -> Outcome {
         let refused = &mut self.all[ended.host].refused;

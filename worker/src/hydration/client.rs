@@ -100,6 +100,12 @@ impl AppView {
         self.host.as_str()
     }
 
+    /// Whether a token is being got.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.session.is_busy()
+    }
+
     /// Looks up items of one kind, at most [`MOST`]. Says what the headers tell of limits, whatever came of it.
     ///
     /// # Errors

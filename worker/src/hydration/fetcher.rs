@@ -141,7 +141,9 @@ impl Fetcher {
                 () = stop.cancelled() => return,
                 Some(Ok(looked)) = self.looks.join_next() => self.looked(looked),
                 Some(Ok(ended)) = self.calls.join_next() => self.ended(ended),
-                host = self.pacer.turn(), if next.is_some() => next.take().into_iter().for_each(|call| self.send(host, call)),
+                host = self.pacer.turn(|host| self.hosts.waits(host)), if next.is_some() => {
+                    next.take().into_iter().for_each(|call| self.send(host, call));
+                }
                 () = parts.more.notified(), if next.is_none() => {}
             }
         }

@@ -67,10 +67,11 @@ impl Pacer {
         Self { rate, share, last: Instant::now(), hosts }
     }
 
-    /// Waits until the next call may be sent, and counts it as sent to this host.
-    pub async fn turn(&mut self) -> usize {
+    /// Waits until the next call may be sent, and counts it as sent to this host. No host `waits`, where another call to it does
+    /// so already: for what it can not be asked without.
+    pub async fn turn(&mut self, waits: impl Fn(usize) -> bool) -> usize {
         let host = loop {
-            match self.due() {
+            match self.due(&waits) {
                 Some((due, host)) if due <= Instant::now() => break host,
                 Some((due, _)) => tokio::time::sleep_until(due.min(Instant::now() + LOOK)).await,
                 None => tokio::time::sleep(LOOK).await,
@@ -82,10 +83,11 @@ impl Pacer {
     }
 
     /// When the next call may be sent, as things are, and to whom; `None` while nothing may.
-    fn due(&self) -> Option<(Instant, usize)> {
+    fn due(&self, waits: impl Fn(usize) -> bool) -> Option<(Instant, usize)> {
         let (now, among) = (Instant::now(), self.share.now()?);
         let paced = self.last + Duration::try_from_secs_f64(f64::from(among) / self.rate).ok()?;
-        let of_hosts = self.hosts.iter().zip(0..).filter_map(|(host, at)| Some((host.due(now, among)?.max(paced), at)));
+        let hosts = self.hosts.iter().zip(0..).filter(|(_, at)| !waits(*at));
+        let of_hosts = hosts.filter_map(|(host, at)| Some((host.due(now, among)?.max(paced), at)));
         of_hosts.min()
     }
 

@@ -12,7 +12,7 @@ fn pacer(rate: f64, hosts: usize) -> Pacer {
 async fn in_a_minute(pacer: &mut Pacer, outcome: impl Fn(usize) -> Option<Outcome>) -> Vec<usize> {
     let end = Instant::now() + MINUTE;
     let mut calls = vec![0; pacer.hosts.len()];
-    while let Ok(host) = tokio::time::timeout_at(end, pacer.turn()).await {
+    while let Ok(host) = tokio::time::timeout_at(end, pacer.turn(NOBODY)).await {
         calls[host] += 1;
         if let Some(outcome) = outcome(host) {
             pacer.ended(host, Instant::now(), outcome, None);
@@ -24,6 +24,9 @@ async fn in_a_minute(pacer: &mut Pacer, outcome: impl Fn(usize) -> Option<Outcom
 async fn answered(pacer: &mut Pacer) -> usize {
     in_a_minute(pacer, |_| Some(Outcome::Answered)).await.into_iter().sum()
 }
+
+/// No host waits for anything.
+const NOBODY: fn(usize) -> bool = |_| false;
 
 #[tokio::test(start_paused = true)]
 async fn calls_are_as_far_apart_as_the_share_says() {
@@ -40,7 +43,7 @@ async fn calls_are_as_far_apart_as_the_share_says() {
 #[tokio::test(start_paused = true)]
 async fn a_process_that_starts_again_and_again_sends_nothing_more() {
     for _ in 0..100 {
-        assert!(tokio::time::timeout(Duration::from_secs(9), pacer(0.1, 2).turn()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(9), pacer(0.1, 2).turn(NOBODY)).await.is_err());
     }
 }
 
@@ -62,10 +65,10 @@ async fn no_window_is_so_long_that_a_host_is_not_asked_any_more() {
     let day = Some(Duration::from_secs(86400));
     let mut pacer = pacer(10.0, 1);
     let limits = Limits { limit: 1, remaining: 0, reset: Duration::ZERO, window: day };
-    pacer.turn().await;
+    pacer.turn(NOBODY).await;
     pacer.ended(0, Instant::now(), Outcome::Answered, Some(limits));
     let began = Instant::now();
-    pacer.turn().await;
+    pacer.turn(NOBODY).await;
     assert!(began.elapsed() <= LONGEST, "{:?}", began.elapsed());
 }
 
@@ -89,13 +92,13 @@ async fn calls_that_fail_together_are_one_failure() {
     let mut pacer = pacer(10.0, 1);
     let began = Instant::now();
     for _ in 0..8 {
-        pacer.turn().await;
+        pacer.turn(NOBODY).await;
     }
     tokio::time::advance(Duration::from_secs(10)).await;
     (0..8).for_each(|_| pacer.ended(0, began, Outcome::Failed, None));
     assert!(pacer.is_open());
     let failed = Instant::now();
-    pacer.turn().await;
+    pacer.turn(NOBODY).await;
     assert!(failed.elapsed() <= BACKOFF.0 + LOOK, "{:?}", failed.elapsed());
     pacer.ended(0, began, Outcome::Answered, None);
     assert!(pacer.is_open(), "it was sent before the failure");
@@ -111,7 +114,7 @@ async fn one_that_fails_is_tried_by_one_call_at_a_time_and_the_next_one_is_asked
         pacer.ended(0, Instant::now(), Outcome::Failed, None);
     }
     tokio::time::advance(MINUTE).await;
-    assert_eq!(pacer.turn().await, 0, "one call tries it");
+    assert_eq!(pacer.turn(NOBODY).await, 0, "one call tries it");
     let calls = in_a_minute(&mut pacer, |host| (host == 1).then_some(Outcome::Answered)).await;
     assert!(calls[0] == 0 && calls[1] >= 595, "{calls:?}");
 }
@@ -142,9 +145,9 @@ async fn stragglers_let_no_second_call_try_it() {
     let mut pacer = pacer(10.0, 1);
     let began = Instant::now();
     (0..FAILURES).for_each(|_| pacer.ended(0, began, Outcome::Failed, None));
-    pacer.turn().await;
+    pacer.turn(NOBODY).await;
     pacer.ended(0, began, Outcome::Failed, None);
-    assert!(tokio::time::timeout(MINUTE, pacer.turn()).await.is_err(), "one is on its way");
+    assert!(tokio::time::timeout(MINUTE, pacer.turn(NOBODY)).await.is_err(), "one is on its way");
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,5 +160,13 @@ async fn a_wait_that_was_asked_for_is_not_ended_by_an_answer_to_a_call_before_it
     tokio::time::advance(Duration::from_secs(1)).await;
     pacer.ended(0, began, Outcome::Busy(MINUTE), None);
     pacer.ended(0, later, Outcome::Answered, None);
-    assert!(tokio::time::timeout(MINUTE - LOOK, pacer.turn()).await.is_err());
+    assert!(tokio::time::timeout(MINUTE - LOOK, pacer.turn(NOBODY)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_waits_for_its_token_holds_up_no_other() {
+    let mut pacer = pacer(10.0, 2);
+    assert_eq!(pacer.turn(|host| host == 0).await, 1);
+    assert!(tokio::time::timeout(MINUTE, pacer.turn(|_| true)).await.is_err());
+    assert_eq!(pacer.turn(NOBODY).await, 0);
 }

@@ -111,6 +111,12 @@ impl Session {
         self.renew(&mut state).await
     }
 
+    /// Whether a token is being got.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.state.try_lock().is_err()
+    }
+
     /// The host refuses a token, whatever it says of its end.
     pub async fn refused(&self, token: &str) {
         let mut state = self.state.lock().await;
