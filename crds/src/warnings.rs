@@ -1,5 +1,7 @@
 //! What is allowed, and hardly meant.
 
+mod hydration;
+
 use crate::{Jetstream, TurboPipelineSpec, problem::Problem};
 
 /// Seconds of the dedup window that another host needs: it is asked for two minutes at first.
@@ -10,12 +12,7 @@ impl TurboPipelineSpec {
     #[must_use]
     pub fn warnings(&self) -> Vec<Problem> {
         let mut warnings: Vec<Problem> = small_log(self).into_iter().collect();
-        if self.hydration.is_some() && self.hydration().is_none() {
-            let what = "no slice looks anything up, so nobody is asked";
-            warnings.push(Problem::at("spec.hydration", what, "give a slice hydrate, if that is not meant"));
-        }
-        let hosts = self.hydration.iter().flat_map(|hydration| twice("spec.hydration.hosts", &hydration.hosts));
-        warnings.extend(hosts);
+        warnings.extend(hydration::warnings(self));
         let Some(jetstream) = &self.source.jetstream else { return warnings };
         warnings.extend(twice("spec.source.jetstream.endpoints", &jetstream.endpoints).chain(sizes(jetstream)));
         for (at, slice) in self.slices.iter().enumerate() {

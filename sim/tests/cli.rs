@@ -1,8 +1,10 @@
 //! The program as people run it.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 fn turbo_sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_turbo-sim")).args(arguments).output().unwrap()
@@ -37,7 +39,46 @@ fn who_stops_reading_the_truth_leaves_no_error() {
 
 #[test]
 fn what_it_does_not_know_is_refused_by_name() {
-    let refused = turbo_sim(&["serve", "--fault-kinds", "meteor"]);
-    assert!(!refused.status.success());
-    assert!(String::from_utf8(refused.stderr).unwrap().contains("meteor"));
+    let refused = |arguments: &[&str], by: &str| {
+        let refused = turbo_sim(arguments);
+        assert!(!refused.status.success());
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains(by), "{said}");
+    };
+    refused(&["serve", "--fault-kinds", "meteor"], "meteor");
+    refused(&["serve", "--appview", "0", "--appview-mood", "sad@1s+1s"], "give one of down, broken");
+    refused(&["serve", "--appview", "0", "--appview-mood", "down"], "give MOOD@FROM+LASTS");
+    refused(&["serve", "--appview", "0", "--appview-account", "me"], "give IDENTIFIER/PASSWORD");
+    refused(&["serve", "--appview-mood", "down@1s+1s"], "--appview <PORT>");
+}
+
+/// The status of the answer to a request, if there is one.
+fn status(address: &str, request: &str) -> Option<u16> {
+    let mut socket = TcpStream::connect(address).ok()?;
+    write!(socket, "GET {request} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+#[test]
+fn an_appview_lets_in_its_account_and_has_its_moods() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_turbo-sim"))
+        .args(["serve", "--port", "0", "--appview", "0", "--appview-account", "me/secret"])
+        .args(["--appview-mood", "broken@2s+1h,busy@1h+1s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let url = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).nth(1).unwrap();
+    let address = url.strip_prefix("http://").unwrap();
+    let request = "/xrpc/app.bsky.actor.getProfiles?actors=did:plc:a";
+    assert_eq!(status(address, request), Some(401));
+    let begun = Instant::now();
+    while status(address, request).is_none_or(|status| status < 500) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never has its mood");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -85,10 +85,14 @@ fn wrong_type(value: &Value, node: &Value) -> (String, String) {
     }
     let give = match node["type"].as_str() {
         _ if is_size(node) => patterns::QUANTITY.mend,
+        Some("string") if pattern(node).is_some() && value == false => "leave it out, to have none",
         Some("string") if pattern(node).is_some() => pattern(node).map_or("", |pattern| pattern.mend),
         Some("string") if value.is_number() || value.is_boolean() => "put it in quotes",
         Some("string") => "give a text",
         Some("integer" | "number") if is_number(value) => "leave out the quotes",
+        Some("number") if !node["minimum"].is_null() => {
+            return (is.to_owned(), format!("give a number, {}", range(node)));
+        }
         Some("integer") => "give a whole number",
         Some("number") => "give a number",
         Some("array") => "give a list",

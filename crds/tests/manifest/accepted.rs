@@ -39,6 +39,27 @@ fn services_and_sizes_that_are_hardly_meant_are_warned_of() {
 }
 
 #[test]
+fn secrets_in_the_open_and_targets_of_nothing_are_warned_of() {
+    let slices = json!([
+        {"name": "posts", "collections": ["app.bsky.feed.post"], "hydrate": {"author": "1h", "quote": "1h", "subject": "1h"}},
+        {"name": "rest", "hydrate": {"reply": "1h", "subject": "1h"}},
+    ]);
+    let hosts = ["http://a.example:80/x", "http://localhost:1", "http://127.0.0.1", "http://[::1]:2"];
+    let hydration = json!({"hosts": hosts, "tokens": {"url": "http://tokens:80"}});
+    let spec = accepted(&with(&json!({"spec.slices": slices, "spec.hydration": hydration}))).spec;
+    let warnings: Vec<String> = spec.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "spec.hydration.hosts[0]: http://a.example:80/x is sent the app password, or tokens, without encryption; \
+             give https://, if it is on another machine",
+            "spec.slices[0].hydrate.subject: no collection of the slice posts has one; leave it out, or give the slice one of \
+             app.bsky.feed.like, app.bsky.feed.repost, app.bsky.graph.follow, app.bsky.graph.block, app.bsky.graph.listitem",
+        ]
+    );
+}
+
+#[test]
 fn a_log_with_a_short_window_is_warned_of() {
     let warned = |bytes: &str| {
         let log = json!({"nats": {"url": "nats://a:4222", "stream": {"maxBytes": bytes}}});

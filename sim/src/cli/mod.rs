@@ -1,5 +1,6 @@
 //! The command line.
 
+mod appview_args;
 mod serve;
 mod serve_args;
 mod stdout;

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use turbo_sim::{
-    AppViewConfig, DEFAULT_START_US, Flavour, HostConfig, Kind, Network, NetworkConfig, Pace, Recording, Schedule,
-    TimeCursors, Wire,
+    DEFAULT_START_US, Flavour, HostConfig, Kind, Network, NetworkConfig, Pace, Recording, Schedule, TimeCursors, Wire,
 };
 
 /// What a host keeps where nobody says: some minutes of the network at 500 events per second.
@@ -35,7 +34,7 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<()> {
         let kinds = if args.fault_kinds.is_empty() { Kind::clean() } else { args.fault_kinds };
         network.run(Schedule::seeded(seed, args.fault_interval, &kinds));
     }
-    wait()?;
+    wait(args.appview.moods(&network))?;
     info!(happened = network.happened(), "stopping");
     network.stop();
     Ok(())
@@ -69,13 +68,7 @@ fn config(args: &ServeArgs) -> anyhow::Result<NetworkConfig> {
         address: args.address,
         port: args.port,
         loading: args.loading,
-        appview: args.appview.map(|port| AppViewConfig {
-            seed: args.world.seed,
-            port,
-            limit: args.appview_requests,
-            window: args.appview_window,
-            ..AppViewConfig::default()
-        }),
+        appview: args.appview.config(args.world.seed),
         v1_dictionary: args.v1_dictionary.as_deref().map(read).transpose()?,
         v2_dictionary: args.v2_dictionary.as_deref().map(read).transpose()?,
         ..NetworkConfig::default()
@@ -107,14 +100,19 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-fn wait() -> anyhow::Result<()> {
+/// Waits for Ctrl-C or SIGTERM; the moods come meanwhile.
+fn wait(moods: impl Future<Output = ()>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let moods = async {
+            moods.await;
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = moods => {}
         }
         Ok(())
     })

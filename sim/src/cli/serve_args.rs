@@ -1,5 +1,6 @@
 //! Flags that say how the network is served.
 
+use super::appview_args::AppViewArgs;
 use super::world_args::{WorldArgs, duration};
 use clap::{Args, ValueEnum};
 use std::net::IpAddr;
@@ -29,15 +30,8 @@ pub(super) struct ServeArgs {
     /// How much later than others a host may see an account's events [one host: 0].
     #[arg(long, value_parser = duration)]
     pub(super) delay: Option<Duration>,
-    /// Serves an AppView too, on this port; 0 takes any.
-    #[arg(long, value_name = "PORT")]
-    pub(super) appview: Option<u16>,
-    /// Requests that the AppView answers in a window; more meet 429.
-    #[arg(long, default_value_t = 3000, requires = "appview")]
-    pub(super) appview_requests: u32,
-    /// The AppView's window.
-    #[arg(long, value_parser = duration, default_value = "5m", requires = "appview")]
-    pub(super) appview_window: Duration,
+    #[command(flatten)]
+    pub(super) appview: AppViewArgs,
     /// After so many events it is quiet.
     #[arg(long)]
     pub(super) events: Option<u64>,

@@ -11,10 +11,13 @@ use futures_util::FutureExt;
 use metrics::counter;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// So many single items in a row of which the host tells nothing, without an answer between them, are not the faults of items.
 const REFUSED: u32 = 20;
+/// A host that fails now and then is told of once in this time.
+const LOUD: Duration = Duration::from_secs(60);
 
 /// What a call asks for; all of it is marked in the cache as asked for.
 pub(super) struct Call {
@@ -54,13 +57,15 @@ struct Host {
     view: Arc<AppView>,
     /// Single items in a row of which it has told nothing: it refuses them, or they can not be read, or are too large.
     refused: u32,
-    /// Whether the last call had no answer.
-    fails: bool,
+    /// Why the last call had no answer, if it had none.
+    error: Option<String>,
+    /// When it was told of loudly last, and whether of the failure that goes on.
+    loud: (Option<Instant>, bool),
 }
 
 impl Hosts {
     pub(super) fn new(all: Vec<AppView>, report: Report) -> Self {
-        let host = |view| Host { view: Arc::new(view), refused: 0, fails: false };
+        let host = |view| Host { view: Arc::new(view), refused: 0, error: None, loud: (None, false) };
         Self { all: all.into_iter().map(host).collect(), report }
     }
 
@@ -91,10 +96,11 @@ impl Hosts {
         if *refused < REFUSED { Outcome::Answered } else { Outcome::Failed }
     }
 
-    /// Tells what became of a call; `left_alone`: all hosts are.
-    pub(super) fn tell(&mut self, ended: &Ended, outcome: Outcome, left_alone: bool) {
+    /// Tells what became of a call.
+    pub(super) fn tell(&mut self, ended: &Ended, outcome: Outcome) {
         let error = ended.answer.as_ref().err();
         let label = match (outcome, error) {
+            (_, Some(Error::NoToken(_))) => "no_token",
             (Outcome::Failed, _) => "failed",
             (Outcome::Busy(_), _) => "busy",
             (Outcome::Answered, Some(_)) => "refused",
@@ -103,17 +109,43 @@ impl Hosts {
         counter!(m::HYDRATION_REQUESTS, "outcome" => label).increment(1);
         let nothing = "nothing of what it answers can be read".to_owned();
         let error = (outcome != Outcome::Answered).then(|| error.map_or(nothing, ToString::to_string));
-        let Host { view, fails, .. } = &mut self.all[ended.host];
-        let (host, failed) = (view.host(), std::mem::replace(fails, error.is_some()));
+        let host = &mut self.all[ended.host];
+        host.tell(error.clone());
+        self.report.tell(|told| {
+            told.requests += u64::from(label != "no_token");
+            (told.host, told.error) = (host.view.host().to_owned(), error);
+        });
+    }
+
+    /// Tells how all of them stand, each of which rests for so long, and why none is asked, where that is so.
+    pub(super) fn tell_standing(&self, rests: impl Iterator<Item = Duration>, held: Option<String>) {
+        let host = |(host, rests): (&Host, Duration)| report::Host {
+            host: host.view.host().to_owned(),
+            error: host.error.clone(),
+            rests_seconds: rests.as_secs_f64(),
+        };
+        let hosts = self.all.iter().zip(rests).map(host).collect();
+        self.report.tell(|told| (told.hosts, told.held) = (hosts, held));
+    }
+}
+
+impl Host {
+    /// Why the last call had no answer, if it had none.
+    fn tell(&mut self, error: Option<String>) {
+        let host = self.view.host();
+        let (last, loudly) = &mut self.loud;
         match &error {
-            Some(error) => events::HydrationFailed { host, error, first: !failed }.emit(),
-            None if failed => events::HydrationAnswered { host }.emit(),
+            Some(error) => {
+                let loud = self.error.is_none() && last.is_none_or(|last| last.elapsed() >= LOUD);
+                if loud {
+                    (*last, *loudly) = (Some(Instant::now()), true);
+                }
+                events::HydrationFailed { host, error, loud }.emit();
+            }
+            None if std::mem::take(loudly) => events::HydrationAnswered { host }.emit(),
             None => {}
         }
-        self.report.tell(|told| {
-            told.requests += 1;
-            *told = report::Told { host: host.to_owned(), error, left_alone, ..told.clone() };
-        });
+        self.error = error;
     }
 }
 
@@ -156,7 +188,7 @@ mod tests {
             let refused = ended(Err(Error::Refused(431)), items);
             let outcome = hosts.outcome(&refused);
             assert_eq!(outcome, Outcome::Failed);
-            hosts.tell(&refused, outcome, false);
+            hosts.tell(&refused, outcome);
         }
         assert!(hosts.report.now().error.unwrap().contains("431"));
         assert_eq!(hosts.outcome(&ended(Ok(()), 25)), Outcome::Answered);
@@ -180,7 +212,7 @@ mod tests {
         hosts.outcome(&unclear());
         let last = unclear();
         assert_eq!(hosts.outcome(&last), Outcome::Failed);
-        hosts.tell(&last, Outcome::Failed, false);
+        hosts.tell(&last, Outcome::Failed);
         assert!(hosts.report.now().error.unwrap().contains("can be read"));
     }
 }

@@ -27,7 +27,8 @@ const MAX_BYTES: usize = 4 << 20;
 /// For a whole call, unless said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-const REFUSED: &str = "the token is refused, or there is none: give a session that the host takes";
+const REFUSED: &str =
+    "the token is refused, or there is none; give spec.hydration.session, or tokens, that the host takes";
 
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,8 +39,11 @@ pub enum Error {
     /// More than one answer may hold.
     #[error("the answer is too large")]
     Large,
-    /// There is no token, or it does not count any more.
-    #[error("spec.hydration: {0}")]
+    /// There is no token: the host was not asked.
+    #[error("there is no token: {0}")]
+    NoToken(&'static str),
+    /// The token does not count, or not any more.
+    #[error("{0}")]
     Session(&'static str),
     /// Too many requests, or it says itself for how long it is not there: nothing before this time is over.
     #[error("it is busy (status {0})")]
@@ -196,7 +200,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, limits: Option<&Limits>) -> 
 }
 
 /// Not the library's own text: it holds the address with all that was asked for.
-fn why(error: &reqwest::Error) -> &'static str {
+pub(super) fn why(error: &reqwest::Error) -> &'static str {
     if let Some(why) = not_connected(error) {
         why
     } else if error.is_connect() {

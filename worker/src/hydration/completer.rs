@@ -82,14 +82,31 @@ pub trait Queue: Send + Sync {
     fn waiting(&self, behind: u64, limit: usize) -> impl Future<Output = Result<Vec<Waiting>, Self::Error>> + Send;
 
     /// Gives up what has waited for longer than this, by the catalog's own clock, and the oldest of more than `most`: it stays
-    /// as it is. Returns how many.
-    fn give_up(&self, age: Duration, most: u64) -> impl Future<Output = Result<u64, Self::Error>> + Send;
+    /// as it is.
+    fn give_up(&self, age: Duration, most: u64) -> impl Future<Output = Result<GivenUp, Self::Error>> + Send;
 
     /// How many wait, and for how long the oldest has, in seconds by the catalog's own clock.
     fn depth(&self) -> impl Future<Output = Result<(u64, f64), Self::Error>> + Send;
 
     /// Writes completions, each only where the same version still stands.
     fn complete(&self, completions: &[Completion]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// What was given up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// How many records.
+    pub records: u64,
+    /// The last log sequence of those of each shard.
+    pub last: BTreeMap<Shard, u64>,
+}
+
+impl GivenUp {
+    /// Records of a shard, the last of them at this log sequence.
+    pub fn add(&mut self, shard: Shard, records: u64, last: u64) {
+        self.records += records;
+        self.last.insert(shard, last);
+    }
 }
 
 /// How long and how many may wait.
@@ -227,8 +244,9 @@ impl<Q: Queue> Completer<Q> {
     }
 
     /// Keeps the queue within its limits, and tells how it is.
-    async fn keep(&self) -> Result<(), Q::Error> {
-        let given_up = self.queue.give_up(self.keep.age, self.keep.records).await?;
+    async fn keep(&mut self) -> Result<(), Q::Error> {
+        let GivenUp { records: given_up, last } = self.queue.give_up(self.keep.age, self.keep.records).await?;
+        self.hand.retain(|seq, held| last.get(&held.waiting.shard).is_none_or(|last| seq > last));
         if given_up > 0 {
             events::HydrationGivenUp { records: given_up }.emit();
         }

@@ -19,6 +19,7 @@ struct State {
     queue: BTreeMap<u64, Waiting>,
     written: BTreeMap<u64, Hydrated>,
     given_up: Vec<(Duration, u64)>,
+    gives_up_to: u64,
     reads: usize,
     fails: bool,
     owned: Option<BTreeMap<Shard, u64>>,
@@ -38,9 +39,17 @@ impl Queue for Memory {
         if state.fails { Err("away") } else { Ok(behind.take(limit).collect()) }
     }
 
-    async fn give_up(&self, age: Duration, most: u64) -> Result<u64, Self::Error> {
-        self.0.lock().unwrap().given_up.push((age, most));
-        Ok(0)
+    async fn give_up(&self, age: Duration, most: u64) -> Result<GivenUp, Self::Error> {
+        let mut state = self.0.lock().unwrap();
+        state.given_up.push((age, most));
+        let last = state.gives_up_to;
+        let stays = state.queue.split_off(&(last + 1));
+        let gone = std::mem::replace(&mut state.queue, stays);
+        let mut given_up = GivenUp::default();
+        if let Some(waiting) = gone.values().next() {
+            given_up.add(waiting.shard, gone.len() as u64, last);
+        }
+        Ok(given_up)
     }
 
     async fn depth(&self) -> Result<(u64, f64), Self::Error> {
@@ -273,4 +282,22 @@ async fn the_limits_are_told_to_the_queue_now_and_then() {
     tokio::time::advance(KEEP).await;
     rig.step(0).await;
     assert_eq!(rig.memory.0.lock().unwrap().given_up.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_stays_as_it_is_even_where_it_was_in_hand() {
+    let mut rig = Rig::new();
+    (1..=10).for_each(|seq| rig.waits(seq));
+    rig.step(0).await;
+    rig.memory.0.lock().unwrap().gives_up_to = 4;
+    tokio::time::advance(KEEP).await;
+    for seq in 1..=10 {
+        rig.knows(seq);
+        rig.knows(1_000_000 + seq);
+    }
+    rig.step(0).await;
+    let written: Vec<u64> = rig.memory.0.lock().unwrap().written.keys().copied().collect();
+    assert_eq!(written, [5, 6, 7, 8, 9, 10]);
+    let told = rig.completer.report.now();
+    assert_eq!((told.given_up, told.completed), (4, 6));
 }

@@ -13,21 +13,24 @@ use super::pacer::{Pacer, Shared};
 use super::report::Report;
 use super::shared::SharedCache;
 use super::standing::Outcome;
-use super::wanted::Wanted;
+use super::wanted::{Want, Wanted};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Calls on their way at once.
-const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 32;
 /// Looks into what all workers share, of up to a call's items each, on their way at once.
 const LOOKS: usize = 4;
+/// Between two looks at how the hosts stand.
+const TELL: Duration = Duration::from_secs(1);
 /// From how many items that were not there on nothing more is looked for: the hosts are what is waited for.
 const AHEAD: usize = 200;
 
@@ -52,17 +55,17 @@ impl Handle {
     }
 
     /// Records that have just arrived want these.
-    pub fn fresh(&self, items: impl IntoIterator<Item = Item>) {
+    pub fn fresh(&self, wants: impl IntoIterator<Item = Want>) {
         let mut wanted = self.wanted();
-        items.into_iter().for_each(|item| wanted.fresh(item));
+        wants.into_iter().for_each(|want| wanted.fresh(want));
         drop(wanted);
         self.0.more.notify_one();
     }
 
     /// Records that wait in the catalog want these.
-    pub fn deferred(&self, items: impl IntoIterator<Item = Item>) {
+    pub fn deferred(&self, wants: impl IntoIterator<Item = Want>) {
         let mut wanted = self.wanted();
-        items.into_iter().for_each(|item| wanted.deferred(item));
+        wants.into_iter().for_each(|want| wanted.deferred(want));
         drop(wanted);
         self.0.more.notify_one();
     }
@@ -106,9 +109,9 @@ pub struct Fetcher {
     missed: Wanted,
 }
 
-/// Items, and what all workers share of them.
+/// What was wanted, and what all workers share of it that is young enough.
 struct Looked {
-    items: Vec<Item>,
+    wants: Vec<Want>,
     known: Vec<(Item, Entry)>,
 }
 
@@ -132,6 +135,7 @@ impl Fetcher {
     pub async fn run(mut self, stop: CancellationToken) {
         let parts = Arc::clone(&self.handle.0);
         let mut next = None;
+        let mut tell = tokio::time::interval(TELL);
         loop {
             self.look();
             if next.is_none() && self.calls.len() < IN_FLIGHT {
@@ -145,6 +149,7 @@ impl Fetcher {
                     next.take().into_iter().for_each(|call| self.send(host, call));
                 }
                 () = parts.more.notified(), if next.is_none() => {}
+                _ = tell.tick() => self.tell_standing(next.is_some()),
             }
         }
     }
@@ -155,17 +160,18 @@ impl Fetcher {
             return Some(half);
         }
         let cache = &self.handle.0.cache;
-        let (kind, items) = match self.shared {
+        let (kind, wants) = match self.shared {
             Some(_) => self.missed.next(|_, _| true)?,
             None => self.wanted()?,
         };
+        let items: Vec<Item> = wants.into_iter().map(|want| want.item).collect();
         let authors = items.iter().filter(|item| item.kind() == Kind::Post).map(Item::did);
         let beside = authors.filter_map(Item::profile).filter(|item| cache.asks(item)).collect();
         Some(Call { kind, items, beside })
     }
 
     /// The first that are wanted, of one kind; they are marked as asked for.
-    fn wanted(&self) -> Option<(Kind, Vec<Item>)> {
+    fn wanted(&self) -> Option<(Kind, Vec<Want>)> {
         let cache = &self.handle.0.cache;
         // What was told since it was wanted needs no call any more.
         let asks = |item: &Item, since: Instant| cache.get(item, since.elapsed()).is_none() && cache.asks(item);
@@ -176,24 +182,24 @@ impl Fetcher {
     fn look(&mut self) {
         let Some(shared) = &self.shared else { return };
         while self.looks.len() < LOOKS
-            && self.missed.len().0 < AHEAD
-            && let Some((_, items)) = self.wanted()
+            && self.missed.len().1 < AHEAD
+            && let Some((_, wants)) = self.wanted()
         {
             let shared = shared.clone();
             self.looks.spawn(async move {
-                let known = AssertUnwindSafe(shared.get(&items)).catch_unwind().await.unwrap_or_default();
-                Looked { items, known }
+                let known = AssertUnwindSafe(shared.get(&wants)).catch_unwind().await.unwrap_or_default();
+                Looked { wants, known }
             });
         }
     }
 
-    fn looked(&mut self, Looked { items, known }: Looked) {
+    fn looked(&mut self, Looked { wants, known }: Looked) {
         let mut known: HashMap<Item, Entry> = known.into_iter().collect();
         let any = !known.is_empty();
-        for item in items {
-            match known.remove(&item) {
-                Some(entry) => drop(self.handle.0.cache.answered(&item, entry)),
-                None => self.missed.fresh(item),
+        for want in wants {
+            match known.remove(&want.item) {
+                Some(entry) => drop(self.handle.0.cache.answered(&want.item, entry)),
+                None => self.missed.deferred(want),
             }
         }
         if any {
@@ -209,7 +215,7 @@ impl Fetcher {
     fn ended(&mut self, mut ended: Ended) {
         let outcome = self.hosts.outcome(&ended);
         self.pacer.ended(ended.host, ended.sent.0, outcome, ended.limits.take());
-        self.hosts.tell(&ended, outcome, self.pacer.is_open());
+        self.hosts.tell(&ended, outcome);
         let Ended { call, sent, answer, .. } = ended;
         match answer {
             Ok(told) if told.unclear && outcome == Outcome::Answered => self.unclear(call, told, sent),
@@ -219,6 +225,11 @@ impl Fetcher {
             Err(_) => self.told(&call, Told::default(), sent),
         }
         self.handle.0.landed.send_modify(|count| *count += 1);
+    }
+
+    fn tell_standing(&self, wants: bool) {
+        let held = wants.then(|| self.pacer.held()).flatten();
+        self.hosts.tell_standing(self.pacer.rests(), held);
     }
 
     /// One of the names is refused: it is in one of the halves. By itself it is no name, whatever it looks like.

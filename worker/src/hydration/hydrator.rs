@@ -12,6 +12,7 @@ use super::fetcher::Handle;
 use super::item::{Item, Kind};
 use super::json::Json;
 use super::references::{Place, References, Target, references};
+use super::wanted::Want;
 use crate::telemetry::metrics as m;
 use metrics::{Counter, counter};
 use std::collections::BTreeMap;
@@ -73,10 +74,10 @@ impl Hydrator {
         }
         let references = self.of_event(slice, event)?;
         let (mut lookups, mut missing) = (Lookups::default(), Vec::new());
-        let taken = self.taken(slice, &references, |item, is_known| {
+        let taken = self.taken(slice, &references, |item, ttl, is_known| {
             lookups.count(item.kind(), is_known);
             if !is_known {
-                missing.push(item.clone());
+                missing.push(Want { item: item.clone(), ttl });
             }
         });
         self.counters.tell(taken.hydrated.hydration, &lookups);
@@ -88,16 +89,17 @@ impl Hydrator {
 
     /// What is known by now of the record of an event that was taken before.
     pub fn again(&self, slice: u16, event: &Event) -> Option<Taken> {
-        Some(self.taken(slice, &self.of_event(slice, event)?, |_, _| ()))
+        Some(self.taken(slice, &self.of_event(slice, event)?, |_, _, _| ()))
     }
 
-    /// What is known of the references of a record. `each` is told of each item, and whether it is known.
-    fn taken(&self, slice: u16, references: &References, mut each: impl FnMut(&Item, bool)) -> Taken {
+    /// What is known of the references of a record. `each` is told of each item, for how long what is known of it counts, and
+    /// whether that is so.
+    fn taken(&self, slice: u16, references: &References, mut each: impl FnMut(&Item, Duration, bool)) -> Taken {
         let mut until: Option<Instant> = None;
         let hydrated = hydrated(references, |place, item| {
             let ttl = self.ttl(slice, place)?;
             let entry = self.cache.get(item, ttl);
-            each(item, entry.is_some());
+            each(item, ttl, entry.is_some());
             if let Some(ends) = entry.as_ref().and_then(|entry| entry.at.checked_add(ttl)) {
                 until = Some(until.map_or(ends, |until| until.min(ends)));
             }
@@ -120,16 +122,15 @@ impl Hydrator {
     /// What is known now of what a record of the slice points at.
     #[must_use]
     pub fn known(&self, slice: u16, references: &References) -> Arc<Hydrated> {
-        self.taken(slice, references, |_, _| ()).hydrated
+        self.taken(slice, references, |_, _, _| ()).hydrated
     }
 
     /// The items of these references that are not known.
-    pub fn unknown<'a>(&'a self, slice: u16, references: &'a References) -> impl Iterator<Item = Item> + 'a {
-        items(references).filter(move |(place, item)| self.look(slice, *place, item).is_none()).map(|(_, item)| item)
-    }
-
-    fn look(&self, slice: u16, place: Place, item: &Item) -> Option<Entry> {
-        self.cache.get(item, self.ttl(slice, place)?)
+    pub fn unknown<'a>(&'a self, slice: u16, references: &'a References) -> impl Iterator<Item = Want> + 'a {
+        items(references).filter_map(move |(place, item)| {
+            let ttl = self.ttl(slice, place)?;
+            self.cache.get(&item, ttl).is_none().then_some(Want { item, ttl })
+        })
     }
 
     fn ttl(&self, slice: u16, place: Place) -> Option<Duration> {

@@ -48,6 +48,9 @@ impl Shared {
     }
 }
 
+/// A wait for hosts that is worth a word.
+const LONG: Duration = Duration::from_secs(2);
+
 /// Paces the calls of one worker.
 #[derive(Debug)]
 pub struct Pacer {
@@ -96,10 +99,25 @@ impl Pacer {
         self.hosts[host].ended(sent, outcome, limits);
     }
 
-    /// Whether every host is left alone because it fails.
+    /// For how long each host is not asked.
+    pub fn rests(&self) -> impl Iterator<Item = Duration> {
+        let (now, among) = (Instant::now(), self.share.now().unwrap_or(1));
+        self.hosts.iter().map(move |host| host.rests(now, among))
+    }
+
+    /// Why nobody is asked for a while, where that is so.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.hosts.iter().all(Standing::is_open)
+    pub fn held(&self) -> Option<String> {
+        if self.share.now().is_none() {
+            return Some("this worker has no part of the rate: it waits for a plan that gives it one".to_owned());
+        }
+        let rests = self.rests().min()?;
+        (rests > LONG).then(|| {
+            format!(
+                "every host fails, is busy, or its limit is used up: none is asked for {:.0} s",
+                rests.as_secs_f64()
+            )
+        })
     }
 }
 

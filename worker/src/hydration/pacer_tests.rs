@@ -25,6 +25,10 @@ async fn answered(pacer: &mut Pacer) -> usize {
     in_a_minute(pacer, |_| Some(Outcome::Answered)).await.into_iter().sum()
 }
 
+fn is_open(pacer: &Pacer) -> bool {
+    pacer.hosts.iter().all(Standing::is_open)
+}
+
 /// No host waits for anything.
 const NOBODY: fn(usize) -> bool = |_| false;
 
@@ -78,7 +82,7 @@ async fn a_busy_host_is_left_alone_for_as_long_as_it_wants_and_holds_up_no_other
     pacer.ended(0, Instant::now(), Outcome::Busy(MINUTE / 2), None);
     let calls = in_a_minute(&mut pacer, |_| Some(Outcome::Answered)).await;
     assert!(calls.iter().all(|calls| (295..=305).contains(calls)), "{calls:?}");
-    assert!(!pacer.is_open());
+    assert!(!is_open(&pacer));
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,14 +100,14 @@ async fn calls_that_fail_together_are_one_failure() {
     }
     tokio::time::advance(Duration::from_secs(10)).await;
     (0..8).for_each(|_| pacer.ended(0, began, Outcome::Failed, None));
-    assert!(pacer.is_open());
+    assert!(is_open(&pacer));
     let failed = Instant::now();
     pacer.turn(NOBODY).await;
     assert!(failed.elapsed() <= BACKOFF.0 + LOOK, "{:?}", failed.elapsed());
     pacer.ended(0, began, Outcome::Answered, None);
-    assert!(pacer.is_open(), "it was sent before the failure");
+    assert!(is_open(&pacer), "it was sent before the failure");
     pacer.ended(0, Instant::now(), Outcome::Answered, None);
-    assert!(!pacer.is_open());
+    assert!(!is_open(&pacer));
 }
 
 /// The first never answers: each call to it is on its way for ten seconds.
@@ -169,4 +173,19 @@ async fn a_host_that_waits_for_its_token_holds_up_no_other() {
     assert_eq!(pacer.turn(|host| host == 0).await, 1);
     assert!(tokio::time::timeout(MINUTE, pacer.turn(|_| true)).await.is_err());
     assert_eq!(pacer.turn(NOBODY).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_nobody_is_asked_is_told() {
+    let mut pacer = pacer(10.0, 2);
+    assert_eq!(pacer.held(), None);
+    pacer.ended(0, Instant::now(), Outcome::Busy(MINUTE), None);
+    assert_eq!(pacer.held(), None, "the other one is");
+    let limits = Limits { limit: 3000, remaining: 0, reset: MINUTE / 2, window: Some(MINUTE) };
+    pacer.ended(1, Instant::now(), Outcome::Answered, Some(limits));
+    assert!(pacer.held().unwrap().ends_with("none is asked for 30 s"), "{:?}", pacer.held());
+    tokio::time::advance(MINUTE / 2).await;
+    assert_eq!(pacer.held(), None);
+    pacer.share.change(|share, _| *share = Share::default());
+    assert!(pacer.held().unwrap().contains("no part of the rate"));
 }

@@ -12,12 +12,14 @@ pub struct Report(Arc<Mutex<Told>>);
 /// How looking up goes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Told {
-    /// The host that is asked.
+    /// The host that was asked last.
     pub host: String,
     /// Why the last call had no answer, until one has.
     pub error: Option<String>,
-    /// Whether the hosts are left alone for a while, because they fail.
-    pub left_alone: bool,
+    /// All hosts.
+    pub hosts: Vec<Host>,
+    /// Why nobody is asked, where something is wanted.
+    pub held: Option<String>,
     /// Calls since the start of the process.
     pub requests: u64,
     /// Records that wait to be completed.
@@ -36,6 +38,17 @@ pub struct Told {
     pub cache_bytes: u64,
     /// Items in it.
     pub cache_items: u64,
+}
+
+/// How a host stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Host {
+    /// Its address.
+    pub host: String,
+    /// Why its last call had no answer, until one has.
+    pub error: Option<String>,
+    /// For how long it is not asked, in seconds: it fails, is busy, or its limit is used up.
+    pub rests_seconds: f64,
 }
 
 impl Report {

@@ -11,7 +11,7 @@
 //! `com.atproto.server.createSession` and `refreshSession` as their lexicons say. A credentials service is asked by GET, and
 //! answers `{"accessJwt":"…"}`. The end of a token is its `exp` (RFC 7519).
 
-use super::client::Error;
+use super::client::{Error, why};
 use super::limits::Limits;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -106,7 +106,7 @@ impl Session {
             return Ok(Some(token.text.clone()));
         }
         if state.not_before.is_some_and(|not_before| Instant::now() < not_before) {
-            return Err(state.error.clone().unwrap_or(Error::Session("another token is not asked for so soon")));
+            return Err(state.error.clone().unwrap_or(Error::NoToken("another one is not asked for so soon")));
         }
         self.renew(&mut state).await
     }
@@ -127,7 +127,7 @@ impl Session {
         if !state.taken {
             let wait = state.wait(None);
             state.not_before = Some(Instant::now() + wait);
-            state.error = Some(Error::Session("the host refuses the token that it gave"));
+            state.error = Some(Error::NoToken("the host refuses the one that it gave"));
         }
     }
 
@@ -168,7 +168,9 @@ impl Session {
             Credentials::Anonymous => Err(Failed::from("nobody asks by name")),
             Credentials::Service(url) => self.made(self.client.get(url.clone())).await,
             Credentials::Account { identifier, password } => {
-                let password = password().map_err(|_| Failed::from("the app password can not be read"))?;
+                let password = password().map_err(|_| {
+                    Failed::from("the app password can not be read; mend spec.hydration.session.passwordFrom")
+                })?;
                 let body = serde_json::json!({"identifier": identifier, "password": password}).to_string();
                 let request = self.post("createSession").header("content-type", "application/json").body(body);
                 self.made(request).await
@@ -184,7 +186,7 @@ impl Session {
 
     async fn made(&self, request: RequestBuilder) -> Result<Made, Failed> {
         let answer = tokio::time::timeout(TIMEOUT, whole(request)).await;
-        let body = answer.map_err(|_| Failed::from("no token in time"))??;
+        let body = answer.map_err(|_| Failed::from("none came in time"))??;
         let told: Told = serde_json::from_slice(&body).map_err(|_| Failed::from("the answer has no token"))?;
         Ok(Made { access: Token::new(&told.access_jwt), refresh: told.refresh_jwt.as_deref().map(Token::new) })
     }
@@ -212,7 +214,7 @@ struct Failed {
 
 impl From<&'static str> for Failed {
     fn from(why: &'static str) -> Self {
-        Self { error: Error::Session(why), wait: None, away: false }
+        Self { error: Error::NoToken(why), wait: None, away: false }
     }
 }
 
@@ -234,24 +236,24 @@ struct Told {
 }
 
 async fn whole(request: RequestBuilder) -> Result<Vec<u8>, Failed> {
-    let mut response = request
-        .send()
-        .await
-        .map_err(|error| Failed { away: error.is_connect(), ..Failed::from("no connection, to get a token") })?;
+    let mut response =
+        request.send().await.map_err(|error| Failed { away: error.is_connect(), ..Failed::from(why(&error)) })?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::TOO_MANY_REQUESTS => {
             let limits = Limits::of(response.headers());
             let wait = Some(Limits::wait(response.headers(), limits.as_ref()));
-            return Err(Failed { wait, ..Failed::from("too many tokens were asked for (status 429)") });
+            return Err(Failed { wait, ..Failed::from("too many were asked for (status 429)") });
         }
         StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
-            return Err(Failed::from("the account or its app password is refused; give others"));
+            return Err(Failed::from(
+                "the account or its app password is refused; mend spec.hydration.session: it is read anew at each attempt",
+            ));
         }
-        _ => return Err(Failed::from("no token is given, the host fails")),
+        _ => return Err(Failed::from("none is given, the host fails")),
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| Failed::from("the connection broke, to get a token"))? {
+    while let Some(chunk) = response.chunk().await.map_err(|_| Failed::from("the connection broke"))? {
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(Failed::from("the answer is too large for a token"));
         }

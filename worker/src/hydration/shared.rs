@@ -9,6 +9,7 @@
 use super::cache::Entry;
 use super::changes::{Change, decode, encode};
 use super::item::{Item, Kind};
+use super::wanted::Want;
 use crate::log::nats::connection::context;
 use crate::log::nats::stream::{DUPLICATES, keep};
 use crate::log::nats::{Error, Log};
@@ -75,11 +76,12 @@ impl SharedCache {
         Ok(Self { client: log.client.clone(), stream: stream.await?, prefix })
     }
 
-    /// What is known of these items; nothing of those of which NATS says nothing in time.
-    pub async fn get(&self, items: &[Item]) -> Vec<(Item, Entry)> {
-        let asked = join_all(items.iter().map(|item| tokio::time::timeout(PATIENCE, self.one(item))));
+    /// What is known of these, where it is young enough; nothing of those of which NATS says nothing in time.
+    pub async fn get(&self, wants: &[Want]) -> Vec<(Item, Entry)> {
+        let one = async |want: &Want| self.one(&want.item).await.filter(|(_, entry)| entry.at.elapsed() < want.ttl);
+        let asked = join_all(wants.iter().map(|want| tokio::time::timeout(PATIENCE, one(want))));
         let known: Vec<_> = asked.await.into_iter().filter_map(|known| known.ok().flatten()).collect();
-        for (lookup, count) in [("hit", known.len()), ("miss", items.len() - known.len())] {
+        for (lookup, count) in [("hit", known.len()), ("miss", wants.len() - known.len())] {
             counter!(m::HYDRATION_SHARED, "lookup" => lookup).increment(count as u64);
         }
         known

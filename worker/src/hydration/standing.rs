@@ -55,8 +55,13 @@ impl Default for Standing {
 impl Standing {
     /// When one of `among` workers may ask it next; `None` while a call tries it.
     pub(super) fn due(&self, now: Instant, among: u32) -> Option<Instant> {
-        let due = self.limited(now, among).max(self.not_before.unwrap_or(now)).max(now);
+        let due = now + self.rests(now, among);
         (!self.is_open() || self.trying.is_none()).then_some(due)
+    }
+
+    /// For how long it is not asked; where a call tries it, that is not known, and nothing.
+    pub(super) fn rests(&self, now: Instant, among: u32) -> Duration {
+        self.limited(now, among).max(self.not_before.unwrap_or(now)).saturating_duration_since(now)
     }
 
     /// When its own limits allow the next call.

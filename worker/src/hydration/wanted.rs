@@ -6,12 +6,25 @@
 use super::client::MOST;
 use super::item::{Item, Kind};
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// New items that wait at most. The oldest is let go: its record waits in the catalog.
 const MAX_FRESH: usize = 20_000;
+/// For so long an item is one of a record that has just arrived. After that it is let go as well: else, where more is wanted than
+/// is looked up, calls would be for records that nobody completes any more.
+const MAX_AGE: Duration = Duration::from_secs(60);
 /// Of so many calls one is for what waits in the catalog, where there is both.
 pub(super) const TURNS: u32 = 3;
+
+/// An item that a record wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The item.
+    pub item: Item,
+    /// What is known of it counts for so long.
+    pub ttl: Duration,
+}
 
 /// Items that wait to be looked up.
 #[derive(Debug, Default)]
@@ -25,22 +38,22 @@ pub struct Wanted {
 #[derive(Debug, Default)]
 struct Lane {
     /// Each with the time since which it is wanted.
-    order: VecDeque<(Item, Instant)>,
+    order: VecDeque<(Want, Instant)>,
     there: HashSet<Item>,
 }
 
 impl Wanted {
     /// A new record wants an item.
-    pub fn fresh(&mut self, item: Item) {
-        if !self.deferred.there.contains(&item) && self.fresh.push(item) && self.fresh.order.len() > MAX_FRESH {
+    pub fn fresh(&mut self, want: Want) {
+        if !self.deferred.there.contains(&want.item) && self.fresh.push(want) && self.fresh.order.len() > MAX_FRESH {
             self.fresh.pop();
         }
     }
 
     /// What waits in the catalog wants an item; whoever calls bounds how many.
-    pub fn deferred(&mut self, item: Item) {
-        if !self.fresh.there.contains(&item) {
-            self.deferred.push(item);
+    pub fn deferred(&mut self, want: Want) {
+        if !self.fresh.there.contains(&want.item) {
+            self.deferred.push(want);
         }
     }
 
@@ -58,18 +71,19 @@ impl Wanted {
 
     /// The items of the next call, all of one kind, at most [`MOST`]. A lane whose turn it is goes first, and the other
     /// one fills the call up. What `asks` does not want is let go: it is told the item, and since when it is wanted.
-    pub fn next(&mut self, mut asks: impl FnMut(&Item, Instant) -> bool) -> Option<(Kind, Vec<Item>)> {
+    pub fn next(&mut self, mut asks: impl FnMut(&Item, Instant) -> bool) -> Option<(Kind, Vec<Want>)> {
+        self.fresh.let_go(MAX_AGE);
         let first_deferred = self.calls % TURNS == TURNS - 1 || self.fresh.order.is_empty();
         let (first, second) =
             if first_deferred { (&mut self.deferred, &mut self.fresh) } else { (&mut self.fresh, &mut self.deferred) };
-        let mut items = Vec::new();
-        while let Some((item, _)) = first.order.front().or(second.order.front()) {
-            let kind = item.kind();
-            first.take(kind, &mut items, &mut asks);
-            second.take(kind, &mut items, &mut asks);
-            if !items.is_empty() {
+        let mut wants = Vec::new();
+        while let Some((want, _)) = first.order.front().or(second.order.front()) {
+            let kind = want.item.kind();
+            first.take(kind, &mut wants, &mut asks);
+            second.take(kind, &mut wants, &mut asks);
+            if !wants.is_empty() {
                 self.calls = self.calls.wrapping_add(1);
-                return Some((kind, items));
+                return Some((kind, wants));
             }
         }
         None
@@ -78,33 +92,40 @@ impl Wanted {
 
 impl Lane {
     /// Whether it was not there yet.
-    fn push(&mut self, item: Item) -> bool {
-        let new = self.there.insert(item.clone());
+    fn push(&mut self, want: Want) -> bool {
+        let new = self.there.insert(want.item.clone());
         if new {
-            self.order.push_back((item, Instant::now()));
+            self.order.push_back((want, Instant::now()));
         }
         new
     }
 
     fn pop(&mut self) {
-        if let Some((item, _)) = self.order.pop_front() {
-            self.there.remove(&item);
+        if let Some((want, _)) = self.order.pop_front() {
+            self.there.remove(&want.item);
+        }
+    }
+
+    /// Lets go of what is wanted for longer than this.
+    fn let_go(&mut self, age: Duration) {
+        while self.order.front().is_some_and(|(_, since)| since.elapsed() > age) {
+            self.pop();
         }
     }
 
     /// Takes the first of this kind that are asked for, up to a full call; the others keep their order.
-    fn take(&mut self, kind: Kind, items: &mut Vec<Item>, asks: &mut impl FnMut(&Item, Instant) -> bool) {
+    fn take(&mut self, kind: Kind, wants: &mut Vec<Want>, asks: &mut impl FnMut(&Item, Instant) -> bool) {
         let mut passed = VecDeque::new();
-        while items.len() < MOST
-            && let Some((item, since)) = self.order.pop_front()
+        while wants.len() < MOST
+            && let Some((want, since)) = self.order.pop_front()
         {
-            if item.kind() != kind {
-                passed.push_back((item, since));
+            if want.item.kind() != kind {
+                passed.push_back((want, since));
                 continue;
             }
-            self.there.remove(&item);
-            if asks(&item, since) {
-                items.push(item);
+            self.there.remove(&want.item);
+            if asks(&want.item, since) {
+                wants.push(want);
             }
         }
         while let Some(one) = passed.pop_back() {
@@ -121,12 +142,12 @@ mod tests {
         true
     }
 
-    fn profile(number: usize) -> Item {
-        Item::profile(&format!("did:plc:{number}")).unwrap()
+    fn profile(number: usize) -> Want {
+        Want { item: Item::profile(&format!("did:plc:{number}")).unwrap(), ttl: Duration::MAX }
     }
 
-    fn post(number: usize) -> Item {
-        Item::post(&format!("at://did:plc:{number}/app.bsky.feed.post/k")).unwrap()
+    fn post(number: usize) -> Want {
+        Want { item: Item::post(&format!("at://did:plc:{number}/app.bsky.feed.post/k")).unwrap(), ttl: Duration::MAX }
     }
 
     #[test]
@@ -150,7 +171,7 @@ mod tests {
         let mut wanted = Wanted::default();
         (0..200).for_each(|number| wanted.fresh(profile(number)));
         (1000..1060).for_each(|number| wanted.deferred(profile(number)));
-        let of_catalog = |items: &[Item]| items.iter().filter(|item| item.name().len() > 11).count();
+        let of_catalog = |wants: &[Want]| wants.iter().filter(|want| want.item.name().len() > 11).count();
         let calls: Vec<usize> = (0..6).map(|_| of_catalog(&wanted.next(all).unwrap().1)).collect();
         assert_eq!(calls, [0, 0, 25, 0, 0, 25]);
         (0..4).for_each(|_| drop(wanted.next(all)));
@@ -186,5 +207,18 @@ mod tests {
         (0..MAX_FRESH + 10).for_each(|number| wanted.fresh(profile(number)));
         assert_eq!(wanted.len(), (MAX_FRESH, 0));
         assert_eq!(wanted.next(all).unwrap().1[0], profile(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_ones_are_let_go_when_they_are_no_longer_new() {
+        let mut wanted = Wanted::default();
+        wanted.fresh(profile(1));
+        wanted.deferred(profile(2));
+        tokio::time::advance(MAX_AGE / 2).await;
+        wanted.fresh(profile(3));
+        tokio::time::advance(MAX_AGE / 2 + Duration::from_secs(1)).await;
+        assert_eq!(wanted.next(all).unwrap().1, [profile(3), profile(2)]);
+        wanted.fresh(profile(1));
+        assert_eq!(wanted.len(), (1, 0), "it may be wanted again");
     }
 }

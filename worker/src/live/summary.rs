@@ -2,6 +2,7 @@
 
 use super::State;
 use super::stats::{Rates, Source, SourceState};
+use crate::hydration::report::Report;
 
 /// The worst comes first.
 pub(super) fn summary(state: &State, source: &Source, rates: Rates) -> String {
@@ -60,7 +61,8 @@ fn reading(state: &State, source: &Source, rates: Rates) -> String {
         (SourceState::Joining, _) => format!("connected to {}, looking for the last known event", source.host),
         (SourceState::Ended, _) => "the source was read to its end".into(),
         (SourceState::Reading, _) => {
-            format!("reading {}, {:.0} events/s, {}", source.host, rates.read, behind(state, source, rates.read))
+            let (behind, incomplete) = (behind(state, source, rates.read), incomplete(state));
+            format!("reading {}, {:.0} events/s, {behind}{incomplete}", source.host, rates.read)
         }
     }
 }
@@ -73,7 +75,17 @@ fn working(state: &State, source: &Source, rates: Rates) -> String {
             planned => format!("owns no shard: others have yet to release the {planned} that the plan gives it"),
         };
     }
-    format!("owns {owned} shards, {:.0} events/s, {}", rates.committed, behind(state, source, rates.committed))
+    let (behind, incomplete) = (behind(state, source, rates.committed), incomplete(state));
+    format!("owns {owned} shards, {:.0} events/s, {behind}{incomplete}", rates.committed)
+}
+
+/// How many records have landed with less than their slices look up, and wait; and why they do, where nobody is asked.
+fn incomplete(state: &State) -> String {
+    let Some(told) = state.hydration.as_ref().map(Report::now).filter(|told| told.queue > 0) else {
+        return String::new();
+    };
+    let why = told.held.or(told.error).map_or_else(String::new, |why| format!(" ({why})"));
+    format!(", {} records wait to be completed{why}", told.queue)
 }
 
 /// The age of the last event is a lag only while events come, or wait.

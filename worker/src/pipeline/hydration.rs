@@ -30,6 +30,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// is left alone.
 const QUIET: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(500);
+/// Between two words on what waits.
+const TELL: Duration = Duration::from_secs(10);
 
 /// What looks up for the records of this process. Nobody is asked any more when it is dropped.
 pub(super) struct Hydration {
@@ -75,7 +77,7 @@ impl Hydration {
 
 /// Where the source has ended nothing more comes: waits until nothing waits in the queue, or nothing was completed for a while.
 pub(super) async fn completed(queue: &impl Queue) {
-    let (mut least, mut since) = (u64::MAX, Instant::now());
+    let (mut least, mut since, mut told) = (u64::MAX, Instant::now(), Instant::now());
     loop {
         let waiting = match queue.depth().await {
             Ok((0, _)) => return,
@@ -91,6 +93,10 @@ pub(super) async fn completed(queue: &impl Queue) {
                  the next start goes on with them"
             );
             return;
+        }
+        if told.elapsed() >= TELL {
+            tracing::info!("the source has ended; {waiting} records wait to be completed");
+            told = Instant::now();
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -139,7 +145,10 @@ fn credentials(options: &turbo_crds::Hydration, secrets: Option<&Path>) -> anyho
     let read = move || -> Result<String, String> {
         let bytes = secrets::read(PASSWORD, &reference, folder.as_deref()).map_err(|error| error.to_string())?;
         let text = String::from_utf8(bytes).map_err(|_| format!("{PASSWORD}: is no text; give an app password"))?;
-        Ok(text.trim().to_owned())
+        match text.trim() {
+            "" => Err(format!("{PASSWORD}: is empty; give an app password")),
+            text => Ok(text.to_owned()),
+        }
     };
     // What is missing shows at the start.
     read().map_err(|error: String| anyhow!(error))?;

@@ -2,6 +2,7 @@
 
 use crate::harness::{PATIENCE, Pipeline, Process, eventually};
 use crate::landed::Db;
+use serde_json::Value;
 use std::net::TcpListener;
 use std::time::Duration;
 use turbo_sim::{Account, AppViewConfig, Mood, Network, NetworkConfig, Pace, WorldConfig};
@@ -93,7 +94,8 @@ fn where_the_first_host_hangs_the_next_one_completes_everything() {
     let process = pipeline.start();
     all_full(&pipeline, &process);
     let told = process.stats()["hydration"].clone();
-    assert_eq!(told["left_alone"], false, "{told}");
+    assert_eq!((&told["held"], told["hosts"][0]["error"].is_string()), (&Value::Null, true), "{told}");
+    assert_eq!(told["hosts"][1]["error"], Value::Null, "{told}");
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub struct Archived {
     pub cid: Option<String>,
     pub record: Option<String>,
     pub event: Option<String>,
+    pub hydration: String,
     pub hydrated: Option<String>,
 }
 
@@ -151,6 +152,7 @@ fn rows(batch: &RecordBatch) -> Vec<Archived> {
         cid: text("cid", at),
         record: text("record", at),
         event: text("event", at),
+        hydration: text("hydration", at).unwrap(),
         hydrated: text("hydrated", at),
     };
     (0..batch.num_rows()).map(row).collect()
@@ -174,6 +176,7 @@ fn line(line: &[u8]) -> Option<Archived> {
         record: Option<&'a serde_json::value::RawValue>,
         #[serde(borrow)]
         event: Option<&'a serde_json::value::RawValue>,
+        hydration: String,
         #[serde(borrow)]
         hydrated: Option<&'a serde_json::value::RawValue>,
     }
@@ -183,7 +186,7 @@ fn line(line: &[u8]) -> Option<Archived> {
     let l: Line<'_> = serde_json::from_slice(line).unwrap();
     let raw = |value: Option<&serde_json::value::RawValue>| value.map(|raw| raw.get().to_owned());
     let (record, event, hydrated) = (raw(l.record), raw(l.event), raw(l.hydrated));
-    let Line { seq, slice, partition, did, time_us, kind, operation, collection, rkey, rev, cid, .. } = l;
+    let Line { seq, slice, partition, did, time_us, kind, operation, collection, rkey, rev, cid, hydration, .. } = l;
     Some(Archived {
         seq,
         slice,
@@ -198,6 +201,7 @@ fn line(line: &[u8]) -> Option<Archived> {
         cid,
         record,
         event,
+        hydration,
         hydrated,
     })
 }

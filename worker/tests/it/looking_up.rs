@@ -18,6 +18,7 @@ use turbo_worker::hydration::pacer::Shared;
 use turbo_worker::hydration::report::Report;
 use turbo_worker::hydration::session::{Credentials, Secret};
 use turbo_worker::hydration::shared::{Options, SharedCache};
+use turbo_worker::hydration::wanted::Want;
 use turbo_worker::sources::jetstream::client_config;
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -66,15 +67,20 @@ impl Rig {
 
     /// Wants these again and again, as those do whose records wait, until all of them are known.
     async fn look_up(&self, items: &[Item]) {
+        self.look_up_within(items, TTL).await;
+    }
+
+    /// The same, where what is known counts for so long.
+    async fn look_up_within(&self, items: &[Item], ttl: Duration) {
         let end = Instant::now() + PATIENCE;
         loop {
-            let unknown: Vec<Item> = items.iter().filter(|item| self.cache.get(item, TTL).is_none()).cloned().collect();
+            let unknown: Vec<Item> = items.iter().filter(|item| self.cache.get(item, ttl).is_none()).cloned().collect();
             if unknown.is_empty() {
                 return;
             }
             assert!(Instant::now() < end, "{} are not known: {unknown:?}", unknown.len());
             let mut landed = self.handle.landed();
-            self.handle.deferred(unknown);
+            self.handle.deferred(unknown.into_iter().map(|item| Want { item, ttl }));
             let _ = tokio::time::timeout(Duration::from_secs(1), landed.changed()).await;
         }
     }
@@ -82,6 +88,10 @@ impl Rig {
     fn known(&self, item: &Item) -> Option<Known> {
         self.cache.get(item, TTL).map(|entry| entry.known)
     }
+}
+
+fn wants<'a>(items: impl IntoIterator<Item = &'a Item>) -> Vec<Want> {
+    items.into_iter().map(|item| Want { item: item.clone(), ttl: TTL }).collect()
 }
 
 fn profiles(count: usize) -> Vec<Item> {
@@ -99,7 +109,7 @@ fn posts(count: usize) -> Vec<Item> {
 async fn what_is_wanted_is_looked_up_in_full_calls_within_the_rate() {
     let rig = Rig::new(20.0, AppViewConfig { missing: 0.2, ..AppViewConfig::default() });
     let (profiles, posts) = (profiles(500), posts(500));
-    rig.handle.fresh(profiles.iter().chain(&posts).cloned());
+    rig.handle.fresh(wants(profiles.iter().chain(&posts)));
     rig.look_up(&profiles).await;
     rig.look_up(&posts).await;
     let missing = posts.iter().filter(|post| rig.known(post) == Some(Known::Missing)).count();
@@ -136,7 +146,7 @@ async fn what_comes_from_an_appview_with_bad_manners_is_not_believed() {
         rig.network.appview_mood(mood, PATIENCE);
         let before = rig.network.appview_stats().requests;
         let mut landed = rig.handle.landed();
-        rig.handle.fresh(posts.iter().cloned());
+        rig.handle.fresh(wants(posts));
         landed.changed().await.unwrap();
         assert!(posts.iter().all(|post| rig.known(post).is_none()), "{mood:?}");
         assert!(mood == Mood::Down || rig.network.appview_stats().requests > before, "{mood:?}");
@@ -164,7 +174,7 @@ async fn an_appview_that_is_down_is_tried_less_and_less() {
     let rig = Rig::new(50.0, AppViewConfig::default());
     rig.network.appview_mood(Mood::Broken, PATIENCE);
     let profiles = profiles(25 * 40);
-    rig.handle.fresh(profiles.iter().cloned());
+    rig.handle.fresh(wants(&profiles));
     sleep(Duration::from_secs(5)).await;
     let requests = rig.network.appview_stats().requests;
     assert!((3..20).contains(&requests), "{requests} in 5 s, where 250 might have been sent");
@@ -209,7 +219,7 @@ async fn calls_do_not_go_at_once_when_their_token_has_come() {
     let appview = AppViewConfig { latency: (SLOW, SLOW), ..account(Duration::from_secs(60)) };
     let rig = Rig::asked_by(20.0, appview, |_| by_password(PASSWORD));
     let profiles = profiles(25 * 12);
-    rig.handle.fresh(profiles.iter().cloned());
+    rig.handle.fresh(wants(&profiles));
     rig.look_up(&profiles).await;
     let most = rig.network.appview_stats().most_within(Duration::from_millis(200));
     assert!(most <= 5, "{most} in a fifth of a second, where 4 and one on top may come");
@@ -226,7 +236,7 @@ async fn a_token_of_a_credentials_service_is_taken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_is_refused_is_told_without_its_secret_and_not_tried_over_and_over() {
     let rig = Rig::asked_by(50.0, account(Duration::from_secs(60)), |_| by_password("wrong-wrong-wrong"));
-    rig.handle.fresh(profiles(500));
+    rig.handle.fresh(wants(&profiles(500)));
     sleep(Duration::from_secs(5)).await;
     let told = rig.report.now();
     let error = told.error.unwrap();
@@ -267,4 +277,11 @@ async fn what_one_worker_was_told_no_other_asks_for_until_the_source_changes_it(
     third.look_up(&[&profiles[..2], &posts[..2]].concat()).await;
     assert_eq!(third.known(&profiles[1]), Some(Known::TakenDown));
     assert_eq!(third.network.appview_stats().names, 2, "one profile has changed, and one repository");
+    // What is too old for whoever wants it is asked for, however long it counts for others.
+    sleep(Duration::from_secs(3)).await;
+    let fourth = worker();
+    fourth.look_up_within(&profiles[2..22], Duration::from_secs(2)).await;
+    assert_eq!(fourth.network.appview_stats().names, 20);
+    fourth.look_up(&profiles[22..]).await;
+    assert_eq!(fourth.network.appview_stats().names, 20);
 }

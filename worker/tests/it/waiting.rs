@@ -58,9 +58,9 @@ async fn a_letter_that_lands_waits_like_any_other_record() {
 async fn what_waits_too_long_or_is_too_many_is_given_up_the_oldest_first() {
     let Some(rig) = rig(0..100).await else { return };
     let (queue, _told) = queue(&rig);
-    assert_eq!(queue.give_up(HOUR, 300).await.unwrap(), 0);
+    assert_eq!(queue.give_up(HOUR, 300).await.unwrap().records, 0);
     // All are of one shard, which has a third of the whole: the slice has three, and no other looks anything up.
-    assert_eq!(queue.give_up(HOUR, 180).await.unwrap(), 40);
+    assert_eq!(queue.give_up(HOUR, 180).await.unwrap().records, 40);
     let waiting = queue.waiting(0, 1000).await.unwrap();
     assert_eq!((waiting.len(), waiting[0].rkey.as_str()), (60, "0040"));
     sqlx::query("UPDATE hydration_queue SET queued_at = now() - interval '61 minutes' WHERE rkey < '0090'")
@@ -69,7 +69,7 @@ async fn what_waits_too_long_or_is_too_many_is_given_up_the_oldest_first() {
         .unwrap();
     let (depth, age) = queue.depth().await.unwrap();
     assert!(depth == 60 && (3660.0..3700.0).contains(&age), "{depth} for {age} s");
-    assert_eq!(queue.give_up(HOUR, 180).await.unwrap(), 50);
+    assert_eq!(queue.give_up(HOUR, 180).await.unwrap().records, 50);
     assert_eq!(queue.waiting(0, 1000).await.unwrap()[0].rkey, "0090");
     assert_eq!(rig.number("SELECT count(*) FROM records WHERE hydration = 'none'").await, 100, "they stay as they are");
 }

@@ -14,6 +14,18 @@ pub(super) fn hydration() -> Vec<(Value, &'static str)> {
              give one of author, mentions, reply, quote, subject, or leave it out",
         ),
         (hydrate(json!({"author": "2d"})), "spec.slices[0].hydrate.author: \"2d\" is out of range; give 1s to 24h"),
+        (
+            hydrate(json!({"author": false})),
+            "spec.slices[0].hydrate.author: false is a boolean; leave it out, to have none",
+        ),
+        (
+            json!({"spec.hydration": {"requestsPerSecond": "10"}}),
+            "spec.hydration.requestsPerSecond: \"10\" is a text; leave out the quotes",
+        ),
+        (
+            json!({"spec.hydration": {"requestsPerSecond": "ten"}}),
+            "spec.hydration.requestsPerSecond: \"ten\" is a text; give a number, 0.1 to 1000",
+        ),
         (json!({"spec.hydration": {"hosts": []}}), "spec.hydration.hosts: has 0 entries; give at least 1"),
         (
             json!({"spec.hydration": {"cache": "1Ki"}}),

@@ -73,7 +73,7 @@ pub(super) fn slices() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"spec.slices": [{"name": "a", "partitions": "4"}]}),
-            "spec.slices[0].partitions: \"4\" is a text; give a whole number",
+            "spec.slices[0].partitions: \"4\" is a text; leave out the quotes",
         ),
     ]
 }

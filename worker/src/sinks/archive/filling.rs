@@ -3,6 +3,7 @@
 use super::chunk::Waited;
 use super::object::{ArchiveRow, Error, Format, Object};
 use std::fs::File;
+use turbo_core::hydrated::Hydrated;
 
 /// Rows handed to the object at once, or so many bytes of events.
 const ROWS: usize = 1024;
@@ -25,7 +26,7 @@ impl<'a> Filling<'a> {
 
     pub(super) fn add(&mut self, events: Vec<Waited>) -> Result<(), Error> {
         for event in events {
-            self.bytes += event.event.bytes.len() + event.hydrated.as_ref().map_or(0, String::len);
+            self.bytes += event.event.bytes.len() + Hydrated::json(event.hydrated.as_ref()).map_or(0, str::len);
             self.pending.push(event);
             if self.pending.len() >= ROWS || self.bytes >= BYTES {
                 self.write()?;

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use turbo_core::event::Body;
+use turbo_core::hydrated::Hydrated;
 
 const LEVEL: i32 = 3;
 
@@ -31,6 +32,7 @@ struct Line<'a> {
     record: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<&'a RawValue>,
+    hydration: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     hydrated: Option<&'a RawValue>,
 }
@@ -75,6 +77,7 @@ fn line<'a>(row: &ArchiveRow<'a>) -> serde_json::Result<Line<'a>> {
         cid: commit.and_then(|commit| commit.cid.as_deref()),
         record: row.record().map(serde_json::from_str).transpose()?,
         event: row.whole_event().map(serde_json::from_str).transpose()?,
-        hydrated: row.waited.hydrated.as_deref().map(serde_json::from_str).transpose()?,
+        hydration: Hydrated::word(row.waited.hydrated.as_ref()),
+        hydrated: Hydrated::json(row.waited.hydrated.as_ref()).map(serde_json::from_str).transpose()?,
     })
 }

@@ -11,6 +11,7 @@ use parquet::schema::types::ColumnPath;
 use std::fs::File;
 use std::sync::Arc;
 use turbo_core::event::Body;
+use turbo_core::hydrated::Hydrated;
 
 /// Rows in a group, and bytes: bound what the writer holds in memory.
 const GROUP_ROWS: usize = 10_000;
@@ -33,6 +34,7 @@ fn schema() -> Schema {
         text("cid", true),
         text("record", true),
         text("event", true),
+        text("hydration", false),
         text("hydrated", true),
     ])
 }
@@ -104,7 +106,8 @@ fn columns(rows: &[ArchiveRow<'_>]) -> Vec<ArrayRef> {
         texts(rows, |row| of_commit(row, |commit| commit.cid.as_deref())),
         texts(rows, ArchiveRow::record),
         texts(rows, ArchiveRow::whole_event),
-        texts(rows, |row| row.waited.hydrated.as_deref()),
+        texts(rows, |row| Some(Hydrated::word(row.waited.hydrated.as_ref()))),
+        texts(rows, |row| Hydrated::json(row.waited.hydrated.as_ref())),
     ]
 }
 

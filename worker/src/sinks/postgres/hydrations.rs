@@ -11,7 +11,7 @@
 use super::answered::answered;
 use super::commit::partitions_of;
 use super::{Database, Error};
-use crate::hydration::completer::{Completion, Queue, Waiting};
+use crate::hydration::completer::{Completion, GivenUp, Queue, Waiting};
 use sqlx::{PgConnection, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -154,21 +154,23 @@ impl Hydrations {
         Ok(())
     }
 
-    async fn remove(&self, age: Duration, most: u64) -> Result<u64, Error> {
+    async fn remove(&self, age: Duration, most: u64) -> Result<GivenUp, Error> {
         let owned = self.epochs.borrow().clone();
         // Every shard in which records wait has its part of the whole, so that no worker has to count what is another's.
         let shards = self.slices.shards().filter(|shard| self.hydrating.contains(&shard.slice)).count();
         let most = most.div_ceil(shards.max(1) as u64);
         let mut transaction = self.database.begin().await?;
         let removed = sqlx::query(
-            "DELETE FROM hydration_queue AS q USING (
+            "WITH gone AS (DELETE FROM hydration_queue AS q USING (
                SELECT s.slice, s.partition, greatest(
                  (SELECT max(h.seq) FROM hydration_queue AS h WHERE h.slice = s.slice AND h.partition = s.partition
                     AND h.queued_at < now() - make_interval(secs => $3)),
                  (SELECT h.seq FROM hydration_queue AS h WHERE h.slice = s.slice AND h.partition = s.partition
                     ORDER BY h.seq DESC LIMIT 1 OFFSET $4)) AS last
                FROM unnest($1::text[], $2::int[]) AS s (slice, partition)
-             ) AS l WHERE q.slice = l.slice COLLATE \"C\" AND q.partition = l.partition AND q.seq <= l.last",
+             ) AS l WHERE q.slice = l.slice COLLATE \"C\" AND q.partition = l.partition AND q.seq <= l.last
+             RETURNING q.slice, q.partition, q.seq)
+             SELECT slice, partition, count(*) AS records, max(seq) AS last FROM gone GROUP BY 1, 2",
         );
         let removed = removed
             .persistent(false)
@@ -176,10 +178,16 @@ impl Hydrations {
             .bind(partitions_of(owned.keys().copied()))
             .bind(age.as_secs_f64())
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
-            .execute(&mut *transaction)
+            .fetch_all(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        Ok(removed.rows_affected())
+        let mut given_up = GivenUp::default();
+        for row in removed {
+            if let Some(shard) = self.slices.shard(row.try_get("slice")?, row.try_get::<i32, _>("partition")?) {
+                given_up.add(shard, row.try_get::<i64, _>("records")? as u64, row.try_get::<i64, _>("last")? as u64);
+            }
+        }
+        Ok(given_up)
     }
 
     async fn count(&self) -> Result<(u64, f64), Error> {
@@ -211,7 +219,7 @@ impl Queue for Hydrations {
         answered(ANSWER, self.read(behind, limit)).await
     }
 
-    async fn give_up(&self, age: Duration, most: u64) -> Result<u64, Error> {
+    async fn give_up(&self, age: Duration, most: u64) -> Result<GivenUp, Error> {
         answered(ANSWER, self.remove(age, most)).await
     }
 

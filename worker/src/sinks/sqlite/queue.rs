@@ -5,7 +5,7 @@
 
 use super::bulk::Bulk;
 use super::{Database, Error};
-use crate::hydration::completer::{Completion, Queue, Waiting};
+use crate::hydration::completer::{Completion, GivenUp, Queue, Waiting};
 use sqlx::{Row as _, SqliteConnection};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ impl Queue for Hydrations {
         rows.into_iter().map(waiting).collect()
     }
 
-    async fn give_up(&self, age: Duration, most: u64) -> Result<u64, Error> {
+    async fn give_up(&self, age: Duration, most: u64) -> Result<GivenUp, Error> {
         let since_us = now_us().saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
         // Sequences and times grow together: both limits end at one sequence.
         let last = "SELECT max(seq) FROM (
@@ -139,9 +139,19 @@ impl Queue for Hydrations {
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_one(&self.database.read)
             .await?;
-        let Some(last) = last else { return Ok(0) };
-        let gone = sqlx::query("DELETE FROM hydration_queue WHERE seq <= ?").bind(last);
-        Ok(gone.execute(&self.database.write).await?.rows_affected())
+        let Some(last) = last else { return Ok(GivenUp::default()) };
+        let rows = sqlx::query(
+            "SELECT slice, partition, count(*) AS records, max(seq) AS last FROM hydration_queue WHERE seq <= ? GROUP BY 1, 2",
+        );
+        let mut given_up = GivenUp::default();
+        for row in rows.bind(last).fetch_all(&self.database.read).await? {
+            if let Some(shard) = self.slices.shard(row.try_get("slice")?, row.try_get("partition")?) {
+                given_up.add(shard, row.try_get::<i64, _>("records")? as u64, row.try_get::<i64, _>("last")? as u64);
+            }
+        }
+        // What comes meanwhile has later sequences, and nobody else takes any away.
+        sqlx::query("DELETE FROM hydration_queue WHERE seq <= ?").bind(last).execute(&self.database.write).await?;
+        Ok(given_up)
     }
 
     async fn depth(&self) -> Result<(u64, f64), Error> {

@@ -10,21 +10,21 @@ pub struct HydrationFailed<'a> {
     pub host: &'a str,
     /// What happened.
     pub error: &'a str,
-    /// Whether it is the first failure since an answer.
-    pub first: bool,
+    /// Whether it was answered before, and was not told of lately.
+    pub loud: bool,
 }
 
 impl HydrationFailed<'_> {
-    /// Tells it; loudly once.
+    /// Tells it.
     pub fn emit(self) {
-        let Self { host, error, first } = self;
-        if first {
+        let Self { host, error, loud } = self;
+        if loud {
             warn!(
                 host,
-                "spec.hydration: no answer, so records land with what is known, and are completed later: {error}"
+                "spec.hydration: no answer from this host; records land with what is known, and are completed later: {error}"
             );
         } else {
-            debug!(host, "spec.hydration: still no answer: {error}");
+            debug!(host, "spec.hydration: no answer: {error}");
         }
     }
 }
@@ -38,7 +38,7 @@ pub struct HydrationAnswered<'a> {
 impl HydrationAnswered<'_> {
     /// Tells it.
     pub fn emit(self) {
-        info!(host = self.host, "spec.hydration: answered again");
+        info!(host = self.host, "spec.hydration: this host answers again");
     }
 }
 
