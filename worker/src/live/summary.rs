@@ -61,8 +61,7 @@ fn reading(state: &State, source: &Source, rates: Rates) -> String {
         (SourceState::Joining, _) => format!("connected to {}, looking for the last known event", source.host),
         (SourceState::Ended, _) => "the source was read to its end".into(),
         (SourceState::Reading, _) => {
-            let (behind, incomplete) = (behind(state, source, rates.read), incomplete(state));
-            format!("reading {}, {:.0} events/s, {behind}{incomplete}", source.host, rates.read)
+            format!("reading {}, {:.0} events/s, {}", source.host, rates.read, behind(state, source, rates.read))
         }
     }
 }
@@ -75,8 +74,7 @@ fn working(state: &State, source: &Source, rates: Rates) -> String {
             planned => format!("owns no shard: others have yet to release the {planned} that the plan gives it"),
         };
     }
-    let (behind, incomplete) = (behind(state, source, rates.committed), incomplete(state));
-    format!("owns {owned} shards, {:.0} events/s, {behind}{incomplete}", rates.committed)
+    format!("owns {owned} shards, {:.0} events/s, {}", rates.committed, behind(state, source, rates.committed))
 }
 
 /// How many records have landed with less than their slices look up, and wait; and why they do, where nobody is asked.
@@ -88,14 +86,15 @@ fn incomplete(state: &State) -> String {
     format!(", {} records wait to be completed{why}", told.queue)
 }
 
-/// The age of the last event is a lag only while events come, or wait.
+/// How far it is behind, and what else waits. The age of the last event is a lag only while events come, or wait.
 fn behind(state: &State, source: &Source, rate: f64) -> String {
     let waits = state.log.waiting.unwrap_or(state.log.entries) > 0;
-    match source.lag_seconds {
+    let behind = match source.lag_seconds {
         None => "no event yet".into(),
         Some(lag) if rate < 0.5 && !waits => format!("nothing waits, the last event was {lag:.1} s ago"),
         Some(lag) => format!("{lag:.1} s behind"),
-    }
+    };
+    behind + &incomplete(state)
 }
 
 fn shown(sink: &'static str) -> &'static str {

@@ -9,6 +9,7 @@ use crate::ownership::{self, Heartbeat};
 use crate::sinks::postgres::{Database, Standing, answered};
 use anyhow::Context;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::Write;
 use std::time::Duration;
 use turbo_core::plan::{Plan, WorkerId};
@@ -50,11 +51,8 @@ pub async fn list(
     let seen = Seen { plan, beats, standing, depths, incomplete, now_us: jiff::Timestamp::now().as_microsecond() };
     if !json {
         workers(&seen, out)?;
-        writeln!(
-            out,
-            "{:<20} {:>5}  {:<28} {:>6} {:>10} {:>9} {:>10}  WHY",
-            "SLICE", "SHARD", "OWNER", "EPOCH", "WAITING", "LAG", "INCOMPLETE"
-        )?;
+        let titles = ["SLICE", "SHARD", "OWNER", "EPOCH", "WAITING", "LAG", "INCOMPLETE", "WHY"];
+        row(titles.each_ref().map(|title| title as &dyn Display), out)?;
     }
     for shard in slices.shards() {
         line(&seen, slices, shard, json, out)?;
@@ -93,15 +91,15 @@ fn line(seen: &Seen, slices: &Slices, shard: Shard, json: bool, out: &mut impl W
         return Ok(writeln!(out, "{line}")?);
     }
     let owner = owner.unwrap_or_else(|| "-".to_owned());
-    let waiting = depth.waiting.map_or_else(|| "?".to_owned(), |waiting| waiting.to_string());
+    let count = |count: Option<u64>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
     let lag = lag.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s"));
-    let incomplete = incomplete.map_or_else(|| "?".to_owned(), |incomplete| incomplete.to_string());
-    let epoch = standing.row.epoch;
-    let why = why.unwrap_or_default();
-    Ok(writeln!(
-        out,
-        "{slice:<20} {partition:>5}  {owner:<28} {epoch:>6} {waiting:>10} {lag:>9} {incomplete:>10}  {why}"
-    )?)
+    let (epoch, why) = (standing.row.epoch, why.unwrap_or_default());
+    Ok(row([&slice, &partition, &owner, &epoch, &count(depth.waiting), &lag, &count(incomplete), &why], out)?)
+}
+
+fn row(columns: [&dyn Display; 8], out: &mut impl Write) -> std::io::Result<()> {
+    let [slice, shard, owner, epoch, waiting, lag, incomplete, why] = columns;
+    writeln!(out, "{slice:<20} {shard:>5}  {owner:<28} {epoch:>6} {waiting:>10} {lag:>9} {incomplete:>10}  {why}")
 }
 
 impl Seen {
