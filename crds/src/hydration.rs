@@ -12,23 +12,25 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("has(self.author) || has(self.mentions) || has(self.reply) || has(self.quote) || has(self.subject)")
     .message("names nothing to look up; give one of author, mentions, reply, quote, subject, or leave it out"))]
 pub struct Hydrate {
-    /// The profile of who wrote the record. Default: off.
+    /// The profile of who wrote the record: for how long it counts, 1s to 24h. Default: absent, which is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration_within_a_day("1s"))]
     pub author: Option<Duration>,
-    /// The profiles that a post's text mentions. Default: off.
+    /// The profiles that a post's text mentions: for how long they count, 1s to 24h. Default: absent, which is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration_within_a_day("1s"))]
     pub mentions: Option<Duration>,
-    /// The post that a post answers, and the first of its thread, with their authors. Default: off.
+    /// The post that a post answers, and the first of its thread, with their authors: for how long they count, 1s to 24h.
+    /// Default: absent, which is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration_within_a_day("1s"))]
     pub reply: Option<Duration>,
-    /// The post that a post quotes, with its author. Default: off.
+    /// The post that a post quotes, with its author: for how long it counts, 1s to 24h. Default: absent, which is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration_within_a_day("1s"))]
     pub quote: Option<Duration>,
-    /// The post that is liked or reposted, with its author; the profile that is followed, blocked or listed. Default: off.
+    /// The post that is liked or reposted, with its author, or the profile that is followed, blocked or listed: for how long it
+    /// counts, 1s to 24h. Default: absent, which is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration_within_a_day("1s"))]
     pub subject: Option<Duration>,
@@ -74,7 +76,7 @@ pub struct Hydration {
     pub queue: Queue,
 }
 
-/// An account that asks, by its app password. Each host makes a session of its own for it.
+/// An account that asks, by its app password. Each host is sent both, and makes a session of its own for it.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
@@ -89,7 +91,7 @@ pub struct Session {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Tokens {
-    /// Its address.
+    /// Its address. A GET of it answers 200 and {"accessJwt": "…"}.
     #[schemars(length(min = 1, max = 512), regex(pattern = patterns::HTTP.regex))]
     pub url: String,
 }

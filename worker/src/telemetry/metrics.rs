@@ -211,8 +211,8 @@ pub const METRICS: &[Metric] = &[
     labelled(
         HYDRATION_REQUESTS,
         "outcome",
-        &["answered", "refused", "busy", "failed"],
-        "Calls to the hosts of spec.hydration, by what came of them.",
+        &["answered", "refused", "busy", "failed", "no_token"],
+        "Calls to the hosts of spec.hydration, by what came of them; no_token was never sent.",
     ),
     labelled(
         HYDRATION_PROFILES,

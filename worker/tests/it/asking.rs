@@ -94,8 +94,7 @@ fn where_the_first_host_hangs_the_next_one_completes_everything() {
     let process = pipeline.start();
     all_full(&pipeline, &process);
     let told = process.stats()["hydration"].clone();
-    assert_eq!((&told["held"], told["hosts"][0]["error"].is_string()), (&Value::Null, true), "{told}");
-    assert_eq!(told["hosts"][1]["error"], Value::Null, "{told}");
+    assert_eq!((&told["held"], &told["hosts"][1]["error"]), (&Value::Null, &Value::Null), "{told}");
 }
 
 #[test]
