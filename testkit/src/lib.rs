@@ -1,6 +1,6 @@
 //! The real servers that tests need: each test its own, on free ports of this machine, in a temporary folder.
 //!
-//! - [`Nats`], alone or as a [`NatsCluster`]; [`Postgres`], with [`PgBouncer`] before it; [`S3`].
+//! - [`Nats`], alone or as a [`NatsCluster`]; [`Postgres`], with [`PgBouncer`] before it; [`S3`]; [`Kubernetes`], without nodes.
 //! - Each of them is a [`Server`] too: `stop`, `kill`, `pause`, `resume` and `restart` are the faults of a test. A
 //!   restart has the same ports and the same data.
 //! - Dropped, a server is killed and its folder is gone. It does not outlive the test's process either, however that
@@ -34,6 +34,7 @@
 mod find;
 mod guard;
 mod http;
+mod kubernetes;
 mod nats;
 mod pgbouncer;
 mod port;
@@ -42,6 +43,7 @@ mod s3;
 mod server;
 mod tree;
 
+pub use kubernetes::{Kubernetes, KubernetesOptions};
 pub use nats::{Nats, NatsCluster, NatsOptions};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, PostgresOptions};

@@ -26,7 +26,11 @@ pub(super) fn warnings(spec: &TurboPipelineSpec) -> Vec<Problem> {
             warnings.extend(in_the_open(&hydration.hosts));
         }
     }
-    warnings.extend(spec.slices.iter().enumerate().flat_map(|(at, slice)| targets_of_none(at, slice)));
+    let calls = calls_take(spec);
+    for (at, slice) in spec.slices.iter().enumerate() {
+        warnings.extend(targets_of_none(at, slice));
+        warnings.extend(times_of_a_few_calls(at, slice, calls));
+    }
     warnings
 }
 
@@ -46,6 +50,27 @@ fn is_in_the_open(url: &str) -> bool {
         None => authority.split(':').next().unwrap_or(authority),
     };
     name != "localhost" && !name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Seconds in which a worker may send a few calls.
+fn calls_take(spec: &TurboPipelineSpec) -> f64 {
+    let rate = spec.hydration.clone().unwrap_or_default().requests_per_second;
+    10.0 * f64::from(spec.workers().replicas.max(1)) / rate
+}
+
+/// Times to live in which what one record wants is too old before all of it was told.
+fn times_of_a_few_calls(at: usize, slice: &Slice, calls: f64) -> impl Iterator<Item = Problem> {
+    let wanted = slice.hydrate.iter().flat_map(|Hydrate { author, mentions, reply, quote, subject }| {
+        [("author", author), ("mentions", mentions), ("reply", reply), ("quote", quote), ("subject", subject)]
+    });
+    wanted
+        .filter_map(|(target, ttl)| Some((target, ttl.as_ref()?)))
+        .filter(move |(_, ttl)| ttl.as_std().as_secs_f64() < calls)
+        .map(move |(target, ttl)| {
+            let what = format!("{ttl} is as long as a few calls take, so a record may never be complete");
+            let mend = format!("give {}s or more, or a higher spec.hydration.requestsPerSecond", calls.ceil());
+            Problem::at(format!("spec.slices[{at}].hydrate.{target}"), what, mend)
+        })
 }
 
 /// Targets of a slice none of whose collections has them.

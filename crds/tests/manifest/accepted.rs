@@ -60,6 +60,21 @@ fn secrets_in_the_open_and_targets_of_nothing_are_warned_of() {
 }
 
 #[test]
+fn a_time_to_live_that_ends_before_the_calls_is_warned_of() {
+    let slices = json!([{"name": "rest", "hydrate": {"author": "9s", "subject": "20s"}}]);
+    let warned = |hydration: Value| {
+        let spec = accepted(&with(&json!({"spec.slices": slices, "spec.hydration": hydration}))).spec;
+        spec.warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(json!({})), [] as [String; 0]);
+    assert_eq!(
+        warned(json!({"requestsPerSecond": 0.5})),
+        ["spec.slices[0].hydrate.author: 9s is as long as a few calls take, so a record may never be complete; \
+          give 20s or more, or a higher spec.hydration.requestsPerSecond"]
+    );
+}
+
+#[test]
 fn a_log_with_a_short_window_is_warned_of() {
     let warned = |bytes: &str| {
         let log = json!({"nats": {"url": "nats://a:4222", "stream": {"maxBytes": bytes}}});
@@ -82,7 +97,7 @@ fn accepted(manifest: &Value) -> TurboPipeline {
 }
 
 /// Changes of the smallest manifest, each at the edge of a rule.
-fn cases() -> Vec<Value> {
+pub(super) fn cases() -> Vec<Value> {
     let jetstream = |field: &str, value: Value| json!({ format!("spec.source.jetstream.{field}"): value });
     let slices = |slices: Value| json!({ "spec.slices": slices });
     let full: Vec<Value> = (0..32)

@@ -5,6 +5,7 @@
 mod accepted;
 mod crd;
 mod refused;
+mod server;
 mod text;
 
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
 mod ending;
+mod kubernetes;
 mod nats;
 mod postgres;
 mod s3;

@@ -25,15 +25,31 @@ pub(super) struct Call {
     pub(super) items: Vec<Item>,
     /// Profiles that come with posts.
     pub(super) beside: Vec<Item>,
+    pub(super) doubt: Doubt,
+}
+
+/// What an answer is to show, where a single item was refused: that it is the item, and not the host.
+#[derive(Default)]
+pub(super) enum Doubt {
+    #[default]
+    None,
+    /// Whether the host answers another, which is all that the call asks for; this one was refused.
+    Probe(Box<Call>),
+    /// Whether this host refuses the item again: it has answered another meanwhile.
+    Again(usize),
 }
 
 impl Call {
+    pub(super) fn new(kind: Kind, items: Vec<Item>, beside: Vec<Item>) -> Self {
+        Self { kind, items, beside, doubt: Doubt::None }
+    }
+
     /// Two calls for the same.
     pub(super) fn halves(mut self) -> [Self; 2] {
         let items = self.items.split_off(self.items.len() / 2);
         let (beside, rest) =
             self.beside.into_iter().partition(|profile| items.iter().any(|item| item.did() == profile.did()));
-        [Self { kind: self.kind, items, beside }, Self { kind: self.kind, items: self.items, beside: rest }]
+        [Self::new(self.kind, items, beside), Self::new(self.kind, self.items, rest)]
     }
 }
 
@@ -171,7 +187,7 @@ mod tests {
 
     fn ended(answer: Result<(), Error>, items: usize) -> Ended {
         let item = |n: usize| Item::profile(&format!("did:plc:{n}")).unwrap();
-        let call = Call { kind: Kind::Profile, items: (0..items).map(item).collect(), beside: Vec::new() };
+        let call = Call::new(Kind::Profile, (0..items).map(item).collect(), Vec::new());
         let answer = answer.map(|()| Told::default());
         Ended { call, host: 0, sent: (Instant::now(), 0), answer, limits: None }
     }

@@ -1,11 +1,12 @@
 //! The task that looks up what is wanted.
 //!
 //! Invariants: calls are sent by the turns of one [`Pacer`], a bounded number at a time; every item that was taken from
-//! [`Wanted`] is answered or given back to the cache as failed; a name that is refused is found by halves and counts as
-//! missing, so that it spoils no call again; so is a view that can not be read, and what is too large for one answer.
+//! [`Wanted`] is answered or given back to the cache as failed; a name that is refused is found by halves, so that it spoils no
+//! other; so is a view that can not be read, and what is too large for one answer. By itself it counts as missing only where
+//! the same host refuses it twice, and answers another item between: else it is the host that refuses.
 
 use super::cache::{Cache, Entry, Known};
-use super::calls::{Call, Ended, Hosts};
+use super::calls::{Call, Doubt, Ended, Hosts};
 use super::changes::Change;
 use super::client::{AppView, Error, Told};
 use super::item::{Item, Kind};
@@ -62,11 +63,9 @@ impl Handle {
         self.0.more.notify_one();
     }
 
-    /// Records that wait in the catalog want these.
+    /// Records that wait in the catalog want these, and nothing else any more.
     pub fn deferred(&self, wants: impl IntoIterator<Item = Want>) {
-        let mut wanted = self.wanted();
-        wants.into_iter().for_each(|want| wanted.deferred(want));
-        drop(wanted);
+        self.wanted().deferred(wants);
         self.0.more.notify_one();
     }
 
@@ -93,14 +92,19 @@ impl Handle {
     }
 }
 
+/// When a call was sent, by both clocks.
+type Sent = (Instant, i64);
+
 /// Looks up what is wanted.
 pub struct Fetcher {
     handle: Handle,
     hosts: Hosts,
     pacer: Pacer,
     calls: JoinSet<Ended>,
-    /// Halves of calls that were refused.
+    /// What is left of calls that were refused.
     halves: VecDeque<Call>,
+    /// One that was found last, for each kind: a host that works answers it.
+    found: HashMap<Kind, Item>,
     /// What all workers share, where they do.
     shared: Option<SharedCache>,
     /// What is being looked for there.
@@ -122,7 +126,8 @@ impl Fetcher {
         let pacer = Pacer::new(rate, share, hosts.len());
         let hosts = Hosts::new(hosts, report);
         let (calls, halves, missed) = (JoinSet::new(), VecDeque::new(), Wanted::default());
-        Self { handle, hosts, pacer, calls, halves, shared: None, looks: JoinSet::new(), missed }
+        let found = HashMap::new();
+        Self { handle, hosts, pacer, calls, halves, found, shared: None, looks: JoinSet::new(), missed }
     }
 
     /// The same, which looks first into what all workers share.
@@ -167,7 +172,7 @@ impl Fetcher {
         let items: Vec<Item> = wants.into_iter().map(|want| want.item).collect();
         let authors = items.iter().filter(|item| item.kind() == Kind::Post).map(Item::did);
         let beside = authors.filter_map(Item::profile).filter(|item| cache.asks(item)).collect();
-        Some(Call { kind, items, beside })
+        Some(Call::new(kind, items, beside))
     }
 
     /// The first that are wanted, of one kind; they are marked as asked for.
@@ -199,7 +204,7 @@ impl Fetcher {
         for want in wants {
             match known.remove(&want.item) {
                 Some(entry) => drop(self.handle.0.cache.answered(&want.item, entry)),
-                None => self.missed.deferred(want),
+                None => self.missed.deferred_too(want),
             }
         }
         if any {
@@ -216,13 +221,21 @@ impl Fetcher {
         let outcome = self.hosts.outcome(&ended);
         self.pacer.ended(ended.host, ended.sent.0, outcome, ended.limits.take());
         self.hosts.tell(&ended, outcome);
-        let Ended { call, sent, answer, .. } = ended;
-        match answer {
-            Ok(told) if told.unclear && outcome == Outcome::Answered => self.unclear(call, told, sent),
-            Ok(told) => self.told(&call, told, sent),
-            Err(Error::Refused(_) | Error::Large) if outcome == Outcome::Answered => self.refused(call, sent),
+        let Ended { mut call, host, sent, answer, .. } = ended;
+        match (std::mem::take(&mut call.doubt), answer) {
+            (Doubt::Probe(doubted), Ok(told)) if !told.unclear => {
+                self.halves.push_back(Call { doubt: Doubt::Again(host), ..*doubted });
+            }
+            (Doubt::Probe(doubted), _) => self.told(&doubted, Told::default(), sent),
+            (doubt, Ok(told)) if told.unclear && outcome == Outcome::Answered => {
+                self.unclear(call, doubt, told, &(host, sent))
+            }
+            (_, Ok(told)) => self.told(&call, told, sent),
+            (doubt, Err(Error::Refused(_) | Error::Large)) if outcome == Outcome::Answered => {
+                self.refused(call, doubt, &(host, sent));
+            }
             // The records wait in the catalog, and want it again.
-            Err(_) => self.told(&call, Told::default(), sent),
+            (_, Err(_)) => self.told(&call, Told::default(), sent),
         }
         self.handle.0.landed.send_modify(|count| *count += 1);
     }
@@ -232,27 +245,40 @@ impl Fetcher {
         self.hosts.tell_standing(self.pacer.rests(), held);
     }
 
-    /// One of the names is refused: it is in one of the halves. By itself it is no name, whatever it looks like.
-    fn refused(&mut self, call: Call, sent: (Instant, i64)) {
+    /// One of the names is refused: it is in one of the halves. By itself it is no name, whatever it looks like, or it is the host.
+    fn refused(&mut self, call: Call, doubt: Doubt, (host, sent): &(usize, Sent)) {
         if call.items.len() > 1 {
             return self.halves.extend(call.halves());
         }
-        let known = call.items.iter().map(|item| (item.clone(), Known::Missing)).collect();
-        self.told(&call, Told { known, ..Told::default() }, sent);
+        match (doubt, self.found.get(&call.kind)) {
+            (Doubt::Again(answered), _) if answered == *host => {
+                let known = call.items.iter().map(|item| (item.clone(), Known::Missing)).collect();
+                self.told(&call, Told { known, ..Told::default() }, *sent);
+            }
+            (Doubt::None, Some(found)) => {
+                let probe = Call::new(call.kind, vec![found.clone()], Vec::new());
+                self.halves.push_back(Call { doubt: Doubt::Probe(Box::new(call)), ..probe });
+            }
+            _ => self.told(&call, Told::default(), *sent),
+        }
     }
 
     /// One of the views can not be read: it may be of any item that nothing is told of.
-    fn unclear(&mut self, call: Call, told: Told, sent: (Instant, i64)) {
-        let Call { kind, items, beside } = call;
+    fn unclear(&mut self, call: Call, doubt: Doubt, told: Told, from: &(usize, Sent)) {
+        let Call { kind, items, beside, .. } = call;
         let (items, rest): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| told.known.contains_key(item));
-        self.told(&Call { kind, items, beside }, told, sent);
+        self.told(&Call::new(kind, items, beside), told, from.1);
         if !rest.is_empty() {
-            self.refused(Call { kind, items: rest, beside: Vec::new() }, sent);
+            self.refused(Call::new(kind, rest, Vec::new()), doubt, from);
         }
     }
 
     /// Everything that the call has asked for is kept as it was told, and shared, or given back.
-    fn told(&self, call: &Call, mut told: Told, sent: (Instant, i64)) {
+    fn told(&mut self, call: &Call, mut told: Told, sent: Sent) {
+        let is_found = |item: &&Item| matches!(told.known.get(*item), Some(Known::Found(_)));
+        if let Some(found) = call.items.iter().find(is_found) {
+            self.found.insert(call.kind, found.clone());
+        }
         let cache = &self.handle.0.cache;
         let mut kept = Vec::new();
         for item in call.items.iter().chain(&call.beside) {

@@ -51,6 +51,19 @@ pub struct Host {
     pub rests_seconds: f64,
 }
 
+impl Told {
+    /// Why records wait longer than they have to, where that is so: nobody is asked, or no host answers.
+    #[must_use]
+    pub fn why(&self) -> Option<String> {
+        let none_answers = self.hosts.iter().all(|host| host.error.is_some());
+        let error = self.error.clone().filter(|_| none_answers);
+        match (self.held.clone(), error) {
+            (Some(held), Some(error)) => Some(format!("{held}: {error}")),
+            (held, error) => held.or(error),
+        }
+    }
+}
+
 impl Report {
     /// Changes what is told.
     pub fn tell(&self, change: impl FnOnce(&mut Told)) {

@@ -1,10 +1,10 @@
 //! Who asks a host: nobody by name, an account with an app password, or whoever a credentials service names.
 //!
 //! Invariants:
-//! - one task at a time gets a token, and never sooner than [`LEAST`] after the last time; where that fails, or the host does
+//! - one task at a time gets a token, and never sooner than [`LEAST`] after the last time; where that is refused, or the host does
 //!   not take the token that it gave, the waits grow up to an hour, so that several workers together stay below what a host
-//!   allows an account (createSession: 30 in 5 minutes, 300 a day); what it says itself of when to come again counts. A host
-//!   that is not reached counts nothing;
+//!   allows an account (createSession: 30 in 5 minutes, 300 a day); what it says itself of when to come again counts. One that
+//!   fails, or is not reached, is asked again after a while;
 //! - a session is refreshed before its token ends, and when the host refuses it; it is made anew only where that fails;
 //! - a secret is read when it is used, and stands in no error, no log and no `Debug`.
 //!
@@ -28,7 +28,7 @@ use url::Url;
 /// Between two attempts to get a token.
 const LEAST: Duration = Duration::from_secs(3);
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(3600));
-/// Between two attempts to reach a host.
+/// Between two attempts where the host fails, or is not reached.
 const AWAY: Duration = Duration::from_secs(20);
 /// A token that does not say when it ends.
 const UNSAID: Duration = Duration::from_secs(300);
@@ -151,7 +151,7 @@ impl Session {
         };
         let wait = match &made {
             Ok(_) => LEAST,
-            Err(failed) if failed.away => AWAY.mul_f64(jitter()),
+            Err(failed) if !failed.refused => AWAY.mul_f64(jitter()),
             Err(failed) => state.wait(failed.wait),
         };
         state.not_before = Some(Instant::now() + wait);
@@ -208,13 +208,13 @@ impl State {
 struct Failed {
     error: Error,
     wait: Option<Duration>,
-    /// Whether it was not reached.
-    away: bool,
+    /// Whether it was refused: to ask again and again makes it worse.
+    refused: bool,
 }
 
 impl From<&'static str> for Failed {
     fn from(why: &'static str) -> Self {
-        Self { error: Error::NoToken(why), wait: None, away: false }
+        Self { error: Error::NoToken(why), wait: None, refused: false }
     }
 }
 
@@ -236,19 +236,17 @@ struct Told {
 }
 
 async fn whole(request: RequestBuilder) -> Result<Vec<u8>, Failed> {
-    let mut response =
-        request.send().await.map_err(|error| Failed { away: error.is_connect(), ..Failed::from(why(&error)) })?;
+    let mut response = request.send().await.map_err(|error| Failed::from(why(&error)))?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::TOO_MANY_REQUESTS => {
             let limits = Limits::of(response.headers());
             let wait = Some(Limits::wait(response.headers(), limits.as_ref()));
-            return Err(Failed { wait, ..Failed::from("too many were asked for (status 429)") });
+            return Err(Failed { wait, refused: true, ..Failed::from("too many were asked for (status 429)") });
         }
         StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
-            return Err(Failed::from(
-                "the account or its app password is refused; mend spec.hydration.session: it is read anew at each attempt",
-            ));
+            let why = "the account or its app password is refused; mend spec.hydration.session: it is read anew at each attempt";
+            return Err(Failed { refused: true, ..Failed::from(why) });
         }
         _ => return Err(Failed::from("none is given, the host fails")),
     }
@@ -298,6 +296,7 @@ impl fmt::Debug for Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
     fn a_token_ends_when_it_says() {
@@ -318,5 +317,30 @@ mod tests {
         let password: Secret = Arc::new(|| Ok("hunter2".to_owned()));
         let shown = format!("{:?}", Credentials::Account { identifier: "me".into(), password });
         assert_eq!(shown, "an account");
+    }
+
+    /// What becomes of a request that is answered with this status.
+    async fn answered(status: &str) -> Failed {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let server = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 4096]).await.unwrap();
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let (failed, ()) = tokio::join!(whole(Client::new().get(url)), server);
+        failed.map(drop).unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_told_apart_from_what_is_refused() {
+        for (status, refused) in [("502 Bad Gateway", false), ("500 E", false), ("401 No", true), ("400 No", true)] {
+            assert_eq!(answered(status).await.refused, refused, "{status}");
+        }
+        let busy = answered("429 Too Many").await;
+        assert!(busy.refused && busy.wait.is_some());
+        let gone = whole(Client::new().get("http://127.0.0.1:1/")).await.map(drop).unwrap_err();
+        assert!(!gone.refused && gone.error.to_string().contains("refused; give the address"), "{}", gone.error);
     }
 }

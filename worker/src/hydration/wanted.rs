@@ -1,18 +1,21 @@
-//! What is to be looked up: each item once, the first that was wanted first.
+//! What is to be looked up: each item once.
 //!
-//! What has just arrived and what waits in the catalog take turns, so that neither starves: what is fetched for a new
-//! record is likely to be wanted again soon, and what waits was promised to be completed.
+//! Invariants:
+//! - what has just arrived and what waits in the catalog take turns, so that neither starves: what is fetched for a new
+//!   record is likely to be wanted again soon, and what waits was promised to be completed;
+//! - of what has just arrived the last comes first, of what waits the oldest: where more is wanted than is looked up, no call is
+//!   for a record that was given up long ago;
+//! - of what waits nothing is wanted but what is in hand now.
 
 use super::client::MOST;
 use super::item::{Item, Kind};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// New items that wait at most. The oldest is let go: its record waits in the catalog.
 const MAX_FRESH: usize = 20_000;
-/// For so long an item is one of a record that has just arrived. After that it is let go as well: else, where more is wanted than
-/// is looked up, calls would be for records that nobody completes any more.
+/// For so long an item is one of a record that has just arrived. After that it is let go as well.
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// Of so many calls one is for what waits in the catalog, where there is both.
 pub(super) const TURNS: u32 = 3;
@@ -34,27 +37,38 @@ pub struct Wanted {
     calls: u32,
 }
 
-/// Items in the order in which they came.
+/// Items; the one that is asked for next comes first.
 #[derive(Debug, Default)]
 struct Lane {
-    /// Each with the time since which it is wanted.
-    order: VecDeque<(Want, Instant)>,
-    there: HashSet<Item>,
+    order: VecDeque<Want>,
+    /// Since when each is wanted.
+    since: HashMap<Item, Instant>,
 }
 
 impl Wanted {
     /// A new record wants an item.
     pub fn fresh(&mut self, want: Want) {
-        if !self.deferred.there.contains(&want.item) && self.fresh.push(want) && self.fresh.order.len() > MAX_FRESH {
-            self.fresh.pop();
+        if !self.deferred.since.contains_key(&want.item) && !self.fresh.since.contains_key(&want.item) {
+            self.fresh.since.insert(want.item.clone(), Instant::now());
+            self.fresh.order.push_front(want);
+        }
+        if self.fresh.order.len() > MAX_FRESH {
+            self.fresh.pop_last();
         }
     }
 
-    /// What waits in the catalog wants an item; whoever calls bounds how many.
-    pub fn deferred(&mut self, want: Want) {
-        if !self.fresh.there.contains(&want.item) {
-            self.deferred.push(want);
+    /// What waits in the catalog wants these, and nothing else any more; whoever calls bounds how many.
+    pub fn deferred(&mut self, wants: impl IntoIterator<Item = Want>) {
+        let before = std::mem::take(&mut self.deferred).since;
+        for want in wants.into_iter().filter(|want| !self.fresh.since.contains_key(&want.item)) {
+            let since = before.get(&want.item).copied();
+            self.deferred.push(want, since);
         }
+    }
+
+    /// One more of the catalog.
+    pub(super) fn deferred_too(&mut self, want: Want) {
+        self.deferred.push(want, None);
     }
 
     /// How many wait: new ones, and those of the catalog.
@@ -77,7 +91,7 @@ impl Wanted {
         let (first, second) =
             if first_deferred { (&mut self.deferred, &mut self.fresh) } else { (&mut self.fresh, &mut self.deferred) };
         let mut wants = Vec::new();
-        while let Some((want, _)) = first.order.front().or(second.order.front()) {
+        while let Some(want) = first.order.front().or(second.order.front()) {
             let kind = want.item.kind();
             first.take(kind, &mut wants, &mut asks);
             second.take(kind, &mut wants, &mut asks);
@@ -91,25 +105,25 @@ impl Wanted {
 }
 
 impl Lane {
-    /// Whether it was not there yet.
-    fn push(&mut self, want: Want) -> bool {
-        let new = self.there.insert(want.item.clone());
-        if new {
-            self.order.push_back((want, Instant::now()));
-        }
-        new
-    }
-
-    fn pop(&mut self) {
-        if let Some((want, _)) = self.order.pop_front() {
-            self.there.remove(&want.item);
+    /// Puts it behind the others, where it is not there yet.
+    fn push(&mut self, want: Want, since: Option<Instant>) {
+        if !self.since.contains_key(&want.item) {
+            self.since.insert(want.item.clone(), since.unwrap_or_else(Instant::now));
+            self.order.push_back(want);
         }
     }
 
-    /// Lets go of what is wanted for longer than this.
+    fn pop_last(&mut self) {
+        if let Some(want) = self.order.pop_back() {
+            self.since.remove(&want.item);
+        }
+    }
+
+    /// Lets go of the last, which are wanted for longer than this.
     fn let_go(&mut self, age: Duration) {
-        while self.order.front().is_some_and(|(_, since)| since.elapsed() > age) {
-            self.pop();
+        while self.order.back().is_some_and(|want| self.since.get(&want.item).is_none_or(|since| since.elapsed() > age))
+        {
+            self.pop_last();
         }
     }
 
@@ -117,13 +131,13 @@ impl Lane {
     fn take(&mut self, kind: Kind, wants: &mut Vec<Want>, asks: &mut impl FnMut(&Item, Instant) -> bool) {
         let mut passed = VecDeque::new();
         while wants.len() < MOST
-            && let Some((want, since)) = self.order.pop_front()
+            && let Some(want) = self.order.pop_front()
         {
             if want.item.kind() != kind {
-                passed.push_back((want, since));
+                passed.push_back(want);
                 continue;
             }
-            self.there.remove(&want.item);
+            let since = self.since.remove(&want.item).unwrap_or_else(Instant::now);
             if asks(&want.item, since) {
                 wants.push(want);
             }
@@ -159,9 +173,9 @@ mod tests {
             wanted.fresh(post(number));
         }
         let (kind, items) = wanted.next(all).unwrap();
-        assert_eq!((kind, items), (Kind::Profile, (0..25).map(profile).collect()));
+        assert_eq!((kind, items), (Kind::Post, (5..30).rev().map(post).collect()), "the last first");
         let (kind, items) = wanted.next(all).unwrap();
-        assert_eq!((kind, items), (Kind::Post, (0..25).map(post).collect()));
+        assert_eq!((kind, items), (Kind::Profile, (5..30).rev().map(profile).collect()));
         let rest: Vec<_> = std::iter::from_fn(|| wanted.next(all)).map(|(_, items)| items.len()).collect();
         assert_eq!(rest, [5, 5]);
     }
@@ -170,7 +184,7 @@ mod tests {
     fn neither_lane_starves_and_each_fills_the_others_calls() {
         let mut wanted = Wanted::default();
         (0..200).for_each(|number| wanted.fresh(profile(number)));
-        (1000..1060).for_each(|number| wanted.deferred(profile(number)));
+        wanted.deferred((1000..1060).map(profile));
         let of_catalog = |wants: &[Want]| wants.iter().filter(|want| want.item.name().len() > 11).count();
         let calls: Vec<usize> = (0..6).map(|_| of_catalog(&wanted.next(all).unwrap().1)).collect();
         assert_eq!(calls, [0, 0, 25, 0, 0, 25]);
@@ -184,8 +198,7 @@ mod tests {
     fn what_both_want_is_asked_for_once() {
         let mut wanted = Wanted::default();
         wanted.fresh(profile(1));
-        wanted.deferred(profile(1));
-        wanted.deferred(profile(2));
+        wanted.deferred([profile(1), profile(2)]);
         wanted.fresh(profile(2));
         assert_eq!(wanted.len(), (1, 1));
     }
@@ -196,7 +209,7 @@ mod tests {
         (0..60).for_each(|number| wanted.fresh(profile(number)));
         wanted.fresh(post(1));
         let (_, items) = wanted.next(|item, _| item.name().ends_with('7')).unwrap();
-        assert_eq!(items, [7, 17, 27, 37, 47, 57].map(profile));
+        assert_eq!(items, [57, 47, 37, 27, 17, 7].map(profile));
         assert!(wanted.next(|_, _| false).is_none());
         assert!(wanted.is_empty());
     }
@@ -206,19 +219,29 @@ mod tests {
         let mut wanted = Wanted::default();
         (0..MAX_FRESH + 10).for_each(|number| wanted.fresh(profile(number)));
         assert_eq!(wanted.len(), (MAX_FRESH, 0));
-        assert_eq!(wanted.next(all).unwrap().1[0], profile(10));
+        let rest: Vec<Want> = std::iter::from_fn(|| wanted.next(all)).flat_map(|(_, wants)| wants).collect();
+        assert_eq!(rest.last(), Some(&profile(10)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn new_ones_are_let_go_when_they_are_no_longer_new() {
         let mut wanted = Wanted::default();
         wanted.fresh(profile(1));
-        wanted.deferred(profile(2));
+        wanted.deferred([profile(2)]);
         tokio::time::advance(MAX_AGE / 2).await;
         wanted.fresh(profile(3));
         tokio::time::advance(MAX_AGE / 2 + Duration::from_secs(1)).await;
         assert_eq!(wanted.next(all).unwrap().1, [profile(3), profile(2)]);
         wanted.fresh(profile(1));
         assert_eq!(wanted.len(), (1, 0), "it may be wanted again");
+    }
+
+    #[test]
+    fn what_is_in_hand_no_more_is_wanted_no_more() {
+        let mut wanted = Wanted::default();
+        wanted.deferred([1, 2, 3].map(profile));
+        wanted.deferred([3, 4, 4].map(profile));
+        assert_eq!(wanted.next(all).unwrap().1, [3, 4].map(profile));
+        assert!(wanted.is_empty());
     }
 }

@@ -82,7 +82,7 @@ fn incomplete(state: &State) -> String {
     let Some(told) = state.hydration.as_ref().map(Report::now).filter(|told| told.queue > 0) else {
         return String::new();
     };
-    let why = told.held.or(told.error).map_or_else(String::new, |why| format!(" ({why})"));
+    let why = told.why().map_or_else(String::new, |why| format!(" ({why})"));
     format!(", {} records wait to be completed{why}", told.queue)
 }
 

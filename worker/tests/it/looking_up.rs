@@ -212,6 +212,17 @@ async fn a_session_is_made_once_refreshed_before_it_ends_and_made_anew_where_the
     assert_eq!(rig.network.appview_stats().sessions, 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_answers_are_too_large_for_a_while_makes_nothing_missing() {
+    let rig = Rig::new(100.0, AppViewConfig { missing: 0.0, ..AppViewConfig::default() });
+    let posts = posts(100);
+    rig.look_up(&posts[..25]).await;
+    rig.network.appview_mood(Mood::Huge, Duration::from_secs(2));
+    rig.look_up(&posts[25..]).await;
+    let lies = posts.iter().filter(|post| !matches!(rig.known(post), Some(Known::Found(_)))).count();
+    assert_eq!(lies, 0, "all of them are there");
+}
+
 /// The token comes as late as any other answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_do_not_go_at_once_when_their_token_has_come() {

@@ -1,0 +1,60 @@
+//! The same manifests before a real API server: what the loader takes it takes, what the loader refuses it refuses.
+
+use super::{accepted, refused, smallest, with};
+use serde_json::{Value, json};
+use turbo_testkit::Kubernetes;
+
+/// A server that has the CRD; `None` where its programs are not there.
+fn server() -> Option<Kubernetes> {
+    let server = Kubernetes::start()?;
+    server.kubectl(&["create", "namespace", "social"], "").unwrap();
+    server.kubectl(&["apply", "--server-side", "-f", "-"], &turbo_crds::crd_yaml().unwrap()).unwrap();
+    let name = "crd/turbopipelines.turbopipeline.dev";
+    server.kubectl(&["wait", "--for=condition=Established", name], "").unwrap();
+    Some(server)
+}
+
+/// What the server says of a manifest; an error is why it refuses.
+fn asked(server: &Kubernetes, manifest: &Value) -> Result<String, String> {
+    server.kubectl(&["create", "--dry-run=server", "--validate=strict", "-f", "-"], &manifest.to_string())
+}
+
+#[test]
+fn what_the_loader_accepts_the_server_accepts() {
+    let Some(server) = server() else { return };
+    for changes in accepted::cases() {
+        let said = asked(&server, &with(&changes));
+        assert!(said.is_ok(), "{changes}: {said:?}");
+    }
+}
+
+#[test]
+fn what_the_loader_refuses_the_server_refuses_and_names_the_field() {
+    let Some(server) = server() else { return };
+    let mut rules = 0;
+    for (changes, said) in refused::cases() {
+        let answer = asked(&server, &with(&changes));
+        let Err(refused) = answer else { panic!("{changes}: accepted, and the loader says {said}") };
+        // One that is no TurboPipeline is nothing to this server.
+        if said.starts_with("kind:") || said.starts_with("apiVersion:") {
+            continue;
+        }
+        for line in said.lines() {
+            println!("{line}\n    {refused}");
+            rules += usize::from(line.split_once("; ").is_some_and(|(_, mend)| refused.contains(mend)));
+        }
+    }
+    println!("{rules}");
+    assert!(rules > 0);
+}
+
+#[test]
+fn the_server_fills_in_what_the_loader_does() {
+    let Some(server) = server() else { return };
+    let manifest = smallest().to_string();
+    let stored = server.kubectl(&["create", "-o", "json", "-f", "-"], &manifest).unwrap();
+    let stored: Value = serde_json::from_str(&stored).unwrap();
+    let loaded = serde_json::to_value(turbo_crds::load(&manifest).unwrap()).unwrap();
+    assert_eq!(stored["spec"], loaded["spec"]);
+    assert_eq!(stored["spec"]["slices"], json!([{"name": "default", "partitions": 4}]));
+}
