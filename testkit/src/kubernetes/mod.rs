@@ -112,7 +112,8 @@ impl Kubernetes {
 
 fn spec(program: PathBuf, args: String, folder: TempDir, ready: crate::server::Ready) -> Spec {
     let args = args.split_whitespace().map(str::to_owned).collect();
-    Spec { program, args, user: None, folder, litter: Vec::new(), stop: "TERM", ready }
+    // Asked to stop, an API server waits for a minute for those who watch; its data is in etcd.
+    Spec { program, args, user: None, folder, litter: Vec::new(), stop: "KILL", ready }
 }
 
 fn etcd(program: PathBuf, ports: &[Port; 2]) -> Server {
