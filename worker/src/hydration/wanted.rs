@@ -20,6 +20,9 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 /// Of so many calls one is for what waits in the catalog, where there is both.
 pub(super) const TURNS: u32 = 3;
 
+/// From one call to the next another item says of which kind the call is: a prime.
+const STRIDE: usize = 7919;
+
 /// An item that a record wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Want {
@@ -91,8 +94,7 @@ impl Wanted {
         let (first, second) =
             if first_deferred { (&mut self.deferred, &mut self.fresh) } else { (&mut self.fresh, &mut self.deferred) };
         let mut wants = Vec::new();
-        while let Some(want) = first.order.front().or(second.order.front()) {
-            let kind = want.item.kind();
+        while let Some(kind) = first.kind(self.calls).or_else(|| second.kind(self.calls)) {
             first.take(kind, &mut wants, &mut asks);
             second.take(kind, &mut wants, &mut asks);
             if !wants.is_empty() {
@@ -105,6 +107,12 @@ impl Wanted {
 }
 
 impl Lane {
+    /// Of which kind a call is: that of one item or another, so that each kind has its part, however new the items of the other are.
+    fn kind(&self, calls: u32) -> Option<Kind> {
+        let at = (calls as usize).wrapping_mul(STRIDE).checked_rem(self.order.len())?;
+        Some(self.order.get(at)?.item.kind())
+    }
+
     /// Puts it behind the others, where it is not there yet.
     fn push(&mut self, want: Want, since: Option<Instant>) {
         if !self.since.contains_key(&want.item) {
@@ -243,5 +251,20 @@ mod tests {
         wanted.deferred([3, 4, 4].map(profile));
         assert_eq!(wanted.next(all).unwrap().1, [3, 4].map(profile));
         assert!(wanted.is_empty());
+    }
+
+    #[test]
+    fn no_kind_starves_while_the_last_is_always_of_the_other() {
+        let mut wanted = Wanted::default();
+        let mut calls = [0, 0];
+        for number in 0..100 {
+            for more in 0..40 {
+                wanted.fresh(post(100 * number + more));
+                wanted.fresh(profile(100 * number + 2 * more));
+                wanted.fresh(profile(100 * number + 2 * more + 1));
+            }
+            calls[usize::from(wanted.next(all).unwrap().0 == Kind::Post)] += 1;
+        }
+        assert!((20..=45).contains(&calls[1]), "{calls:?}: a third is of posts");
     }
 }
