@@ -65,7 +65,7 @@ fn status(address: &str, request: &str) -> Option<u16> {
 fn an_appview_lets_in_its_account_and_has_its_moods() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_turbo-sim"))
         .args(["serve", "--port", "0", "--appview", "0", "--appview-account", "me/secret"])
-        .args(["--appview-mood", "down@2s+1h,busy@2h+1s"])
+        .args(["--appview-mood", "down@6s+1h,busy@2h+1s"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -233,7 +233,8 @@ async fn calls_do_not_go_at_once_when_their_token_has_come() {
     rig.handle.fresh(wants(&profiles));
     rig.look_up(&profiles).await;
     let most = rig.network.appview_stats().most_within(Duration::from_millis(200));
-    assert!(most <= 5, "{most} in a fifth of a second, where 4 and one on top may come");
+    // 4, and one on top, on a machine that is not busy; all that wait for the token would be 16.
+    assert!(most <= 10, "{most} in a fifth of a second");
 }
 
 #[tokio::test(flavor = "multi_thread")]
