@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 fn turbo_sim(arguments: &[&str]) -> Output {
@@ -52,6 +52,16 @@ fn what_it_does_not_know_is_refused_by_name() {
     refused(&["serve", "--appview-mood", "down@1s+1s"], "--appview <PORT>");
 }
 
+/// A program that ends with the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The status of the answer to a request, if there is one.
 fn status(address: &str, request: &str) -> Option<u16> {
     let mut socket = TcpStream::connect(address).ok()?;
@@ -63,14 +73,15 @@ fn status(address: &str, request: &str) -> Option<u16> {
 
 #[test]
 fn an_appview_lets_in_its_account_and_has_its_moods() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_turbo-sim"))
+    let child = Command::new(env!("CARGO_BIN_EXE_turbo-sim"))
         .args(["serve", "--port", "0", "--appview", "0", "--appview-account", "me/secret"])
         .args(["--appview-mood", "down@6s+1h,busy@2h+1s"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let url = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).nth(1).unwrap();
+    let mut child = Running(child);
+    let url = BufReader::new(child.0.stdout.take().unwrap()).lines().map_while(Result::ok).nth(1).unwrap();
     let address = url.strip_prefix("http://").unwrap();
     let request = "/xrpc/app.bsky.actor.getProfiles?actors=did:plc:a";
     assert_eq!(status(address, request), Some(401));
@@ -79,6 +90,4 @@ fn an_appview_lets_in_its_account_and_has_its_moods() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it never has its mood");
         std::thread::sleep(Duration::from_millis(100));
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
