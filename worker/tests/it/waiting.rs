@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use turbo_core::hydrated::{Hydrated, Hydration, NOTHING};
 use turbo_core::shard::Shard;
-use turbo_worker::hydration::completer::{Completion, Queue as _, Waiting};
+use turbo_worker::hydration::completer::{Completion, GivenUp, Queue as _, Waiting};
 use turbo_worker::sinks::postgres::{Committer, Hydrations};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -60,7 +60,9 @@ async fn what_waits_too_long_or_is_too_many_is_given_up_the_oldest_first() {
     let (queue, _told) = queue(&rig);
     assert_eq!(queue.give_up(HOUR, 300).await.unwrap().records, 0);
     // All are of one shard, which has a third of the whole: the slice has three, and no other looks anything up.
-    assert_eq!(queue.give_up(HOUR, 180).await.unwrap().records, 40);
+    let before = queue.waiting(0, 1000).await.unwrap();
+    let given_up = queue.give_up(HOUR, 180).await.unwrap();
+    assert_eq!(given_up, GivenUp { records: 40, last: [(before[39].shard, before[39].seq)].into() });
     let waiting = queue.waiting(0, 1000).await.unwrap();
     assert_eq!((waiting.len(), waiting[0].rkey.as_str()), (60, "0040"));
     sqlx::query("UPDATE hydration_queue SET queued_at = now() - interval '61 minutes' WHERE rkey < '0090'")
