@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// So many single items in a row of which the host tells nothing, without an answer between them, are not the faults of items.
 const REFUSED: u32 = 20;
+/// So many items in a row that it leaves out, without one that it tells of between them, are not missing: it knows nothing.
+const LEFT_OUT: usize = 50;
 /// A host that fails now and then is told of once in this time.
 const LOUD: Duration = Duration::from_secs(60);
 
@@ -73,6 +75,8 @@ struct Host {
     view: Arc<AppView>,
     /// Single items in a row of which it has told nothing: it refuses them, or they can not be read, or are too large.
     refused: u32,
+    /// Items in a row that it has left out of its answers.
+    left_out: usize,
     /// Why the last call had no answer, if it had none.
     error: Option<String>,
     /// When it was told of loudly last, and whether of the failure that goes on.
@@ -81,7 +85,7 @@ struct Host {
 
 impl Hosts {
     pub(super) fn new(all: Vec<AppView>, report: Report) -> Self {
-        let host = |view| Host { view: Arc::new(view), refused: 0, error: None, loud: (None, false) };
+        let host = |view| Host { view: Arc::new(view), refused: 0, left_out: 0, error: None, loud: (None, false) };
         Self { all: all.into_iter().map(host).collect(), report }
     }
 
@@ -99,11 +103,22 @@ impl Hosts {
         self.all[host].view.waits()
     }
 
-    /// What an answer says of the host. One that tells nothing of whatever it is asked fails.
+    /// What an answer says of the host. One that tells nothing of whatever it is asked fails, and so does one that leaves out
+    /// whatever it is asked for.
     pub(super) fn outcome(&mut self, ended: &Ended) -> Outcome {
-        let refused = &mut self.all[ended.host].refused;
+        let Host { refused, left_out, .. } = &mut self.all[ended.host];
         let told = match &ended.answer {
-            Ok(told) => !told.unclear || !told.known.is_empty(),
+            Ok(told) if told.finds_nothing() => {
+                *left_out += ended.call.items.len();
+                if *left_out > LEFT_OUT {
+                    return Outcome::Failed;
+                }
+                true
+            }
+            Ok(told) => {
+                *left_out = 0;
+                !told.known.is_empty()
+            }
             Err(Error::Refused(_) | Error::Large) => false,
             Err(Error::Busy(_, wait)) => return Outcome::Busy(*wait),
             Err(_) => return Outcome::Failed,
@@ -123,8 +138,13 @@ impl Hosts {
             (Outcome::Answered, None) => "answered",
         };
         counter!(m::HYDRATION_REQUESTS, "outcome" => label).increment(1);
-        let nothing = "nothing of what it answers can be read".to_owned();
-        let error = (outcome != Outcome::Answered).then(|| error.map_or(nothing, ToString::to_string));
+        let nothing = match &ended.answer {
+            Ok(told) if told.finds_nothing() => {
+                "it knows nothing of whatever it is asked for; give the address of an AppView"
+            }
+            _ => "nothing of what it answers can be read, or is of what it was asked for",
+        };
+        let error = (outcome != Outcome::Answered).then(|| error.map_or(nothing.to_owned(), ToString::to_string));
         let host = &mut self.all[ended.host];
         host.tell(error.clone());
         self.report.tell(|told| {
@@ -176,6 +196,7 @@ async fn caught(call: impl Future<Output = Answer>) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cache::Known;
     use super::*;
 
     #[tokio::test]
@@ -185,10 +206,11 @@ mod tests {
         assert!(told.unclear && told.known.is_empty() && limits.is_none());
     }
 
+    /// An answer that tells of one of them, or an error.
     fn ended(answer: Result<(), Error>, items: usize) -> Ended {
         let item = |n: usize| Item::profile(&format!("did:plc:{n}")).unwrap();
         let call = Call::new(Kind::Profile, (0..items).map(item).collect(), Vec::new());
-        let answer = answer.map(|()| Told::default());
+        let answer = answer.map(|()| Told { known: [(item(0), Known::Blocked)].into(), ..Told::default() });
         Ended { call, host: 0, sent: (Instant::now(), 0), answer, limits: None }
     }
 
@@ -230,5 +252,26 @@ mod tests {
         assert_eq!(hosts.outcome(&last), Outcome::Failed);
         hosts.tell(&last, Outcome::Failed);
         assert!(hosts.report.now().error.unwrap().contains("can be read"));
+    }
+
+    #[test]
+    fn a_host_that_leaves_out_whatever_it_is_asked_for_fails_until_it_tells_of_something() {
+        let view = AppView::new(reqwest::Client::new(), "http://a.example".parse().unwrap());
+        let mut hosts = Hosts::new(vec![view], Report::default());
+        let left_out = |items: usize| {
+            let mut ended = ended(Ok(()), items);
+            let known = ended.call.items.iter().map(|item| (item.clone(), Known::Missing)).collect();
+            ended.answer = Ok(Told { known, ..Told::default() });
+            ended
+        };
+        for _ in 0..3 {
+            assert_eq!(hosts.outcome(&left_out(25)), Outcome::Answered);
+            assert_eq!(hosts.outcome(&left_out(25)), Outcome::Answered);
+            let last = left_out(1);
+            assert_eq!(hosts.outcome(&last), Outcome::Failed);
+            hosts.tell(&last, Outcome::Failed);
+            assert!(hosts.report.now().error.unwrap().contains("knows nothing"));
+            assert_eq!(hosts.outcome(&ended(Ok(()), 25)), Outcome::Answered);
+        }
     }
 }

@@ -51,6 +51,9 @@ pub enum Error {
     /// It has an error of its own.
     #[error("status {0}")]
     Status(u16),
+    /// It sends to another address, which may be anybody's.
+    #[error("it leads to another address (status {0}), which is not followed; give the address that answers")]
+    Elsewhere(u16),
     /// No connection, or no whole answer in time.
     #[error("{0}")]
     Unreachable(&'static str),
@@ -66,7 +69,7 @@ pub struct Told {
     pub known: HashMap<Item, Known>,
     /// Profiles that came with posts.
     pub beside: HashMap<Item, Known>,
-    /// Whether there was a view that can not be read: it may be of any item that nothing is told of.
+    /// Whether there was a view that can not be read, or none but of others: nothing is said of what is left out.
     pub unclear: bool,
 }
 
@@ -194,6 +197,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, limits: Option<&Limits>) -> 
         // More names than it reads at once.
         status @ (413 | 414 | 431) => Some(Error::Refused(status)),
         429 => Some(Error::Busy(429, Limits::wait(headers, limits))),
+        status @ 300..=399 => Some(Error::Elsewhere(status)),
         503 => Some(Limits::retry_after(headers).map_or(Error::Status(503), |wait| Error::Busy(503, wait))),
         other => Some(Error::Status(other)),
     }
@@ -241,7 +245,7 @@ struct Views<'a> {
 const GARBLED: usize = MOST / 2 + 1;
 
 /// What an answer tells of what was asked for. What it leaves out is not there; but nothing is said of what it leaves out
-/// beside a view that can not be read, which may be the one.
+/// beside a view that can not be read, which may be the one, or where it tells of others alone.
 fn told(kind: Kind, items: &[Item], body: &[u8]) -> Result<Told, Error> {
     let answer: Views<'_> = serde_json::from_slice(body).map_err(|_| Error::Malformed)?;
     let mut told = Told::default();
@@ -257,7 +261,8 @@ fn told(kind: Kind, items: &[Item], body: &[u8]) -> Result<Told, Error> {
         return Err(Error::Malformed);
     }
     told.known.retain(|item, _| items.contains(item));
-    told.unclear = read < answer.views.len();
+    // A host that tells of others alone has not understood what it was asked for.
+    told.unclear = read < answer.views.len() || (read > 0 && told.known.is_empty());
     if !told.unclear {
         for item in items {
             told.known.entry(item.clone()).or_insert(Known::Missing);
@@ -267,6 +272,12 @@ fn told(kind: Kind, items: &[Item], body: &[u8]) -> Result<Told, Error> {
 }
 
 impl Told {
+    /// Whether everything that was asked for is left out.
+    #[must_use]
+    pub fn finds_nothing(&self) -> bool {
+        !self.unclear && self.known.values().all(|known| *known == Known::Missing)
+    }
+
     fn profile(&mut self, view: &RawValue) -> Option<()> {
         let view: ProfileView<'_> = serde_json::from_str(view.get()).ok()?;
         self.known.insert(view.item()?, of_profile(&view));
@@ -309,6 +320,13 @@ mod tests {
         assert_eq!((&told.known[&a], &told.known[&c]), (&Known::Missing, &Known::Missing));
         assert!(matches!(&told.known[&b], Known::Found(json) if json.contains(&b.to_string())));
         assert_eq!(told.beside.len(), 1);
+    }
+
+    #[test]
+    fn an_answer_of_others_alone_says_nothing_of_what_was_asked_for() {
+        let body = format!(r#"{{"posts":[{}]}}"#, view(&post("stranger")));
+        let told = told(Kind::Post, &[post("a"), post("b")], body.as_bytes()).unwrap();
+        assert!(told.unclear && told.known.is_empty());
     }
 
     #[test]

@@ -15,8 +15,10 @@ use super::report::Report;
 use super::shared::SharedCache;
 use super::standing::Outcome;
 use super::wanted::{Want, Wanted};
+use crate::telemetry::metrics as m;
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use metrics::counter;
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -223,19 +225,19 @@ impl Fetcher {
         self.hosts.tell(&ended, outcome);
         let Ended { mut call, host, sent, answer, .. } = ended;
         match (std::mem::take(&mut call.doubt), answer) {
-            (Doubt::Probe(doubted), Ok(told)) if !told.unclear => {
+            (Doubt::Probe(doubted), Ok(told)) if !told.unclear && outcome == Outcome::Answered => {
                 self.halves.push_back(Call { doubt: Doubt::Again(host), ..*doubted });
             }
             (Doubt::Probe(doubted), _) => self.told(&doubted, Told::default(), sent),
             (doubt, Ok(told)) if told.unclear && outcome == Outcome::Answered => {
                 self.unclear(call, doubt, told, &(host, sent))
             }
-            (_, Ok(told)) => self.told(&call, told, sent),
+            (_, Ok(told)) if outcome == Outcome::Answered => self.told(&call, told, sent),
             (doubt, Err(Error::Refused(_) | Error::Large)) if outcome == Outcome::Answered => {
                 self.refused(call, doubt, &(host, sent));
             }
             // The records wait in the catalog, and want it again.
-            (_, Err(_)) => self.told(&call, Told::default(), sent),
+            (_, _) => self.told(&call, Told::default(), sent),
         }
         self.handle.0.landed.send_modify(|count| *count += 1);
     }
@@ -286,6 +288,9 @@ impl Fetcher {
                 cache.failed(item);
                 continue;
             };
+            if known == Known::Missing {
+                counter!(m::HYDRATION_LEFT_OUT, "kind" => item.kind().as_str()).increment(1);
+            }
             if cache.answered(item, Entry { known: known.clone(), at: sent.0, at_us: sent.1 }) {
                 kept.push(Change::Item(item.clone(), Some((known, sent.1))));
             }

@@ -187,7 +187,7 @@ impl Session {
     async fn made(&self, request: RequestBuilder) -> Result<Made, Failed> {
         let answer = tokio::time::timeout(TIMEOUT, whole(request)).await;
         let body = answer.map_err(|_| Failed::from("none came in time"))??;
-        let told: Told = serde_json::from_slice(&body).map_err(|_| Failed::from("the answer has no token"))?;
+        let told: Told = serde_json::from_slice(&body).map_err(|_| Failed::from("the answer has no accessJwt"))?;
         Ok(Made { access: Token::new(&told.access_jwt), refresh: told.refresh_jwt.as_deref().map(Token::new) })
     }
 }
@@ -248,7 +248,7 @@ async fn whole(request: RequestBuilder) -> Result<Vec<u8>, Failed> {
             let why = "the account or its app password is refused; mend spec.hydration.session: it is read anew at each attempt";
             return Err(Failed { refused: true, ..Failed::from(why) });
         }
-        _ => return Err(Failed::from("none is given, the host fails")),
+        _ => return Err(Failed::from("who gives them fails")),
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|_| Failed::from("the connection broke"))? {

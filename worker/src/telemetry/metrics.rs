@@ -121,6 +121,8 @@ pub const HYDRATION_PROFILES: &str = "turbo_hydration_profiles_total";
 pub const HYDRATION_POSTS: &str = "turbo_hydration_posts_total";
 /// Items that were looked for in what all workers share.
 pub const HYDRATION_SHARED: &str = "turbo_hydration_shared_total";
+/// Items that hosts left out of their answers.
+pub const HYDRATION_LEFT_OUT: &str = "turbo_hydration_left_out_total";
 /// Records that landed, by how much was known.
 pub const HYDRATION_RECORDS: &str = "turbo_hydration_records_total";
 /// Records completed later.
@@ -231,6 +233,12 @@ pub const METRICS: &[Metric] = &[
         "lookup",
         &["hit", "miss"],
         "Posts that new records wanted, and whether they were known.",
+    ),
+    labelled(
+        HYDRATION_LEFT_OUT,
+        "kind",
+        &["profile", "post"],
+        "Items that a host left out of its answer, so that they count as missing.",
     ),
     labelled(
         HYDRATION_RECORDS,
