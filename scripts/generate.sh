@@ -19,4 +19,5 @@ made() { # made FILE COMMAND…
 made crds/turbopipelines.yaml "$turbo" schema
 made docs/metrics.md "$turbo" reference metrics
 made docs/pipeline-file.md "$turbo" reference pipeline-file
+made docs/conditions.md target/debug/turbo-operator reference conditions
 exit "$differ"

@@ -15,6 +15,7 @@ pub mod join;
 pub mod ownership;
 pub mod plan;
 pub mod position;
+pub mod reason;
 pub mod shard;
 pub mod tid;
 pub mod window;

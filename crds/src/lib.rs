@@ -23,6 +23,10 @@ mod source;
 mod structural;
 mod warnings;
 
+pub use cluster::{
+    Amount, ConfigMapKey, Count, Egress, Istio, Mesh, MeshMode, Monitoring, Network, Peer, Pods, Resources,
+    ServiceAccount, TurboPipelineStatus,
+};
 pub use crd::{Error as CrdError, crd, crd_yaml};
 pub use duration::{Duration, Error as DurationError};
 pub use hydration::{Hydrate, Hydration, Queue, Session, Tokens};

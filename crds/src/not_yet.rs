@@ -5,19 +5,11 @@ use crate::problem::Problem;
 use serde_json::Value;
 
 /// Path and what it would do. `[]` stands for every entry of a list.
-const FIELDS: [(&str, &str); 12] = [
-    ("spec.image", "the image of pods"),
-    ("spec.ingest.pods", "what is said of the pods of ingest"),
+const FIELDS: [(&str, &str); 4] = [
     ("spec.scaling", "scaling of workers"),
-    ("spec.mesh", "the service mesh"),
-    ("spec.monitoring", "the monitoring of pods"),
-    ("spec.network", "network policy"),
     ("spec.deletionPolicy", "deletion by the operator"),
-    ("spec.paused", "pausing by the operator"),
-    ("spec.workers.pods", "what is said of the pods of workers"),
     ("spec.source.relay", "a relay as the source"),
     ("spec.source.simulator", "a simulator inside the process"),
-    ("status", "the status, which the operator writes,"),
 ];
 
 /// Takes the fields of the table out of the manifest, and says so for each.

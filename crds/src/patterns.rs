@@ -145,6 +145,34 @@ pub(crate) const SECRET_KEY: Pattern = pattern(
     "use letters, digits, -, _ and .; do not begin with two dots",
 );
 
+/// The name of most objects of Kubernetes.
+pub(crate) const OBJECT_NAME: Pattern = pattern(
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    "is not the name of an object of Kubernetes",
+    "use a to z, 0 to 9, - and .; begin and end each part with a letter or digit",
+);
+
+/// A namespace and a ServiceAccount in it.
+pub(crate) const ACCOUNT: Pattern = pattern(
+    r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
+    "is not a ServiceAccount",
+    "give namespace/account, such as ops/dashboard",
+);
+
+/// A repository, perhaps with a registry, a tag and a digest.
+pub(crate) const IMAGE: Pattern = pattern(
+    r"^[a-zA-Z0-9][-a-zA-Z0-9._]*(:[0-9]{1,5})?(/[a-z0-9][-a-z0-9._]*)*(:[a-zA-Z0-9_][-a-zA-Z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$",
+    "is not the name of an image",
+    "give it like registry.example.org/turbopipeline:0.1.0",
+);
+
+/// A quantity of Kubernetes.
+pub(crate) const AMOUNT: Pattern = pattern(
+    r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$",
+    "is not a quantity",
+    "write it like 2, 500m, 512Mi or 4Gi",
+);
+
 pub(crate) const ENV: Pattern = pattern(
     "^[A-Za-z_][A-Za-z0-9_]*$",
     "is not the name of an environment variable",
@@ -152,7 +180,7 @@ pub(crate) const ENV: Pattern = pattern(
 );
 
 /// All of them, to find the words for a refused text by the expression that refused it.
-pub(crate) const ALL: [&Pattern; 17] = [
+pub(crate) const ALL: [&Pattern; 21] = [
     &DURATION,
     &QUANTITY,
     &LABEL,
@@ -169,5 +197,9 @@ pub(crate) const ALL: [&Pattern; 17] = [
     &PREFIX,
     &SECRET_NAME,
     &SECRET_KEY,
+    &OBJECT_NAME,
+    &ACCOUNT,
+    &IMAGE,
+    &AMOUNT,
     &ENV,
 ];

@@ -1,28 +1,37 @@
 //! `spec.ingest`, `spec.workers`, `spec.tracing`: the processes that do the work.
 
-use crate::{Duration, Quantity, patterns, rules};
+use crate::{Duration, Pods, Quantity, patterns, rules};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// The processes that read the source: one is active, the others stand by.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Ingest {
     /// How many there are on a cluster, 1 to 5. Default: 2.
     #[serde(default = "default_ingesters")]
     #[schemars(range(min = 1, max = 5))]
     pub replicas: u16,
+    /// What is said of its pods. For clusters only. Default: absent, which is all defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
 }
 
 const fn default_ingesters() -> u16 {
     2
 }
 
+impl Default for Ingest {
+    fn default() -> Self {
+        Self { replicas: default_ingesters(), pods: None }
+    }
+}
+
 /// The processes that do the work.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Workers {
-    /// How many there are on a cluster, 0 to 1024; more than there are partitions do nothing. Default: 1.
+    /// How many there are on a cluster, 0 to the number of partitions of all slices. Default: 1.
     #[serde(default = "default_workers")]
     #[schemars(range(min = 0, max = 1024))]
     pub replicas: u16,
@@ -38,6 +47,9 @@ pub struct Workers {
     #[serde(default = "default_buffer")]
     #[x_kube(validation = rules::size_within("64Mi", "1Ti"))]
     pub buffer: Quantity,
+    /// What is said of their pods. For clusters only. Default: absent, which is all defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
 }
 
 const fn default_workers() -> u16 {
@@ -58,7 +70,8 @@ const fn default_buffer() -> Quantity {
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { replicas: default_workers(), drain: default_drain(), lease: default_lease(), buffer: default_buffer() }
+        let (drain, lease, buffer) = (default_drain(), default_lease(), default_buffer());
+        Self { replicas: default_workers(), drain, lease, buffer, pods: None }
     }
 }
 

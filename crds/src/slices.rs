@@ -98,3 +98,25 @@ pub(crate) fn partitions_are_bounded() -> Rule {
          .format([self.map(one, one.partitions).sum()])",
     )
 }
+
+/// What is in the catalog and in the log is by the names of slices, in their order.
+pub(crate) fn names_stay() -> Rule {
+    Rule::new("self.map(one, one.name) == oldSelf.map(one, one.name)").message(
+        "has other slices than the pipeline was made with, or in another order; put them back, or make another pipeline",
+    )
+}
+
+/// Where an account's events are is by the number of partitions.
+pub(crate) fn partitions_stay() -> Rule {
+    Rule::new("self.map(one, one.partitions) == oldSelf.map(one, one.partitions)").message(
+        "changes partitions, which are fixed when the pipeline is made; put them back, or make another pipeline",
+    )
+}
+
+/// Which slice an event is in is by its collections.
+pub(crate) fn collections_stay() -> Rule {
+    let of = |whose: &str| format!("{whose}.map(one, has(one.collections) ? one.collections : [])");
+    Rule::new(format!("{} == {}", of("self"), of("oldSelf"))).message(
+        "changes collections, which are fixed when the pipeline is made; put them back, or make another pipeline",
+    )
+}

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// One request to `address`; the body of a 2xx, or what was wrong.
-pub(crate) fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String, String> {
+pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String, String> {
     let said = |error: std::io::Error| format!("{method} http://{address}{path}: {error}");
     let limit = Duration::from_secs(1);
     let to: SocketAddr = address.parse().unwrap();

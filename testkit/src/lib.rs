@@ -33,7 +33,7 @@
 
 mod find;
 mod guard;
-mod http;
+pub mod http;
 mod kubernetes;
 mod nats;
 mod pgbouncer;

@@ -26,6 +26,8 @@ pub fn load(text: &str) -> Result<TurboPipeline, Problems> {
     let (mut manifest, mut problems) = yaml::read(text)?;
     problems.extend(identity::check(&manifest)?);
     problems.extend(not_yet::take(&mut manifest));
+    // The operator's, and nothing to a process; one of another version may have other fields.
+    manifest.as_object_mut().and_then(|fields| fields.remove("status"));
     schema::drop_nulls(&mut manifest);
     let misfits = schema::check(&manifest);
     if misfits.is_empty() {

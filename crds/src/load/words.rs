@@ -53,7 +53,9 @@ fn misfit(kind: &Kind, value: &Value, node: &Value) -> (String, String) {
     let count = value.as_array().map_or(0, Vec::len);
     match kind {
         Kind::Type { .. } => wrong_type(value, node),
-        Kind::Minimum { .. } | Kind::Maximum { .. } if is_size(node) => of(&patterns::QUANTITY),
+        Kind::Minimum { .. } | Kind::Maximum { .. } if is_size(node) => {
+            of(pattern(node).unwrap_or(&patterns::QUANTITY))
+        }
         Kind::Minimum { limit } => (format!("is below {}", number(limit)), format!("give {}", range(node))),
         Kind::Maximum { limit } => (format!("is above {}", number(limit)), format!("give {}", range(node))),
         Kind::Enum { options } => ("is not a choice here".to_owned(), format!("give {}", choices(options))),
@@ -84,7 +86,7 @@ fn wrong_type(value: &Value, node: &Value) -> (String, String) {
         return (is.to_owned(), format!("give {}", choices(&node["enum"])));
     }
     let give = match node["type"].as_str() {
-        _ if is_size(node) => patterns::QUANTITY.mend,
+        _ if is_size(node) => pattern(node).unwrap_or(&patterns::QUANTITY).mend,
         Some("string") if pattern(node).is_some() && value == false => "leave it out, to have none",
         Some("string") if pattern(node).is_some() => pattern(node).map_or("", |pattern| pattern.mend),
         Some("string") if value.is_number() || value.is_boolean() => "put it in quotes",

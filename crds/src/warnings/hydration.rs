@@ -55,7 +55,7 @@ fn is_in_the_open(url: &str) -> bool {
 /// Seconds in which a worker may send a few calls.
 fn calls_take(spec: &TurboPipelineSpec) -> f64 {
     let rate = spec.hydration.clone().unwrap_or_default().requests_per_second;
-    10.0 * f64::from(spec.workers().replicas.max(1)) / rate
+    10.0 * f64::from(spec.workers.replicas.max(1)) / rate
 }
 
 /// Times to live in which what one record wants is too old before all of it was told.

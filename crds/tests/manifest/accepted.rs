@@ -92,7 +92,7 @@ fn a_log_with_a_short_window_is_warned_of() {
     assert_eq!(warned("20Gi"), [] as [String; 0]);
 }
 
-fn accepted(manifest: &Value) -> TurboPipeline {
+pub(super) fn accepted(manifest: &Value) -> TurboPipeline {
     load(&manifest.to_string()).unwrap_or_else(|problems| panic!("{problems}\n{manifest:#}"))
 }
 
@@ -171,11 +171,31 @@ pub(super) fn cases() -> Vec<Value> {
         many(json!({"spec.sinks.archive": {"directory": "d"}})),
         many(json!({"spec.sinks.postgres.retention": [
             {"collections": ["app.bsky.feed.like", "app.bsky.graph.*"], "age": "30d"}, {"collections": ["*"], "age": "1h"}]})),
-        json!({"spec.ingest": {"replicas": 3}, "spec.workers": {"replicas": 1024, "lease": "5m"}}),
+        json!({"spec.ingest": {"replicas": 3}, "spec.workers": {"replicas": 4, "lease": "5m"}}),
+        json!({"spec.ingest": {"pods": {}}, "spec.workers": {"replicas": 0, "pods": pods()}}),
+        json!({"spec.image": "registry.example.org:5000/a/turbopipeline:0.1.0", "spec.paused": true}),
+        json!({"spec.mesh": {"istio": {}}, "spec.monitoring": {}, "spec.network": {}}),
+        json!({"spec.mesh": {"istio": {"mode": "Ambient", "allow": ["ops/dashboard"]}}}),
+        json!({"spec.mesh": {"istio": {"revision": "1-31"}}, "spec.monitoring": {"labels": {"release": "p"}, "interval": "15s"}}),
+        json!({"spec.network": {
+            "peers": [{"namespace": "db", "labels": {"app": "pg"}, "ports": [5432]}, {"ports": [4222]}],
+            "egress": [{"cidr": "203.0.113.0/24"}, {"cidr": "2001:db8::/32", "ports": [443, 8443]}]}}),
         json!({"spec.workers": {}}),
         json!({"spec.workers": {"drain": "1h"}}),
         json!({"spec.workers": {"drain": "1s500ms"}}),
     ]
+}
+
+/// Everything that can be said of pods.
+fn pods() -> Value {
+    json!({
+        "resources": {"requests": {"cpu": 1, "memory": "512Mi"}, "limits": {"memory": "1.5Gi", "example.org/gpu": "2"}},
+        "labels": {"team": "feeds"}, "annotations": {"a": "b"}, "nodeSelector": {"disk": "fast"},
+        "affinity": {"nodeAffinity": {}}, "tolerations": [{"operator": "Exists"}], "priorityClassName": "high",
+        "imagePullSecrets": ["pull"], "trust": {"configMap": "ca-bundle", "key": "ca.crt"},
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/turbo"}},
+        "template": {"spec": {"containers": [{"name": "turbo", "env": [{"name": "TURBO_LOG", "value": "debug"}]}]}},
+    })
 }
 
 #[test]
@@ -187,13 +207,19 @@ fn each_is_accepted_and_written_back_as_the_same() {
 }
 
 #[test]
+fn the_status_of_another_version_says_nothing_to_a_process() {
+    let pipeline = accepted(&with(&json!({"status": {"of": "another", "replicas": "many"}})));
+    assert_eq!(pipeline, accepted(&smallest()));
+}
+
+#[test]
 fn the_defaults_are_what_the_documentation_says() {
     let spec = accepted(&smallest()).spec;
     let Some(SourceChoice::Jetstream(jetstream)) = spec.source.choice() else { panic!("not Jetstream") };
     assert_eq!((jetstream.version, jetstream.compression()), (JetstreamVersion::V2, Compression::Zstd));
     assert_eq!((jetstream.max_frame, jetstream.silence), (Quantity::from_mebibytes(4), Duration::from_secs(20)));
     assert_eq!(serde_json::to_value(&spec.slices).unwrap(), json!([{"name": "default", "partitions": 4}]));
-    assert_eq!((spec.log_max_bytes(), spec.workers().drain), (Quantity::from_mebibytes(16), Duration::from_secs(60)));
+    assert_eq!((spec.log_max_bytes(), spec.workers.drain), (Quantity::from_mebibytes(16), Duration::from_secs(60)));
     assert_eq!((spec.sinks.archive, spec.sinks.sqlite.unwrap().rotate), (None, None));
 }
 
@@ -208,7 +234,7 @@ fn what_is_written_wins_over_the_defaults() {
     .spec;
     let Some(SourceChoice::Jetstream(jetstream)) = spec.source.choice() else { panic!("not Jetstream") };
     assert_eq!(jetstream.compression(), Compression::None);
-    assert_eq!((spec.log_max_bytes(), spec.workers().drain), (Quantity::from_mebibytes(1024), Duration::from_secs(5)));
+    assert_eq!((spec.log_max_bytes(), spec.workers.drain), (Quantity::from_mebibytes(1024), Duration::from_secs(5)));
     let Some(Archive { format: ArchiveFormat::Parquet, roll, .. }) = spec.sinks.archive else { panic!("no archive") };
     assert_eq!((roll.size, roll.age), (Quantity::from_mebibytes(128), Duration::from_secs(90)));
 }
@@ -251,5 +277,16 @@ fn what_a_cluster_adds_is_a_list_of_its_own() {
         ]
     );
     let secret = json!({"secret": {"name": "pg", "key": "uri"}});
-    assert!(said(many(json!({"spec.sinks.postgres.urlFrom": secret}))).is_empty());
+    let pods = json!({"affinity": {"nodeAfinity": {}}, "template": {"spec": {"containers": [{"image": "x"}]}}});
+    let with_pods =
+        |pods: Value| said(many(json!({"spec.sinks.postgres.urlFrom": secret, "spec.workers": {"pods": pods}})));
+    assert_eq!(with_pods(self::pods()), [""; 0]);
+    assert_eq!(
+        with_pods(pods),
+        [
+            "spec.workers.pods.affinity.nodeAfinity: is no field of affinity of a pod; remove it, or mend its name",
+            "spec.workers.pods.template.spec.containers[0]: has no name, so it is merged with nothing; give turbo for the \
+             container that there is, or a name of its own",
+        ]
+    );
 }

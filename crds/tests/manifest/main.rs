@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod accepted;
+mod changed;
 mod crd;
 mod refused;
 mod server;

@@ -1,6 +1,6 @@
 //! The same manifests before a real API server: what the loader takes it takes, what the loader refuses it refuses.
 
-use super::{accepted, refused, smallest, with};
+use super::{accepted, changed, refused, smallest, with};
 use serde_json::{Value, json};
 use turbo_testkit::Kubernetes;
 
@@ -48,6 +48,36 @@ fn what_the_loader_refuses_the_server_refuses_and_names_the_field() {
 }
 
 #[test]
+fn what_is_fixed_the_server_keeps() {
+    let Some(server) = server() else { return };
+    let put =
+        |verb: &[&str], changes: &Value| server.kubectl(&[verb, &["-f", "-"]].concat(), &with(changes).to_string());
+    for (before, after, said) in changed::refused() {
+        put(&["create"], &before).unwrap();
+        let refused = put(&["replace"], &after).unwrap_err();
+        let (path, words) = said.split_once(": ").unwrap();
+        assert!(refused.contains(path) && refused.contains(words), "{said}\n{refused}");
+        put(&["delete"], &before).unwrap();
+    }
+    for (before, after) in changed::taken() {
+        put(&["create"], &before).unwrap();
+        put(&["replace"], &after).unwrap();
+        put(&["delete"], &before).unwrap();
+    }
+}
+
+#[test]
+fn the_number_of_workers_is_what_autoscalers_change() {
+    let Some(server) = server() else { return };
+    server.kubectl(&["create", "-f", "-"], &smallest().to_string()).unwrap();
+    let scale = |replicas: &str| server.kubectl(&["scale", "tp/bluesky", &format!("--replicas={replicas}")], "");
+    scale("4").unwrap();
+    let now = server.kubectl(&["get", "turbo", "-o", "jsonpath={.items[0].spec.workers.replicas}"], "").unwrap();
+    assert_eq!(now, "4");
+    assert!(scale("5").unwrap_err().contains("is above 4, the partitions of all slices"));
+}
+
+#[test]
 fn the_server_fills_in_what_the_loader_does() {
     let Some(server) = server() else { return };
     let manifest = smallest().to_string();
@@ -56,4 +86,5 @@ fn the_server_fills_in_what_the_loader_does() {
     let loaded = serde_json::to_value(turbo_crds::load(&manifest).unwrap()).unwrap();
     assert_eq!(stored["spec"], loaded["spec"]);
     assert_eq!(stored["spec"]["slices"], json!([{"name": "default", "partitions": 4}]));
+    assert_eq!(stored["spec"]["workers"]["replicas"], 1);
 }

@@ -89,7 +89,7 @@ pub(super) async fn run(begun: Begun) -> anyhow::Result<()> {
     if read.is_some() {
         live.ended();
     }
-    let drained = drained(worker, spec.workers().drain.as_std(), &stop).await;
+    let drained = drained(worker, spec.workers.drain.as_std(), &stop).await;
     if completing.is_some() && matches!((&read, &drained), (Some(Ended::Source), Some(Ok(Ok(()))))) {
         tokio::select! {
             () = completed(&queue) => {}

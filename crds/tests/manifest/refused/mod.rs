@@ -1,5 +1,6 @@
 //! Every rule and every bound, with what is said when it is broken.
 
+mod cluster;
 mod hydration;
 mod many;
 mod sinks;
@@ -18,6 +19,7 @@ pub(super) fn cases() -> Vec<(Value, &'static str)> {
         sinks::sinks(),
         many::many(),
         hydration::hydration(),
+        cluster::cluster(),
         others(),
     ]
     .concat()
@@ -56,7 +58,7 @@ fn others() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"spec.password": null, "spec.sinks.kafka": {"url": "x"}}),
-            "spec.password: unknown field; remove it, or give one of hydration, ingest, log, sinks, slices, source, tracing, workers\n\
+            "spec.password: unknown field; remove it, or give one of hydration, image, ingest, log, mesh, monitoring, network, paused, sinks, slices, source, tracing, workers\n\
              spec.sinks.kafka: unknown field; remove it, or give one of archive, enriched, postgres, sqlite",
         ),
         (json!({"kind": "Pod"}), "kind: \"Pod\" is not read by this program; give TurboPipeline"),
@@ -67,9 +69,9 @@ fn others() -> Vec<(Value, &'static str)> {
         (json!({"spec": []}), "spec: is a list; give a mapping of fields"),
         // What is not yet there is said beside what is wrong, and a rule is run beside what is not yet there.
         (
-            json!({"spec.monitoring": {}, "spec.workers": {"pods": {}, "drain": "0s"}}),
-            "spec.monitoring: not yet: the monitoring of pods is not in this version; remove the field\n\
-             spec.workers.pods: not yet: what is said of the pods of workers is not in this version; remove the field\n\
+            json!({"spec.scaling": {}, "spec.deletionPolicy": "Delete", "spec.workers": {"drain": "0s"}}),
+            "spec.scaling: not yet: scaling of workers is not in this version; remove the field\n\
+             spec.deletionPolicy: not yet: deletion by the operator is not in this version; remove the field\n\
              spec.workers.drain: \"0s\" is out of range; give 1s to 1h",
         ),
     ]

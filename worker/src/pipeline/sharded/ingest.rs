@@ -48,7 +48,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<Option<Ended>> {
     // What can be refused is refused at once, also where another process is active.
     drop(OpenSource::open(&setting.spec, setting.secrets.as_deref())?);
-    let term = setting.spec.workers().lease.as_std();
+    let term = setting.spec.workers.lease.as_std();
     let mut lease = Lease::new(opened.log.clone(), LEASE, opened.me.as_str(), term);
     let ended = loop {
         if !standby(&mut lease, live, stop).await {
@@ -148,7 +148,7 @@ async fn finished(
     let given_up = async {
         match over {
             Over::Lost(_) => tokio::time::sleep(FINISH).await,
-            Over::Ended(_) | Over::Stopped => ending.passed(setting.spec.workers().drain.as_std()).await,
+            Over::Ended(_) | Over::Stopped => ending.passed(setting.spec.workers.drain.as_std()).await,
         }
     };
     tokio::select! {

@@ -234,7 +234,7 @@ async fn introduce(
 
 /// Makes sure that no worker has another catalog; the name of this one.
 async fn settle(log: &Log, database: &Database, setting: &Setting, works: bool, live: &Live) -> anyhow::Result<String> {
-    let lease = setting.spec.workers().lease.as_std();
+    let lease = setting.spec.workers.lease.as_std();
     patiently(live, "the catalog's name", async || {
         let catalog = answered(CATALOG, database.catalog()).await?;
         match ownership::catalog::settle(log, &catalog, lease, works).await {

@@ -106,7 +106,7 @@ fn options(archive: &Archive, setting: &Setting) -> sharded::Options {
     sharded::Options {
         format,
         buffer_of: Some(format!("turbo-{}-{}", setting.namespace, setting.name)),
-        buffer_bytes: setting.spec.workers().buffer.bytes(),
+        buffer_bytes: setting.spec.workers.buffer.bytes(),
         roll_size: archive.roll.size.bytes(),
         roll_age: archive.roll.age.as_std(),
         ..sharded::Options::new(folder)

@@ -39,7 +39,7 @@ pub(super) async fn run(
     ending: &Ending,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let workers = setting.spec.workers();
+    let workers = &setting.spec.workers;
     let (slices, log, database) = (&setting.slices, &opened.log, &opened.database);
     let weights = slices.shards().map(|shard| (shard, 1)).collect();
     let report = report(live.clone());

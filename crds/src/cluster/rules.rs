@@ -28,6 +28,10 @@ impl TurboPipelineSpec {
             let what = "a file is not in the pod";
             problems.push(Problem::at("spec.source.recording", what, "give spec.source.jetstream"));
         }
+        let ingest = self.ingest.as_ref().and_then(|ingest| ingest.pods.as_ref());
+        for (path, pods) in [("spec.ingest.pods", ingest), ("spec.workers.pods", self.workers.pods.as_ref())] {
+            problems.extend(pods.into_iter().flat_map(|pods| pods.problems(path)));
+        }
         for (path, reference) in self.secrets() {
             if reference.secret.is_none() {
                 let what = "env and file are of one's own machine";
