@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(read.spec.unwrap().containers[0].name, "turbo");
         let said = |given: Value| typed::<PodTemplateSpec>("spec.x", "a pod", &given).unwrap_err().to_string();
         assert_eq!(
-            said(json!({"spec": {"containers": [{"name": "turbo", "enw": []}, {"name": "b", "evn": [1]}]}})),
+            said(json!({"spec": {"containers": [{"name": "turbo", "env": []}, {"name": "b", "evn": []}]}})),
             "spec.x.spec.containers[1].evn: is no field of a pod; remove it, or mend its name"
         );
         assert!(said(json!({"spec": {"containers": 1}})).starts_with("spec.x: does not fit: "), "of the wrong type");

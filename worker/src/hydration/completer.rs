@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! - a completion is of the very version that waits, which its log sequence names: nothing newer is overwritten;
+//! - a record waits as long as the very document that is written is not full;
 //! - a bounded number is in hand, so what is fetched for them does not grow old before the rest has come;
 //! - one that stays incomplete for more answers than its items had to wait for is put back (with what is known, where nothing
 //!   stands in it yet), and comes again in its turn: it holds nobody up. While nothing is answered nothing is put back, so a
@@ -209,15 +210,17 @@ impl<Q: Queue> Completer<Q> {
         }
         let mut missing = Vec::new();
         for Held { waiting, references, until } in self.hand.values() {
-            let mut unknown = self.hydrator.unknown(waiting.shard.slice, references).peekable();
-            let waits = unknown.peek().is_some();
-            if waits && answers < *until {
-                missing.extend(unknown);
-                continue;
+            if answers < *until {
+                let before = missing.len();
+                missing.extend(self.hydrator.unknown(waiting.shard.slice, references));
+                if missing.len() > before {
+                    continue;
+                }
             }
-            drop(unknown);
-            self.pass.put_back += usize::from(waits);
             let hydrated = self.hydrator.known(waiting.shard.slice, references);
+            // The document itself says so: what was known a moment ago may be too old now, or the stream has changed it.
+            let waits = hydrated.hydration != Hydration::Full;
+            self.pass.put_back += usize::from(waits);
             done.push(Completion { waiting: waiting.clone(), waits, hydrated: Some(hydrated) });
         }
         self.hydrator.handle().deferred(missing);

@@ -301,3 +301,31 @@ async fn what_is_given_up_stays_as_it_is_even_where_it_was_in_hand() {
     let told = rig.completer.report.now();
     assert_eq!((told.given_up, told.completed), (4, 6));
 }
+
+/// Changes come from the stream while records are completed: what is let go of must be full.
+#[tokio::test]
+async fn what_changes_at_the_moment_of_completion_goes_on_waiting() {
+    let mut rig = Rig::new();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (cache, stopped) = (rig.cache.clone(), stop.clone());
+    let changing = std::thread::spawn(move || {
+        let item = Item::profile(&did(1)).unwrap();
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            cache.changed(&item, Some(Entry { known: Known::Missing, at: Instant::now(), at_us: 0 }));
+            cache.changed(&item, None);
+        }
+    });
+    rig.knows(1_000_001);
+    for _ in 0..20_000 {
+        rig.waits(1);
+        rig.completer.hand.clear();
+        rig.completer.pass = Pass::default();
+        rig.step(0).await;
+        if rig.queued().is_empty() {
+            assert_eq!(rig.written(1), Some(Hydration::Full));
+        }
+        rig.memory.0.lock().unwrap().written.clear();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    changing.join().unwrap();
+}
