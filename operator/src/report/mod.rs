@@ -194,3 +194,6 @@ impl Says {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
