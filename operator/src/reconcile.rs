@@ -6,7 +6,9 @@ use crate::controller::{Context, Guarded, key};
 use crate::error::Error;
 use crate::observe::{self, Workloads};
 use crate::report::{self, Pods, Seen, Trouble};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use turbo_core::reason::Reason;
@@ -78,7 +80,12 @@ async fn apply(
         match context.writer.apply(&of.0, child).await {
             Ok(left) => context.children.applied(of, child, &left),
             Err(error) if error.is_refusal() => {
-                refused.push(Trouble::of_pods(Reason::ApplyRefused, format!("the API server refuses {error}")));
+                let what = format!("the API server refuses {error}");
+                // Pods run without what watches and encrypts them.
+                refused.push(match child.kind.brought_by() {
+                    Some(_) => Trouble::beside(Reason::ApplyRefused, what),
+                    None => Trouble::of_pods(Reason::ApplyRefused, what),
+                });
             }
             Err(error) => return Err(error),
         }
@@ -91,7 +98,7 @@ async fn apply(
 
 /// Takes away what is no longer wanted. A pipeline file stays while pods of an older template may start with it.
 async fn sweep(of: &Key, wanted: &[Child], workloads: &Workloads, context: &Context) -> Result<(), Error> {
-    let replaced = workloads.values().all(is_rolled_out);
+    let replaced = workloads.values().all(|workload| is_rolled_out(workload, wanted));
     for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::ConfigMap || replaced) {
         let names: BTreeSet<&str> =
             wanted.iter().filter(|child| child.kind == kind).map(|child| child.name.as_str()).collect();
@@ -104,11 +111,17 @@ async fn sweep(of: &Key, wanted: &[Child], workloads: &Workloads, context: &Cont
     Ok(())
 }
 
-/// Whether every pod is of the newest template.
-fn is_rolled_out(workload: &k8s_openapi::api::apps::v1::Deployment) -> bool {
+/// Whether every pod is of the template that is wanted: the workload was read before that was applied.
+fn is_rolled_out(workload: &Deployment, wanted: &[Child]) -> bool {
+    let (name, file) = (workload.name_any(), workload.annotations().get(build::FILE));
+    let same = wanted
+        .iter()
+        .filter(|child| child.kind == Kind::Deployment && child.name == name)
+        .all(|child| child.object["metadata"]["annotations"][build::FILE].as_str() == file.map(String::as_str));
     let Some(status) = &workload.status else { return false };
     let total = status.replicas.unwrap_or_default();
-    status.observed_generation == workload.metadata.generation && status.updated_replicas.unwrap_or_default() == total
+    let updated = status.updated_replicas.unwrap_or_default();
+    same && status.observed_generation == workload.metadata.generation && updated == total
 }
 
 /// What the cluster shows of the pods.

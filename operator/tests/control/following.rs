@@ -102,4 +102,9 @@ fn what_the_spec_asks_for_no_longer_is_taken_away() {
     cluster.until("the account is left", look, |names| !names.contains(&"bluesky-workers".to_owned()));
     let deployment = cluster.get("deployment/bluesky-workers");
     assert_eq!(deployment["spec"]["template"]["spec"]["serviceAccountName"], "of-my-own");
+    let files =
+        || cluster.names("configmap").into_iter().filter(|name| name.starts_with("bluesky-")).collect::<Vec<_>>();
+    let before = files();
+    cluster.apply_changed("full", "bluesky", |manifest| manifest["spec"]["workers"]["drain"] = json!("7s"));
+    cluster.until("the old file is left, or there is no new one", files, |now| now.len() == 1 && *now != before);
 }
