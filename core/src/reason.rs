@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 pub enum Reason {
     /// Everything that is wanted is there.
     Running,
+    /// Nothing is wrong.
+    AsWanted,
     /// Pods are on their way.
     Starting,
     /// Pods are replaced.
@@ -44,34 +46,13 @@ pub enum Reason {
     NotInMesh,
     /// Every pod has a proxy.
     InMesh,
-    /// Nothing is wrong.
-    AsWanted,
 }
 
 impl Reason {
     /// All of them, in the order of the page.
-    pub const ALL: [Self; 20] = [
-        Self::Running,
-        Self::AsWanted,
-        Self::Starting,
-        Self::Updating,
-        Self::Paused,
-        Self::NotPaused,
-        Self::NoWorkers,
-        Self::InvalidSpec,
-        Self::NotForClusters,
-        Self::SecretMissing,
-        Self::ApplyRefused,
-        Self::KindMissing,
-        Self::QuotaExceeded,
-        Self::PodSecurityRefuses,
-        Self::Unschedulable,
-        Self::ImageNotPulled,
-        Self::Crashing,
-        Self::NotReady,
-        Self::NotInMesh,
-        Self::InMesh,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        TEXTS.into_iter().map(|(reason, ..)| reason)
+    }
 
     /// As it stands in the condition.
     #[must_use]
@@ -93,90 +74,109 @@ impl Reason {
     }
 
     const fn texts(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Running => ("Running", "Every worker and every reader of the source that is wanted is ready.", ""),
-            Self::AsWanted => ("AsWanted", "Nothing is wrong, and nothing is missing that the spec asks for.", ""),
-            Self::Starting => ("Starting", "Pods are on their way, and nothing is known to keep them.", ""),
-            Self::Updating => (
-                "Updating",
-                "Pods are replaced, one of each role at a time, since what they are made from has changed.",
-                "",
-            ),
-            Self::Paused => (
-                "Paused",
-                "`spec.paused` is true: the processes have finished what they had, and are gone.",
-                "Set `spec.paused` to false.",
-            ),
-            Self::NotPaused => ("NotPaused", "`spec.paused` is false.", ""),
-            Self::NoWorkers => (
-                "NoWorkers",
-                "`spec.workers.replicas` is 0: what is read waits in the log, up to its limit.",
-                "Give `spec.workers.replicas`, or scale the pipeline with `kubectl scale tp/NAME --replicas=N`.",
-            ),
-            Self::InvalidSpec => (
-                "InvalidSpec",
-                "The spec breaks a rule that the API server did not enforce: the CustomResourceDefinition of the cluster is of another version than the operator. Pods that run go on; nothing is changed.",
-                "Update the CustomResourceDefinition, or mend what the message names.",
-            ),
-            Self::NotForClusters => (
-                "NotForClusters",
-                "The spec is a valid one for a machine of one's own, and can not run on a cluster. Pods that run go on; nothing is changed.",
-                "Mend what the message names; `turbo check --cluster -f FILE` says the same.",
-            ),
-            Self::SecretMissing => (
-                "SecretMissing",
-                "A Secret that the spec names is not there, or lacks a key. Its pods can not start; those that run go on with what they have.",
-                "Make the Secret, with that key, in the namespace of the pipeline.",
-            ),
-            Self::ApplyRefused => (
-                "ApplyRefused",
-                "The API server refuses an object of the pipeline: by a rule, a webhook, or for want of a right. It is tried again; the rest was applied.",
-                "Mend what the message names. Where it is `pods.template`, see the fields of a pod template.",
-            ),
-            Self::KindMissing => (
-                "KindMissing",
-                "The spec asks for objects of a kind that the cluster does not serve. Everything else runs. Once the kind is there, they are made within a minute.",
-                "Install what brings the kind, or leave out the part of the spec that asks for it.",
-            ),
-            Self::QuotaExceeded => (
-                "QuotaExceeded",
-                "A ResourceQuota of the namespace keeps pods away.",
-                "Raise the quota, or lower `pods.resources` or `replicas`.",
-            ),
-            Self::PodSecurityRefuses => (
-                "PodSecurityRefuses",
-                "The Pod Security standard of the namespace refuses a pod. What the operator makes passes the restricted one, so it is `pods.template`, or a proxy that a mesh puts in.",
-                "Take what the message names out of `pods.template`; for a mesh use Istio's CNI plugin, or `spec.mesh.istio.mode: Ambient`.",
-            ),
-            Self::Unschedulable => (
-                "Unschedulable",
-                "No node takes a pod.",
-                "Add nodes, lower `pods.resources`, or widen `pods.affinity`, `pods.nodeSelector` or `pods.tolerations`.",
-            ),
-            Self::ImageNotPulled => (
-                "ImageNotPulled",
-                "The image of a pod can not be pulled.",
-                "Mend `spec.image`, or give `pods.imagePullSecrets`.",
-            ),
-            Self::Crashing => (
-                "Crashing",
-                "The program of a pod ends again and again; the message has its last words.",
-                "Mend what they name. `kubectl logs` shows all of it.",
-            ),
-            Self::NotReady => (
-                "NotReady",
-                "Pods are there and not ready: the program says by `/health/ready` why; most often a server that it needs does not answer.",
-                "See `kubectl logs` of the pod that the message names.",
-            ),
-            Self::NotInMesh => (
-                "NotInMesh",
-                "A pod has no proxy of the mesh, so its connections are not encrypted by it.",
-                "See that istiod runs and takes the namespace, then delete the pod: the next one is given a proxy.",
-            ),
-            Self::InMesh => ("InMesh", "Every pod has a proxy of the mesh.", ""),
-        }
+        let (_, name, meaning, mend) = TEXTS[self as usize];
+        (name, meaning, mend)
     }
 }
+
+/// Each with its name, what it means, and what to do, where something is to be done; in the order of the page, and of the enum.
+const TEXTS: [(Reason, &str, &str, &str); 20] = [
+    (Reason::Running, "Running", "Every worker and every reader of the source that is wanted is ready.", ""),
+    (Reason::AsWanted, "AsWanted", "Nothing is wrong, and nothing is missing that the spec asks for.", ""),
+    (Reason::Starting, "Starting", "Pods are on their way, and nothing is known to keep them.", ""),
+    (
+        Reason::Updating,
+        "Updating",
+        "Pods are replaced, one of each role at a time, since what they are made from has changed.",
+        "",
+    ),
+    (
+        Reason::Paused,
+        "Paused",
+        "`spec.paused` is true: the processes have finished what they had, and are gone.",
+        "Set `spec.paused` to false.",
+    ),
+    (Reason::NotPaused, "NotPaused", "`spec.paused` is false.", ""),
+    (
+        Reason::NoWorkers,
+        "NoWorkers",
+        "`spec.workers.replicas` is 0: what is read waits in the log, up to its limit.",
+        "Give `spec.workers.replicas`, or scale the pipeline with `kubectl scale tp/NAME --replicas=N`.",
+    ),
+    (
+        Reason::InvalidSpec,
+        "InvalidSpec",
+        "The spec breaks a rule that the API server did not enforce: the CustomResourceDefinition of the cluster is of another version than the operator. Pods that run go on; nothing is changed.",
+        "Update the CustomResourceDefinition, or mend what the message names.",
+    ),
+    (
+        Reason::NotForClusters,
+        "NotForClusters",
+        "The spec is a valid one for a machine of one's own, and can not run on a cluster. Pods that run go on; nothing is changed.",
+        "Mend what the message names; `turbo check --cluster -f FILE` says the same.",
+    ),
+    (
+        Reason::SecretMissing,
+        "SecretMissing",
+        "A Secret that the spec names is not there, or lacks a key. Its pods can not start; those that run go on with what they have.",
+        "Make the Secret, with that key, in the namespace of the pipeline.",
+    ),
+    (
+        Reason::ApplyRefused,
+        "ApplyRefused",
+        "The API server refuses an object of the pipeline: by a rule, a webhook, or for want of a right. It is tried again; the rest was applied.",
+        "Mend what the message names. Where it is `pods.template`, see the fields of a pod template.",
+    ),
+    (
+        Reason::KindMissing,
+        "KindMissing",
+        "The spec asks for objects of a kind that the cluster does not serve. Everything else runs. Once the kind is there, they are made within a minute.",
+        "Install what brings the kind, or leave out the part of the spec that asks for it.",
+    ),
+    (
+        Reason::QuotaExceeded,
+        "QuotaExceeded",
+        "A ResourceQuota of the namespace keeps pods away.",
+        "Raise the quota, or lower `pods.resources` or `replicas`.",
+    ),
+    (
+        Reason::PodSecurityRefuses,
+        "PodSecurityRefuses",
+        "The Pod Security standard of the namespace refuses a pod. What the operator makes passes the restricted one, so it is `pods.template`, or a proxy that a mesh puts in.",
+        "Take what the message names out of `pods.template`; for a mesh use Istio's CNI plugin, or `spec.mesh.istio.mode: Ambient`.",
+    ),
+    (
+        Reason::Unschedulable,
+        "Unschedulable",
+        "No node takes a pod.",
+        "Add nodes, lower `pods.resources`, or widen `pods.affinity`, `pods.nodeSelector` or `pods.tolerations`.",
+    ),
+    (
+        Reason::ImageNotPulled,
+        "ImageNotPulled",
+        "The image of a pod can not be pulled.",
+        "Mend `spec.image`, or give `pods.imagePullSecrets`.",
+    ),
+    (
+        Reason::Crashing,
+        "Crashing",
+        "The program of a pod ends again and again; the message has its last words.",
+        "Mend what they name. `kubectl logs` shows all of it.",
+    ),
+    (
+        Reason::NotReady,
+        "NotReady",
+        "Pods are there and not ready: the program says by `/health/ready` why; most often a server that it needs does not answer.",
+        "See `kubectl logs` of the pod that the message names.",
+    ),
+    (
+        Reason::NotInMesh,
+        "NotInMesh",
+        "A pod has no proxy of the mesh, so its connections are not encrypted by it.",
+        "See that istiod runs and takes the namespace, then delete the pod: the next one is given a proxy.",
+    ),
+    (Reason::InMesh, "InMesh", "Every pod has a proxy of the mesh.", ""),
+];
 
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -191,7 +191,7 @@ pub fn page() -> String {
         "# Conditions\n\nWhy a condition of a `TurboPipeline` is as it is. The same words are the reasons of its Events and the \
          label `reason` of the operator's metrics. This page is made from the code: `turbo-operator reference conditions`.\n",
     );
-    for reason in Reason::ALL {
+    for reason in Reason::all() {
         let _ = write!(page, "\n## {reason}\n\n{}\n", reason.meaning());
         if let Some(mend) = reason.mend() {
             let _ = write!(page, "\nMend: {mend}\n");
@@ -207,9 +207,10 @@ mod tests {
 
     #[test]
     fn every_reason_is_on_the_page_once_and_named_as_it_is_written() {
-        let names: BTreeSet<String> = Reason::ALL.iter().map(|reason| format!("{reason:?}")).collect();
-        assert_eq!(names.len(), Reason::ALL.len());
-        for reason in Reason::ALL {
+        let names: BTreeSet<String> = Reason::all().map(|reason| format!("{reason:?}")).collect();
+        assert_eq!(names.len(), TEXTS.len());
+        for reason in Reason::all() {
+            assert_eq!(reason, TEXTS[reason as usize].0);
             assert_eq!(format!("{reason:?}"), reason.name());
             assert_eq!(page().matches(&format!("\n## {reason}\n")).count(), 1);
         }

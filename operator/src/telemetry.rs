@@ -60,7 +60,7 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     describe_gauge!(NOT_READY, "Pipelines that are not ready, by reason.");
     VERBS.iter().for_each(|verb| counter!(WRITES, "verb" => *verb).absolute(0));
     FAILURES.iter().for_each(|reason| counter!(ERRORS, "reason" => *reason).absolute(0));
-    Reason::ALL.iter().for_each(|reason| gauge!(NOT_READY, "reason" => reason.name()).set(0.0));
+    Reason::all().for_each(|reason| gauge!(NOT_READY, "reason" => reason.name()).set(0.0));
     counter!(RECONCILES).absolute(0);
     gauge!(LEADER).set(0.0);
     Ok(handle)
