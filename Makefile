@@ -19,6 +19,24 @@ test: ## Runs every test, and says what is skipped
 oracle: ## The sharded data plane under faults against the truth: SEED=… EVENTS=… (WORKERS, NATS, FAULTS, RATE, HYDRATE, KEEP)
 	@scripts/oracle.sh
 
+.PHONY: e2e
+e2e: ## The operator and the quickstart on a node of its own, against the truth: EVENTS=… (root)
+	@scripts/tools.sh test
+	cargo build --workspace --bins
+	CI=true cargo test --workspace --test e2e -- --nocapture
+
+.PHONY: image
+image: ## The images, by docker, podman or buildah: ENGINE=… VERSION=…
+	@scripts/image.sh build
+
+.PHONY: cluster
+cluster: ## A Kubernetes of one node to play with, in a network of its own (root)
+	@scripts/cluster.sh up
+
+.PHONY: cluster-down
+cluster-down: ## Ends it
+	@scripts/cluster.sh down
+
 .PHONY: lint
 lint: ## Format, lints, the house's rules, and pages that are made from the code
 	cargo fmt --all --check

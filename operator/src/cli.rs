@@ -33,6 +33,8 @@ pub enum Command {
 pub enum Page {
     /// Every reason of a condition, with its mend.
     Conditions,
+    /// Every metric.
+    Metrics,
 }
 
 /// How log lines look.
@@ -63,6 +65,9 @@ pub struct Run {
     /// Seconds after which another operator takes the place of one that is gone, 8 to 300.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(8..=300))]
     pub lease_seconds: u64,
+    /// Seconds between two looks at what the cluster serves of the kinds that not every cluster does, 1 to 3600.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub discovery_seconds: u64,
     /// Who this operator is; no other may be called the same. Default: the host's name and a random number.
     #[arg(long, env = "TURBO_IDENTITY")]
     pub identity: Option<String>,

@@ -25,6 +25,7 @@ pub fn run(options: &Run, format: LogFormat) -> anyhow::Result<()> {
 pub fn reference(page: Page) -> anyhow::Result<()> {
     let text = match page {
         Page::Conditions => turbo_core::reason::page(),
+        Page::Metrics => crate::telemetry::page(),
     };
     Ok(write!(std::io::stdout(), "{text}")?)
 }

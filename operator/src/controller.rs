@@ -7,7 +7,7 @@ use crate::events::Events;
 use crate::lease::Leadership;
 use crate::reconcile;
 use crate::served::Served;
-use crate::telemetry::Unready;
+use crate::telemetry::{Running, Unready};
 use crate::writer::Writer;
 use futures_util::{FutureExt, StreamExt};
 use kube::core::DeserializeGuard;
@@ -51,6 +51,8 @@ pub struct Context {
     pub image: String,
     /// Who is not ready.
     pub unready: Unready,
+    /// What is reconciled now.
+    pub running: Running,
     failed: Mutex<HashMap<Key, u32>>,
 }
 
@@ -61,8 +63,8 @@ impl Context {
         let writer = Writer::new(client.clone(), leadership);
         let reporter = Reporter { controller: MANAGER.to_owned(), instance: None };
         let events = Events::new(writer.clone(), Recorder::new(client.clone(), reporter));
-        let (children, unready, failed) = (Children::default(), Unready::default(), Mutex::default());
-        Self { client, writer, children, served, events, image, unready, failed }
+        let (children, unready, running) = (Children::default(), Unready::default(), Running::default());
+        Self { client, writer, children, served, events, image, unready, running, failed: Mutex::default() }
     }
 
     /// How often in a row the pipeline has failed now.
@@ -137,7 +139,9 @@ fn watches(context: &Arc<Context>, namespace: Option<&str>, changed: &mpsc::Send
 async fn one(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
     let began = Instant::now();
     let key = key(&pipeline);
+    context.running.begins(&key);
     let done = std::panic::AssertUnwindSafe(reconcile::reconcile(&pipeline, &context)).catch_unwind().await;
+    context.running.ends(&key);
     let next = done.unwrap_or_else(|_| Err(Error::Panic))?;
     context.succeeds(&key);
     counter!(crate::telemetry::RECONCILES).increment(1);

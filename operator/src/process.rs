@@ -49,7 +49,8 @@ async fn act(options: &Run, ready: &AtomicBool, stop: &CancellationToken) -> any
     let config =
         kube::Config::infer().await.context("no cluster: neither a kubeconfig nor a pod's account is there")?;
     let client = Client::try_from(config)?;
-    let Some(served) = reached(&client, stop).await else { return Ok(()) };
+    let every = Duration::from_secs(options.discovery_seconds);
+    let Some(served) = reached(&client, every, stop).await else { return Ok(()) };
     ready.store(true, Ordering::Relaxed);
     let lease_stop = CancellationToken::new();
     let (lease, mut leadership) = Lease::new(client.clone(), lease(options));
@@ -78,9 +79,9 @@ async fn act(options: &Run, ready: &AtomicBool, stop: &CancellationToken) -> any
 }
 
 /// Waits for the API server; `None`: the token fired before.
-async fn reached(client: &Client, stop: &CancellationToken) -> Option<Served> {
+async fn reached(client: &Client, every: Duration, stop: &CancellationToken) -> Option<Served> {
     while !stop.is_cancelled() {
-        match Served::begin(client.clone(), stop.clone()).await {
+        match Served::begin(client.clone(), every, stop.clone()).await {
             Ok(served) => return Some(served),
             Err(error) => tracing::warn!(%error, "the API server is not reached, and is waited for"),
         }
@@ -112,6 +113,7 @@ async fn lead(
     let lost = tokio::select! {
         () = leadership.lost() => true,
         () = stop.cancelled() => false,
+        () = context.running.watch() => false,
     };
     ending.cancel();
     let _ = tokio::time::timeout(END, async { while controllers.join_next().await.is_some() {} }).await;

@@ -1,4 +1,4 @@
-//! What the cluster serves of the kinds that not every cluster does, asked every minute.
+//! What the cluster serves of the kinds that not every cluster does, asked again and again.
 
 use crate::build::Kind;
 use crate::controller::Guarded;
@@ -11,24 +11,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How often it is asked.
-const EVERY: Duration = Duration::from_secs(60);
-
 /// What is served. A copy tells the same.
 #[derive(Clone)]
 pub struct Served(watch::Receiver<BTreeSet<Kind>>);
 
 impl Served {
-    /// Asks now, and then every minute until the token fires.
+    /// Asks now, and then at these intervals until the token fires.
     ///
     /// # Errors
     /// The API server does not answer.
-    pub async fn begin(client: Client, stop: CancellationToken) -> Result<Self, crate::error::Error> {
+    pub async fn begin(client: Client, every: Duration, stop: CancellationToken) -> Result<Self, crate::error::Error> {
         let (tell, told) = watch::channel(observe::served(&client).await?);
         tokio::spawn(async move {
             loop {
                 tokio::select! {
-                    () = tokio::time::sleep(EVERY) => {}
+                    () = tokio::time::sleep(every) => {}
                     () = stop.cancelled() => return,
                 }
                 match observe::served(&client).await {

@@ -19,11 +19,32 @@ pub(crate) fn find(name: &'static str, suits: fn(&Path) -> bool) -> Option<PathB
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
     let found = found.get_or_insert_default().entry(name).or_insert_with(|| look(name, suits)).clone();
     if found.is_none() {
-        let word = format!("no {name} that serves is there; scripts/tools.sh test installs it");
-        assert!(std::env::var_os("CI").is_none(), "{word}");
-        let _ = writeln!(std::io::stderr(), "skipped: {word}");
+        missed(&format!("a {name} that serves is"));
     }
     found
+}
+
+/// Where a program of that name is; `None`, with a word, where there is none. In CI that is a failure.
+pub fn program(name: &'static str) -> Option<PathBuf> {
+    find(name, |_| true)
+}
+
+/// The kinds that another project brings to clusters, as it defines them: `istio`, `prometheus` or `keda`. `None`, with a word,
+/// where they are not there. In CI that is a failure.
+pub fn kinds(project: &str) -> Option<String> {
+    let files = kubernetes().into_iter().map(|folder| folder.join("crds").join(format!("{project}.yaml")));
+    let found = files.into_iter().find_map(|file| std::fs::read_to_string(file).ok());
+    if found.is_none() {
+        missed(&format!("the kinds of {project} are"));
+    }
+    found
+}
+
+/// Says that something is missing; in CI that is a failure.
+fn missed(what: &str) {
+    let word = format!("{what} not there; scripts/tools.sh test installs it");
+    assert!(std::env::var_os("CI").is_none(), "{word}");
+    let _ = writeln!(std::io::stderr(), "skipped: {word}");
 }
 
 fn look(name: &str, suits: fn(&Path) -> bool) -> Option<PathBuf> {
@@ -41,7 +62,7 @@ fn look(name: &str, suits: fn(&Path) -> bool) -> Option<PathBuf> {
     Some(path.canonicalize().unwrap())
 }
 
-/// Where the parts of Kubernetes are, the search path, then where pip and Debian put programs beside it.
+/// Where the parts of Kubernetes are, the search path, then where pip, Debian and who sets up nodes put programs beside it.
 fn folders() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -59,7 +80,7 @@ fn folders() -> impl Iterator<Item = PathBuf> {
         .chain(path)
         .chain(pip().iter().cloned())
         .chain(postgres.into_iter().rev().map(|(_, folder)| folder))
-        .chain(["/usr/local/sbin", "/usr/sbin"].map(PathBuf::from))
+        .chain(["/usr/local/sbin", "/usr/sbin", "/usr/lib/cni", "/opt/cni/bin"].map(PathBuf::from))
 }
 
 /// Where whoever develops operators has its parts, and where scripts/kubernetes.sh puts them.

@@ -18,6 +18,7 @@ ps -A -o pid=,ppid= | while read -r pid parent; do
 done
 kill -KILL "$server"
 sleep 0.2
+find "$@" -depth -type d -exec rmdir {} + 2>/dev/null
 rm -rf "$@"
 "#;
 

@@ -1,6 +1,7 @@
 //! The real servers that tests need: each test its own, on free ports of this machine, in a temporary folder.
 //!
-//! - [`Nats`], alone or as a [`NatsCluster`]; [`Postgres`], with [`PgBouncer`] before it; [`S3`]; [`Kubernetes`], without nodes.
+//! - [`Nats`], alone or as a [`NatsCluster`]; [`Postgres`], with [`PgBouncer`] before it; [`S3`]; [`Kubernetes`], without nodes; [`Node`], a
+//!   Kubernetes with one, on which an [`Image`] runs and into which a [`Door`] leads.
 //! - Each of them is a [`Server`] too: `stop`, `kill`, `pause`, `resume` and `restart` are the faults of a test. A
 //!   restart has the same ports and the same data.
 //! - Dropped, a server is killed and its folder is gone. It does not outlive the test's process either, however that
@@ -31,9 +32,13 @@
     reason = "a crate for tests fails loudly"
 )]
 
+#[cfg(target_os = "linux")]
+mod door;
 mod find;
 mod guard;
 pub mod http;
+#[cfg(target_os = "linux")]
+mod image;
 mod kubernetes;
 mod nats;
 mod pgbouncer;
@@ -41,8 +46,17 @@ mod port;
 mod postgres;
 mod s3;
 mod server;
+#[cfg(target_os = "linux")]
+pub mod standins;
 mod tree;
 
+#[cfg(target_os = "linux")]
+pub use door::Door;
+pub use find::{kinds, program};
+#[cfg(target_os = "linux")]
+pub use image::Image;
+#[cfg(target_os = "linux")]
+pub use kubernetes::Node;
 pub use kubernetes::{Kubernetes, KubernetesOptions};
 pub use nats::{Nats, NatsCluster, NatsOptions};
 pub use pgbouncer::PgBouncer;

@@ -186,8 +186,20 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        for path in &self.spec.litter {
-            let _ = std::fs::remove_file(path);
+        self.spec.litter.iter().for_each(|path| remove(path));
+    }
+}
+
+/// Removes a file, or a folder with the folders in it: files of control groups can not be removed, and go with their folder.
+fn remove(path: &Path) {
+    if !path.is_dir() {
+        let _ = std::fs::remove_file(path);
+        return;
+    }
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove(&entry.path());
         }
     }
+    let _ = std::fs::remove_dir(path);
 }

@@ -9,8 +9,8 @@ use turbo_testkit::Kubernetes;
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the operator may do.
-const RBAC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/operator/rbac.yaml");
+/// The operator without Helm: who it is, what it may do, and its pods.
+const OPERATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/operator/operator.yaml");
 
 /// A cluster in which pipelines can be made.
 pub(super) struct Cluster {
@@ -26,20 +26,22 @@ impl Cluster {
         cluster.kubectl(&["apply", "--server-side", "-f", "-"], &turbo_crds::crd_yaml().unwrap());
         cluster.kubectl(&["wait", "--for=condition=Established", "crd/turbopipelines.turbopipeline.dev"], "");
         cluster.kubectl(&["create", "namespace", "social"], "");
-        cluster.kubectl(&["apply", "--server-side", "-f", RBAC], "");
-        cluster.kubeconfig();
+        // Its pods are processes of the test.
+        let parts = std::fs::read_to_string(OPERATOR).unwrap();
+        let rights: Vec<&str> = parts.split("\n---\n").filter(|part| !part.contains("\nkind: Deployment\n")).collect();
+        cluster.kubectl(&["apply", "--server-side", "-f", "-"], &rights.join("\n---\n"));
         Some(cluster)
     }
 
     /// The file by which an operator is who it is on a cluster, with its rights and no other.
-    fn kubeconfig(&self) -> PathBuf {
-        let file = self.folder.path().join("operator.conf");
+    fn kubeconfig(&self, server: &str) -> PathBuf {
+        let file = self.folder.path().join(format!("{}.conf", server.rsplit(':').next().unwrap_or_default()));
         if !file.exists() {
             let token = self.kubectl(&["-n", "turbo-system", "create", "token", "turbo-operator"], "");
             let ca = self.kubernetes.api().folder().join("ca.crt");
             let config = json!({
                 "apiVersion": "v1", "kind": "Config", "current-context": "c",
-                "clusters": [{"name": "c", "cluster": {"server": self.kubernetes.url(), "certificate-authority": ca}}],
+                "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority": ca}}],
                 "users": [{"name": "u", "user": {"token": token.trim()}}],
                 "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
             });
@@ -61,33 +63,54 @@ impl Cluster {
 
     /// The names of the objects of a kind in the namespace.
     pub(super) fn names(&self, kind: &str) -> Vec<String> {
-        let text = self.kubectl(&["-n", "social", "get", kind, "-o", "name"], "");
-        text.lines().filter_map(|line| Some(line.split_once('/')?.1.to_owned())).collect()
+        names_of(&self.kubectl(&["-n", "social", "get", kind, "-o", "name"], ""))
     }
 
-    /// Applies a pipeline of the fixtures under another name.
+    /// The same of a kind that the cluster may not serve.
+    pub(super) fn names_or_none(&self, kind: &str) -> Vec<String> {
+        let text = self.kubernetes.kubectl(&["-n", "social", "get", kind, "-o", "name"], "").unwrap_or_default();
+        names_of(&text)
+    }
+
+    /// A pipeline of the fixtures under another name.
+    pub(super) fn manifest(&self, fixture: &str, name: &str) -> Value {
+        let mut manifest = serde_json::to_value(super::fixtures::pipeline(fixture)).unwrap();
+        manifest["metadata"] = json!({ "name": name, "namespace": "social" });
+        manifest
+    }
+
+    /// Applies it.
     pub(super) fn apply(&self, fixture: &str, name: &str) {
         self.apply_changed(fixture, name, |_| {});
     }
 
     /// The same, changed.
     pub(super) fn apply_changed(&self, fixture: &str, name: &str, change: impl Fn(&mut Value)) {
-        let pipeline = super::fixtures::pipeline(fixture);
-        let mut manifest = serde_json::to_value(pipeline).unwrap();
-        manifest["metadata"] = serde_json::json!({ "name": name, "namespace": "social" });
+        let mut manifest = self.manifest(fixture, name);
         change(&mut manifest);
         self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &manifest.to_string());
     }
 
     /// Waits until it is so; says what was seen last where it never is.
     pub(super) fn until<T: std::fmt::Debug>(&self, what: &str, look: impl Fn() -> T, is: impl Fn(&T) -> bool) -> T {
+        self.patient(PATIENCE, what, look, is)
+    }
+
+    /// The same for as long as this.
+    pub(super) fn patient<T: std::fmt::Debug>(
+        &self,
+        patience: Duration,
+        what: &str,
+        look: impl Fn() -> T,
+        is: impl Fn(&T) -> bool,
+    ) -> T {
         let began = Instant::now();
         loop {
             let seen = look();
             if is(&seen) {
                 return seen;
             }
-            assert!(began.elapsed() < PATIENCE, "{what}: {seen:#?}");
+            assert!(began.elapsed() < patience, "{what}: {seen:#?}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -109,12 +132,21 @@ impl Cluster {
 
     /// An operator as a process.
     pub(super) fn operator(&self, arguments: &[&str]) -> Operator {
+        self.operator_at(&self.kubernetes.url(), arguments)
+    }
+
+    /// One that reaches the API server at this address.
+    pub(super) fn operator_behind(&self, address: &str, arguments: &[&str]) -> Operator {
+        self.operator_at(&format!("https://{address}"), arguments)
+    }
+
+    fn operator_at(&self, server: &str, arguments: &[&str]) -> Operator {
         let log = tempfile::NamedTempFile::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_turbo-operator"))
             .args(["run", "--listen", "127.0.0.1:0", "--namespace", "turbo-system"])
             .args(arguments)
             .env("TURBO_IMAGE", "turbopipeline:1")
-            .env("KUBECONFIG", self.kubeconfig())
+            .env("KUBECONFIG", self.kubeconfig(server))
             .env("TURBO_LOG", "debug,hyper=info,kube_client=info,tower=info,rustls=info")
             .stdout(Stdio::null())
             .stderr(log.reopen().unwrap())
@@ -122,6 +154,11 @@ impl Cluster {
             .unwrap();
         Operator { child, log }
     }
+}
+
+/// The names in what `-o name` prints.
+fn names_of(text: &str) -> Vec<String> {
+    text.lines().filter_map(|line| Some(line.split_once('/')?.1.to_owned())).collect()
 }
 
 /// A process, which is killed when it is dropped.
@@ -149,6 +186,19 @@ impl Operator {
             assert!(began.elapsed() < PATIENCE, "{text} is not in the log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// All writes that it counts, but those of its Lease.
+    pub(super) fn writes(&self) -> f64 {
+        let verbs = ["apply", "create", "delete", "status", "event"];
+        verbs.iter().map(|verb| self.metric(&format!("turbo_operator_writes_total{{verb=\"{verb}\"}}"))).sum()
+    }
+
+    /// The most memory that it had so far.
+    pub(super) fn peak_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
 
     /// The value of a metric with these labels.

@@ -3,12 +3,6 @@
 use super::cluster::Cluster;
 use serde_json::{Value, json};
 
-/// All writes that an operator counts, but those of its Lease.
-fn writes(operator: &super::cluster::Operator) -> f64 {
-    let verbs = ["apply", "create", "delete", "status", "event"];
-    verbs.iter().map(|verb| operator.metric(&format!("turbo_operator_writes_total{{verb=\"{verb}\"}}"))).sum()
-}
-
 #[test]
 fn what_somebody_changes_is_mended_and_what_is_somebodys_own_stays() {
     let Some(cluster) = Cluster::start() else { return };
@@ -44,9 +38,9 @@ fn a_pipeline_at_rest_is_not_written() {
     let settled = cluster.until(
         "it does not come to rest",
         || {
-            let before = writes(&operator);
+            let before = operator.writes();
             std::thread::sleep(std::time::Duration::from_secs(2));
-            (before, writes(&operator))
+            (before, operator.writes())
         },
         |(before, after)| before == after,
     );
@@ -54,7 +48,7 @@ fn a_pipeline_at_rest_is_not_written() {
     let before = reconciles();
     cluster.kubectl(&["-n", "social", "annotate", "tp", "--all", "touched=1"], "");
     cluster.until("it is not looked at", reconciles, |now| *now >= before + 3.0);
-    assert_eq!(writes(&operator), settled.1);
+    assert_eq!(operator.writes(), settled.1);
 }
 
 #[test]

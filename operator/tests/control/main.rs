@@ -2,8 +2,15 @@
 
 #![cfg(test)]
 
+mod chart;
+#[allow(dead_code, reason = "the benchmark uses more of it")]
 mod cluster;
 mod fixtures;
+mod flows;
 mod following;
 mod keeping;
+mod optional;
+mod proxy;
 mod restarts;
+mod selectors;
+mod storms;

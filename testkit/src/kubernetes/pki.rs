@@ -29,6 +29,21 @@ impl<'a> Pki<'a> {
         Self { folder, authority }
     }
 
+    /// The files of the parts of a control plane, whose API server has these addresses and is reached at `url`.
+    pub(crate) fn control_plane(&self, addresses: &[&str], url: &str) {
+        let names = ["localhost", "kubernetes.default.svc"];
+        self.certificate("api", "kube-apiserver", None, &[addresses, &names].concat());
+        self.certificate("front", "front-proxy", None, &[]);
+        self.client("admin", "admin", Some("system:masters"), url);
+        self.client("controllers", "system:kube-controller-manager", None, url);
+    }
+
+    /// Certificate, key and `<file>.conf` of a client.
+    pub(crate) fn client(&self, file: &str, name: &str, group: Option<&str>, url: &str) {
+        self.certificate(file, name, group, &[]);
+        self.kubeconfig(file, url);
+    }
+
     /// `<file>.crt` and `<file>.key` of whoever has this name, in this group, at these addresses.
     pub(crate) fn certificate(&self, file: &str, name: &str, group: Option<&str>, addresses: &[&str]) {
         let addresses: Vec<String> = addresses.iter().map(|&address| address.to_owned()).collect();
@@ -44,6 +59,11 @@ impl<'a> Pki<'a> {
 
     /// `<file>.conf`, by which a client reaches the API server with the certificate of `file`.
     pub(crate) fn kubeconfig(&self, file: &str, url: &str) {
+        self.kubeconfig_as(file, file, url);
+    }
+
+    /// The same under another name.
+    pub(crate) fn kubeconfig_as(&self, name: &str, file: &str, url: &str) {
         let path = |name: String| self.folder.join(name).to_string_lossy().into_owned();
         let config = serde_json::json!({
             "apiVersion": "v1",
@@ -56,6 +76,6 @@ impl<'a> Pki<'a> {
             "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
             "current-context": "x",
         });
-        std::fs::write(self.folder.join(format!("{file}.conf")), config.to_string()).unwrap();
+        std::fs::write(self.folder.join(format!("{name}.conf")), config.to_string()).unwrap();
     }
 }

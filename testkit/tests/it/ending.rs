@@ -54,7 +54,15 @@ fn holds_servers_for_ever() {
     let (Some(nats), Some(postgres)) = (Nats::start(), Postgres::start()) else { return };
     // A backend of its own, and frozen: nothing of it may stay behind.
     postgres.pause();
-    for server in [&*nats, &*postgres] {
+    #[cfg(target_os = "linux")]
+    let Some(node) = turbo_testkit::Node::start() else { return };
+    let servers = [
+        &*nats,
+        &*postgres,
+        #[cfg(target_os = "linux")]
+        node.server(),
+    ];
+    for server in servers {
         eprintln!("holds {} {}", server.pid().unwrap(), server.folder().display());
     }
     loop {
@@ -64,7 +72,9 @@ fn holds_servers_for_ever() {
 
 #[tokio::test]
 async fn a_killed_test_leaves_nothing_behind() {
-    if Nats::start().is_none() || Postgres::start().is_none() {
+    let programs = ["nats-server", "initdb"].into_iter().chain(cfg!(target_os = "linux").then_some("kubelet"));
+    let wanted = programs.clone().count();
+    if programs.map(turbo_testkit::program).any(|program| program.is_none()) {
         return;
     }
     let mut test = Command::new(std::env::current_exe().unwrap())
@@ -79,8 +89,9 @@ async fn a_killed_test_leaves_nothing_behind() {
             let (pid, folder) = line.strip_prefix("holds ")?.split_once(' ')?;
             Some((pid.to_owned(), Path::new(folder).to_owned()))
         })
-        .take(2)
+        .take(wanted)
         .collect();
+    assert_eq!(held.len(), wanted);
     assert!(held.iter().all(|(pid, folder)| lives(pid) && folder.exists()));
     test.kill().unwrap();
     test.wait().unwrap();

@@ -4,6 +4,8 @@
 mod ending;
 mod kubernetes;
 mod nats;
+#[cfg(target_os = "linux")]
+mod node;
 mod postgres;
 mod s3;
 
