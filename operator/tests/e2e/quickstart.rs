@@ -59,9 +59,11 @@ fn apply(stage: &Stage, events: u64) {
         let path = manifests("quickstart").join(format!("{file}.yaml"));
         let text = std::fs::read_to_string(path).unwrap();
         let text = match file {
-            "network" => {
-                changed(&text, r#"--rate, "200""#, &format!(r#"--rate, "{RATE}", --keep, "0", --events, "{events}""#))
-            }
+            "network" => changed(
+                &text,
+                r#"--rate, "200""#,
+                &format!(r#"--rate, "{RATE}", --nasty, "0", --keep, "0", --events, "{events}""#),
+            ),
             "pipeline" => changed(&text, "jetstream: {", "jetstream: { cursor: 1,"),
             _ => text,
         };
