@@ -2,7 +2,13 @@
 //!
 //! The cluster is an API server with its controllers and without nodes; the operator is a process with the rights of its
 //! manifest.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark fails loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a benchmark fails loudly"
+)]
 
 #[path = "../tests/control/cluster.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]

@@ -132,7 +132,10 @@ fn ready(pipeline: &TurboPipeline, seen: &Seen) -> Says {
     match (ingest.is_all() && workers.is_all(), ingest.ready > 0 && workers.ready > 0) {
         (true, _) => says(true, Reason::Running, format!("running: {counts}")),
         (false, true) => says(true, Reason::Updating, format!("running, and pods come and go: {counts}")),
-        (false, false) => says(false, Reason::Starting, format!("starting: {counts}")),
+        (false, false) => match seen.troubles.iter().find(|trouble| trouble.reason == Reason::NotReady) {
+            Some(trouble) => says(false, trouble.reason, trouble.message.clone()),
+            None => says(false, Reason::Starting, format!("starting: {counts}")),
+        },
     }
 }
 

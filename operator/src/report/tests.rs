@@ -59,6 +59,34 @@ fn the_worst_of_many_pods_is_told() {
 }
 
 #[test]
+fn the_last_words_of_a_pod_are_those_for_people() {
+    let waits = r#"{"level":"WARN","fields":{"message":"waiting for PostgreSQL at pg:5432"}}"#;
+    let said = |words: &str| {
+        let mut status = waiting("CrashLoopBackOff", "");
+        status["containerStatuses"][0]["lastState"]["terminated"]["message"] = json!(words);
+        of_pods(&pods(&[status])).unwrap().message
+    };
+    assert!(said(&format!("{waits}\nturbo: no room\n")).contains("again and again, with 1: turbo: no room; "));
+    assert!(said(waits).contains("with 1: waiting for PostgreSQL at pg:5432; "));
+    assert!(said("").contains("again and again, with 1; "));
+}
+
+#[test]
+fn one_that_begins_anew_and_is_not_ready_is_told() {
+    let status = |ready: bool, restarts: i32| {
+        let mut status = waiting("", "");
+        let container = &mut status["containerStatuses"][0];
+        (container["ready"], container["restartCount"]) = (json!(ready), json!(restarts));
+        container["state"] = json!({"running": {"startedAt": "2026-11-01T00:00:00Z"}});
+        of_pods(&pods(&[status])).map(|trouble| (trouble.reason, trouble.message))
+    };
+    let (reason, message) = status(false, 3).unwrap();
+    assert_eq!(reason, Reason::NotReady);
+    assert!(message.contains("has begun anew 3 times and is not ready"), "{message}");
+    assert_eq!((status(false, 0), status(true, 3)), (None, None));
+}
+
+#[test]
 fn pods_that_are_not_even_made_say_why_too() {
     let said = |message: &str| {
         let condition =
@@ -116,6 +144,19 @@ fn what_is_wrong_beside_leaves_it_ready_and_is_told() {
     let degraded = condition(&status, "Degraded");
     assert_eq!((&*degraded.status, &*degraded.reason), ("True", "KindMissing"));
     assert_eq!(degraded.message, "the cluster serves no PodMonitor; install the prometheus-operator");
+}
+
+#[test]
+fn where_nothing_runs_what_is_known_of_it_is_told() {
+    let trouble = Trouble::beside(Reason::NotReady, "the pod x has begun anew");
+    let with = |ready| Seen { troubles: vec![trouble.clone()], ..seen(ready, 2) };
+    let down = status(&pipeline(None), &with(0), at(1));
+    assert_eq!(
+        (down.summary.as_deref(), &*condition(&down, "Ready").reason),
+        (Some("the pod x has begun anew"), "NotReady")
+    );
+    let partly = status(&pipeline(None), &with(1), at(1));
+    assert_eq!((&*condition(&partly, "Ready").status, &*condition(&partly, "Degraded").reason), ("True", "NotReady"));
 }
 
 #[test]

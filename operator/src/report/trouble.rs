@@ -2,7 +2,7 @@
 
 use crate::build::Role;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use turbo_core::reason::Reason;
 
 /// How much of what a program said last is told.
@@ -89,20 +89,40 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
             format!("the image {} of the pod {pod} is not pulled: {said}", container.image),
         )),
         Some("CrashLoopBackOff") => {
-            let words = last.and_then(|last| last.message.as_deref()).map(tail).unwrap_or_default();
             let code = last.map(|last| last.exit_code).unwrap_or_default();
-            Some(trouble(Reason::Crashing, format!("the pod {pod} ends again and again, with {code}: {words}")))
+            let words = words_of(last);
+            Some(trouble(Reason::Crashing, format!("the pod {pod} ends again and again, with {code}{words}")))
         }
         Some(reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError")) => {
             Some(trouble(Reason::NotReady, format!("the pod {pod} does not start: {reason}: {said}")))
+        }
+        // It may be on its way: the pipeline is not down for that, unless nothing else runs.
+        None if !container.ready && container.restart_count > 0 => {
+            let times = container.restart_count;
+            let what = format!("the pod {pod} has begun anew {times} times and is not ready{}", words_of(last));
+            Some(Trouble { keeps_pods: false, ..trouble(Reason::NotReady, what) })
         }
         _ => None,
     }
 }
 
+/// What a container said last, behind a colon, where it is known.
+fn words_of(last: Option<&ContainerStateTerminated>) -> String {
+    let words = last.and_then(|last| last.message.as_deref()).map(last_words).unwrap_or_default();
+    if words.is_empty() { String::new() } else { format!(": {words}") }
+}
+
 fn trouble(reason: Reason, what: String) -> Trouble {
     let mend = reason.mend().unwrap_or_default();
     Trouble::of_pods(reason, format!("{what}; {mend}"))
+}
+
+/// The last words of a program: what it said in plain text, or else the last line of its log.
+fn last_words(text: &str) -> String {
+    let logged = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
+    let plain: Vec<&str> = text.lines().filter(|line| logged(line).is_none()).collect();
+    let of_log = || text.lines().rev().find_map(|line| Some(logged(line)?["fields"]["message"].as_str()?.to_owned()));
+    if plain.is_empty() { of_log().map(|line| tail(&line)).unwrap_or_default() } else { tail(&plain.join(" ")) }
 }
 
 /// The end of a text, in one line.

@@ -81,7 +81,7 @@ fn of_some_namespaces_it_may_do_nothing_in_others() {
 fn every_value_ends_where_it_is_meant_to() {
     let Some(helm) = Helm::of(None) else { return };
     let objects = helm.rendered(&[
-        "--set=image.repository=mirror/turbo,image.tag=9,image.pullSecrets={pull},replicas=3,log=debug",
+        "--set=image.repository=mirror/turbo,image.tag=v9,image.pullSecrets={pull},replicas=3,log=debug",
         "--set=leaseSeconds=20,discoverySeconds=5,resources.limits.memory=1Gi,serviceAccount.annotations.a=b",
         "--set=podAnnotations.c=d,podLabels.e=f,nodeSelector.g=h,tolerations[0].key=i,priorityClassName=high",
         "--set=affinity.nodeAffinity.x=y,podMonitor.enabled=true,podMonitor.labels.k=l,podMonitor.interval=9s",
@@ -91,7 +91,7 @@ fn every_value_ends_where_it_is_meant_to() {
     let (spec, pod) = (&deployment["spec"], &deployment["spec"]["template"]["spec"]);
     let container = &pod["containers"][0];
     assert_eq!(spec["replicas"], 3);
-    assert_eq!(container["image"], "mirror/turbo:9");
+    assert_eq!(container["image"], "mirror/turbo:v9");
     assert_eq!(pod["imagePullSecrets"][0]["name"], "pull");
     assert_eq!(container["resources"]["limits"]["memory"], "1Gi");
     assert_eq!(spec["template"]["metadata"]["annotations"]["c"], "d");

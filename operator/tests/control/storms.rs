@@ -75,7 +75,7 @@ fn others_who_write_the_same_objects_do_not_win_and_stop_nobody() {
     cluster.until(
         "the status is not its own",
         || cluster.get("tp/bluesky"),
-        |seen| seen["status"]["summary"] != "mine" && seen["status"]["replicas"] == 0,
+        |seen| seen["status"]["summary"] != "mine" && seen["status"]["replicas"] == 1,
     );
 }
 
