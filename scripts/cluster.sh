@@ -15,8 +15,7 @@ case ${1:-up} in
         exit 1
       fi
       scripts/tools.sh test
-      cargo build --workspace --bins
-      cargo build -p turbo-testkit --example cluster
+      cargo build --workspace --bins --example cluster
       mkdir -p "$folder"
       setsid target/debug/examples/cluster target/debug >"$folder/kubeconfig.path" 2>"$folder/log" </dev/null &
       echo $! >"$folder/pid"

@@ -15,6 +15,13 @@ made() { # made FILE COMMAND…
   fi
 }
 
+# Helm comes by pip, whose folder of programs need not be on the path.
+helm() {
+  local folders
+  folders=$(python3 -c 'import os, sysconfig as s; print(s.get_path("scripts"), s.get_path("scripts", os.name + "_user"), sep=":")')
+  env PATH="$PATH:$folders" helm "$@"
+}
+
 # Without Helm it is installed so: the chart as it is by default, in a namespace that passes the restricted standard.
 install() {
   cat <<'YAML'

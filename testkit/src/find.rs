@@ -19,7 +19,7 @@ pub(crate) fn find(name: &'static str, suits: fn(&Path) -> bool) -> Option<PathB
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
     let found = found.get_or_insert_default().entry(name).or_insert_with(|| look(name, suits)).clone();
     if found.is_none() {
-        missed(&format!("a {name} that serves is"));
+        missed(&format!("no {name} that serves is there; scripts/tools.sh test installs it"));
     }
     found
 }
@@ -35,16 +35,15 @@ pub fn kinds(project: &str) -> Option<String> {
     let files = kubernetes().into_iter().map(|folder| folder.join("crds").join(format!("{project}.yaml")));
     let found = files.into_iter().find_map(|file| std::fs::read_to_string(file).ok());
     if found.is_none() {
-        missed(&format!("the kinds of {project} are"));
+        missed(&format!("the kinds of {project} are not there; scripts/tools.sh test fetches them"));
     }
     found
 }
 
-/// Says that something is missing; in CI that is a failure.
-fn missed(what: &str) {
-    let word = format!("{what} not there; scripts/tools.sh test installs it");
-    assert!(std::env::var_os("CI").is_none(), "{word}");
-    let _ = writeln!(std::io::stderr(), "skipped: {word}");
+/// Says what is missing; in CI that is a failure.
+pub(crate) fn missed(what: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{what}");
+    let _ = writeln!(std::io::stderr(), "skipped: {what}");
 }
 
 fn look(name: &str, suits: fn(&Path) -> bool) -> Option<PathBuf> {

@@ -9,12 +9,13 @@ mod config;
 use super::kubectl::Kubectl;
 use super::spec;
 use crate::door::Door;
-use crate::find::find;
+use crate::find::{find, missed};
 use crate::image::Image;
 use crate::port::Port;
 use crate::postgres::ran;
 use crate::server::Server;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -55,11 +56,15 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts it, with no image but what holds pods. `None` where a program is not there.
+    /// Starts it, with no image but what holds pods. `None` where a program is not there, or this user may not make namespaces.
     ///
     /// # Panics
-    /// It does not come up, or this user may not make namespaces.
+    /// It does not come up.
     pub fn start() -> Option<Self> {
+        if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
+            missed("a node makes namespaces, mounts and control groups: the rights of root are not there");
+            return None;
+        }
         let programs: Vec<PathBuf> = PROGRAMS.into_iter().map(|name| find(name, |_| true)).collect::<Option<_>>()?;
         let [kubectl, ctr, pause, unshare, plugin] =
             ["kubectl", "ctr", "pause", "unshare", "host-local"].map(|name| find(name, |_| true));
@@ -157,7 +162,7 @@ fn server(unshare: PathBuf, folder: TempDir, kubectl: Kubectl) -> Server {
     );
     let groups = config::groups(&at);
     for group in &groups {
-        std::fs::create_dir(group).unwrap_or_else(|error| panic!("{}: {error}; be root", group.display()));
+        std::fs::create_dir(group).unwrap_or_else(|error| panic!("{}: {error}", group.display()));
     }
     let mut spec = spec(unshare, &args, folder, Box::new(move || kubectl.is_ready()));
     spec.litter = groups;
