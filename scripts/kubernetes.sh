@@ -9,7 +9,9 @@ into=${TURBO_KUBERNETES:-${XDG_CACHE_HOME:-$HOME/.cache}/turbo-testkit/kubernete
 control=(kube-apiserver kube-controller-manager kubectl)
 node=(kube-scheduler kubelet kube-proxy)
 runtime=(containerd containerd-shim-runc-v2 ctr)
-programs=("${control[@]}" "${node[@]}" "${runtime[@]}" etcd coredns pause)
+programs=("${control[@]}" etcd)
+# A node is a machine with Linux.
+[[ $(uname) == Linux ]] && programs+=("${node[@]}" "${runtime[@]}" coredns pause)
 
 missing=()
 for program in "${programs[@]}"; do
@@ -85,7 +87,7 @@ kinds_of prometheus github.com/prometheus-operator/prometheus-operator "$prometh
   example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml
 kinds_of keda github.com/kedacore/keda/v2 "$keda" config/crd/bases/keda.sh_{scaledobjects,triggerauthentications}.yaml
 # What holds the namespaces of a pod does nothing, and ends when it is asked to.
-if [[ ! -x $into/pause ]]; then
+if [[ " ${missing[*]} " == *" pause "* ]]; then
   echo '
 #include <signal.h>
 #include <sys/wait.h>
